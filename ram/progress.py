@@ -1,0 +1,42 @@
+"""Progress of long work: a bar on a terminal, a line every few seconds in a log, nothing where nobody asked."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+_LOG_EVERY_S = 10.0
+
+
+def track(items: Iterable[T], description: str, total: int | None = None, unit: str = "it") -> Iterator[T]:
+    """Yield `items`, showing how many are done, at which rate and what remains."""
+    if total is None and hasattr(items, "__len__"):
+        total = len(items)  # type: ignore[arg-type]
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        yield from tqdm(items, desc=description, total=total, unit=unit, dynamic_ncols=True)
+        return
+    start = last = time.monotonic()
+    count = 0
+    for item in items:
+        yield item
+        count += 1
+        now = time.monotonic()
+        if now - last >= _LOG_EVERY_S:
+            last = now
+            print(_line(description, count, total, unit, now - start), file=sys.stderr, flush=True)
+    elapsed_s = time.monotonic() - start
+    if elapsed_s >= _LOG_EVERY_S:
+        print(_line(description, count, total, unit, elapsed_s), file=sys.stderr, flush=True)
+
+
+def _line(description: str, count: int, total: int | None, unit: str, elapsed_s: float) -> str:
+    rate = count / max(elapsed_s, 1e-9)
+    if not total:
+        return f"{description}: {count} {unit}, {rate:.1f} {unit}/s"
+    remaining_s = (total - count) / max(rate, 1e-9)
+    return f"{description}: {count}/{total} {unit}, {rate:.1f} {unit}/s, {remaining_s:.0f} s left"

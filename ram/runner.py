@@ -1,0 +1,226 @@
+"""Runs one stage: reads what it takes, calls it, and puts what it gives into place when all of it is whole.
+
+A stage is a module of `ram.stages` with `Params`, `Inputs`, `Outputs` and `run(inputs, params) -> outputs`. The fields of
+`Inputs` and `Outputs` are names of the catalog, but for these, which the runner provides:
+
+- `scratch: Path`, a folder of the stage's own that a killed run leaves behind and the same run finds again;
+- `state: Path`, a folder of the stage's own that outlives its runs;
+- `engine: Engine`, where batches run.
+
+A stage that runs several times over different artifacts has `ITEMS: dict[item, dict[field, artifact name or None]]` and is
+called `stage@item`, as DVC calls it; a field mapped to None is given as None.
+
+An input called `*_check` is the report on a table: a stage that has one does not start on a failed report, unless it says
+`READS_FAILED_CHECKS = True`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import importlib.util
+import json
+import pkgutil
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+import ram.stages
+from ram import storage
+from ram.catalog import CATALOG, Artifact, Format, artifact
+from ram.engine import Engine, EngineParams, make_engine
+from ram.params import from_mapping, load_yaml, stage_params
+from ram.progress import track
+from ram.storage import MappedTable, PartMap, Table
+
+PROVIDED = ("scratch", "state", "engine")
+PARTIAL_DIR = Path("data", ".partial")
+STATE_DIR = Path("data", ".state")
+
+
+@dataclasses.dataclass(frozen=True)
+class StageCall:
+    """A stage and the item it is called for; `name` is what DVC calls it."""
+
+    module: ModuleType
+    stage: str
+    item: str | None
+
+    @property
+    def name(self) -> str:
+        return self.stage if self.item is None else f"{self.stage}@{self.item}"
+
+    def inputs(self) -> dict[str, Artifact]:
+        """The artifacts that the stage reads, by field of `Inputs`; fields that its item leaves out are not in it."""
+        return self._artifacts([f for f in self.module.Inputs._fields if f not in PROVIDED])
+
+    def outputs(self) -> dict[str, Artifact]:
+        """The artifacts that the stage writes, by field of `Outputs`."""
+        return self._artifacts(self.module.Outputs._fields)
+
+    def _artifacts(self, fields: Iterable[str]) -> dict[str, Artifact]:
+        renamed = self.module.ITEMS[self.item] if self.item else {}
+        names = {field: renamed.get(field, field) for field in fields}
+        return {field: artifact(name) for field, name in names.items() if name is not None}
+
+
+def stage_names() -> list[str]:
+    """The modules of `ram.stages`, by name."""
+    return sorted(m.name for m in pkgutil.iter_modules(ram.stages.__path__))
+
+
+def stage_call(name: str) -> StageCall:
+    """The stage called `name`, or `stage@item`; a `ValueError` that lists the known ones."""
+    stage, _, item = name.partition("@")
+    if stage not in stage_names():
+        raise ValueError(f"unknown stage {stage!r}; known: {', '.join(stage_names())}")
+    module = importlib.import_module(f"ram.stages.{stage}")
+    items: Mapping[str, Mapping[str, str | None]] = getattr(module, "ITEMS", {})
+    if bool(items) != bool(item) or (item and item not in items):
+        known = ", ".join(f"{stage}@{known}" for known in items) or stage
+        raise ValueError(f"stage {name!r} is not one of: {known}")
+    return StageCall(module, stage, item or None)
+
+
+def run_stage(name: str, params_path: Path = Path("params.yaml"), workspace: Path = Path()) -> None:
+    """Run a stage in `workspace` and put its outputs into place; nothing is changed where it fails."""
+    call = stage_call(name)
+    sections = load_yaml(params_path)
+    params = stage_params(sections, call.stage, call.module.Params)
+    engine = make_engine(from_mapping(EngineParams, sections.get("engine") or {}, where="engine"))
+    scratch = _scratch_dir(call, params, workspace)
+    start = time.monotonic()
+    outputs = call.module.run(_read_inputs(call, workspace, scratch, engine), params)
+    finished = _write_outputs(call, outputs, scratch, engine)
+    for field, path in finished.items():
+        storage.move_into_place(path, workspace / call.outputs()[field].path)
+    shutil.rmtree(scratch)
+    print(f"{call.name}: {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
+
+
+def read_artifact(entry: Artifact, workspace: Path = Path()) -> Any:
+    """An artifact as stages receive it: a `Table`, a dict, a data frame or a path."""
+    path = workspace / entry.path
+    if entry.format is Format.TABLE:
+        assert entry.schema is not None
+        return Table(path, entry.schema)
+    if entry.format is Format.JSON:
+        return storage.read_json(path)
+    if not path.exists():
+        raise ValueError(f"no {entry.name} at {path}; run the stage that makes it")
+    return pd.read_csv(path) if entry.format is Format.CSV else path
+
+
+def _read_inputs(call: StageCall, workspace: Path, scratch: Path, engine: Engine) -> Any:
+    values: dict[str, Any] = {f: read_artifact(entry, workspace) for f, entry in call.inputs().items()}
+    if not getattr(call.module, "READS_FAILED_CHECKS", False):
+        for field, value in values.items():
+            if field.endswith("_check"):
+                _require_passed(call, value)
+    wanted = call.module.Inputs._fields
+    values |= {field: None for field in wanted if field not in values and field not in PROVIDED}
+    if "scratch" in wanted:
+        values["scratch"] = scratch / "work"
+        values["scratch"].mkdir(parents=True, exist_ok=True)
+    if "state" in wanted:
+        values["state"] = workspace / STATE_DIR / call.name
+        values["state"].mkdir(parents=True, exist_ok=True)
+    if "engine" in wanted:
+        values["engine"] = engine
+    return call.module.Inputs(**values)
+
+
+def _require_passed(call: StageCall, check: Mapping[str, Any]) -> None:
+    if not check["passed"]:
+        failures = "\n".join(f"  - {failure}" for failure in check["failures"])
+        raise ValueError(
+            f"{call.name} does not start: table {check['table']} failed its check:\n{failures}\n"
+            f"See data/data_docs/{check['table']}/index.html; mend the data or the bounds in params.yaml (check_tables)."
+        )
+
+
+def _scratch_dir(call: StageCall, params: Any, workspace: Path) -> Path:
+    """The folder for work in progress: the same for the same work, so that a killed run goes on where it was."""
+    parent = workspace / PARTIAL_DIR / call.name
+    scratch = parent / _fingerprint(call, params, workspace)
+    if parent.is_dir():
+        for stale in parent.iterdir():
+            if stale != scratch:
+                shutil.rmtree(stale)
+    scratch.mkdir(parents=True, exist_ok=True)
+    return scratch
+
+
+def _fingerprint(call: StageCall, params: Any, workspace: Path) -> str:
+    digest = hashlib.sha256(json.dumps(dataclasses.asdict(params), sort_keys=True, default=str).encode())
+    sources = Path(ram.stages.__file__).parents[1]
+    for file in sorted(sources.rglob("*.py")):
+        digest.update(file.read_bytes())
+    for entry in call.inputs().values():
+        path = workspace / entry.path
+        for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
+            stat = file.stat()
+            digest.update(f"{file.relative_to(workspace)} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _write_outputs(call: StageCall, outputs: Any, scratch: Path, engine: Engine) -> dict[str, Path]:
+    """Write every output under `scratch`; where each lies there."""
+    directory = scratch / "outputs"
+    entries = call.outputs()
+    mapped = {f: v for f, v in outputs._asdict().items() if isinstance(v, MappedTable)}
+    paths = {f: directory / f for f in entries}
+    for work in {id(v.work): v.work for v in mapped.values()}.values():
+        mine = {f: v.index for f, v in mapped.items() if v.work is work}
+        _write_mapped(work, {f: (paths[f], entries[f], index) for f, index in mine.items()}, engine)
+    for field, value in outputs._asdict().items():
+        if field not in mapped:
+            paths[field] = _write_output(entries[field], value, paths[field])
+    return paths
+
+
+def _write_mapped(work: PartMap, targets: Mapping[str, tuple[Path, Artifact, int]], engine: Engine) -> None:
+    def missing(part: int) -> bool:
+        return any(not storage.part_path(path, part).exists() for path, _, _ in targets.values())
+
+    for path, entry, _ in targets.values():
+        path.mkdir(parents=True, exist_ok=True)
+        if not work.items:
+            assert entry.schema is not None
+            storage.write_table([], path, entry.schema)
+    parts = [i for i in range(len(work.items)) if missing(i)]
+    results = engine.map(work.function, [work.items[i] for i in parts])
+    for part, result in zip(parts, track(results, work.description, len(parts), "part"), strict=True):
+        tables = result if isinstance(result, tuple) else (result,)
+        for path, entry, index in targets.values():
+            assert entry.schema is not None
+            storage.write_part(tables[index], path, part, entry.schema)
+
+
+def _write_output(entry: Artifact, value: Any, path: Path) -> Path:
+    """Write one output that is there in memory, or check one that the stage wrote into its scratch folder."""
+    if entry.format is Format.JSON:
+        storage.write_json(value, path)
+    elif entry.format is Format.CSV:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        value.to_csv(path, index=False)
+    elif isinstance(value, Path):
+        assert value.is_dir(), f"{entry.name}: {value} is no folder"
+        return value
+    else:
+        assert entry.format is Format.TABLE and entry.schema is not None, entry.name
+        assert isinstance(value, pd.DataFrame | pa.Table | list), f"{entry.name}: {type(value)}"
+        shutil.rmtree(path, ignore_errors=True)
+        storage.write_table(value, path, entry.schema)
+    return path
+
+
+__all__ = ["CATALOG", "StageCall", "read_artifact", "run_stage", "stage_call", "stage_names"]

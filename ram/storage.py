@@ -1,0 +1,187 @@
+"""Tables in Parquet parts, and writing that is never seen half done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROWS_PER_PART = 100_000
+
+
+class Table:
+    """A folder of Parquet parts of one schema, read lazily. Parts are in the order of their names."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        if not path.is_dir():
+            raise ValueError(f"no table at {path}; run the stage that makes it")
+        self.path = path
+        self.schema = schema
+        self.part_paths: list[Path] = sorted(path.glob("part-*.parquet"))
+
+    @property
+    def num_rows(self) -> int:
+        return sum(pq.read_metadata(part).num_rows for part in self.part_paths)
+
+    def read(self, columns: Sequence[str] | None = None, filters: Any = None) -> pa.Table:
+        """All rows of the named columns as one Arrow table; `filters` as in `pyarrow.parquet.read_table`."""
+        names = list(columns) if columns is not None else self.schema.names
+        if not self.part_paths:
+            return pa.schema([self.schema.field(name) for name in names]).empty_table()
+        return pa.concat_tables([pq.read_table(p, columns=names, filters=filters) for p in self.part_paths]).unify_dictionaries()
+
+    def to_pandas(self, columns: Sequence[str] | None = None, filters: Any = None) -> pd.DataFrame:
+        """As `read`, as a data frame; text columns that are dictionaries come as plain text."""
+        table = self.read(columns, filters)
+        for index, column in enumerate(table.schema):
+            if pa.types.is_dictionary(column.type):
+                table = table.set_column(index, column.name, table.column(index).cast(column.type.value_type))
+        return table.to_pandas()
+
+    def batches(self, columns: Sequence[str] | None = None, batch_size: int = 65_536) -> Iterator[pa.RecordBatch]:
+        """Arrow batches of at most `batch_size` rows, part by part: memory does not grow with the table."""
+        for part in self.part_paths:
+            yield from pq.ParquetFile(part).iter_batches(batch_size=batch_size, columns=columns)
+
+
+@dataclass(frozen=True)
+class PartMap:
+    """Work still to be done: `function(item)` gives one Arrow table, or a tuple of them, per item.
+
+    The runner calls it over the engine and writes each result as one part; parts that a killed run had finished are
+    kept. `function` must be picklable. A stage returns `part_map.output(i)` for its i-th table.
+    """
+
+    function: Callable[[Any], pa.Table | tuple[pa.Table, ...]]
+    items: Sequence[Any]
+    description: str = "parts"
+
+    def output(self, index: int = 0) -> MappedTable:
+        return MappedTable(self, index)
+
+
+@dataclass(frozen=True)
+class MappedTable:
+    """One of the tables that a `PartMap` gives."""
+
+    work: PartMap
+    index: int
+
+
+@dataclass
+class TableWriter:
+    """Collects rows and writes them as parts of `schema` into `directory`, each renamed into place when whole."""
+
+    directory: Path
+    schema: pa.Schema
+    rows_per_part: int = ROWS_PER_PART
+    _pending: list[pa.Table] = field(default_factory=list)
+    _num_pending: int = 0
+    _num_parts: int = 0
+
+    def write(self, rows: pa.Table | pd.DataFrame | Sequence[Mapping[str, Any]]) -> None:
+        table = as_arrow(rows, self.schema)
+        self._pending.append(table)
+        self._num_pending += table.num_rows
+        if self._num_pending >= self.rows_per_part:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._num_pending:
+            write_part(pa.concat_tables(self._pending).combine_chunks(), self.directory, self._num_parts, self.schema)
+            self._num_parts += 1
+        self._pending, self._num_pending = [], 0
+
+    def __enter__(self) -> TableWriter:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is None:
+            self.flush()
+
+
+def as_arrow(rows: pa.Table | pd.DataFrame | Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    """`rows` as an Arrow table of exactly `schema`; `ValueError` for a missing column or a null where none may be."""
+    if isinstance(rows, pd.DataFrame):
+        if missing := set(schema.names) - set(rows.columns):
+            raise ValueError(f"the table lacks the columns {sorted(missing)}; it has {list(rows.columns)}")
+        table = pa.Table.from_pandas(rows[schema.names], schema=schema, preserve_index=False)
+    elif isinstance(rows, pa.Table):
+        table = rows.select(schema.names).cast(schema)
+    else:
+        table = pa.Table.from_pylist(list(rows), schema=schema)
+    for column in schema:
+        if not column.nullable and table[column.name].null_count:
+            raise ValueError(f"column {column.name} has {table[column.name].null_count} nulls and may have none")
+    return table.replace_schema_metadata(None)
+
+
+def part_path(directory: Path, index: int) -> Path:
+    return directory / f"part-{index:05d}.parquet"
+
+
+def write_part(table: pa.Table, directory: Path, index: int, schema: pa.Schema) -> None:
+    """Write one part under a temporary name, then rename it: a part that exists is whole."""
+    directory.mkdir(parents=True, exist_ok=True)
+    target = part_path(directory, index)
+    temporary = target.with_suffix(f".tmp{os.getpid()}")
+    pq.write_table(as_arrow(table, schema), temporary, compression="zstd")
+    temporary.replace(target)
+
+
+def write_table(rows: pa.Table | pd.DataFrame | Sequence[Mapping[str, Any]], directory: Path, schema: pa.Schema) -> None:
+    """Write rows held in memory as a table of parts; an empty table has one part of no rows."""
+    table = as_arrow(rows, schema)
+    for index, start in enumerate(range(0, max(table.num_rows, 1), ROWS_PER_PART)):
+        write_part(table.slice(start, ROWS_PER_PART), directory, index, schema)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a text file in one step: readers see the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def write_json(document: Any, path: Path) -> None:
+    """Write JSON with sorted keys; a NaN is an error, since JSON has none."""
+    write_text(json.dumps(document, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n", path)
+
+
+def read_json(path: Path) -> Any:
+    if not path.is_file():
+        raise ValueError(f"no file at {path}; run the stage that makes it")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def move_into_place(source: Path, target: Path) -> None:
+    """Replace `target`, a file or a folder, by `source` on the same file system."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
+    elif target.exists() or target.is_symlink():
+        target.unlink()
+    source.replace(target)
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 (hex) of a file, or of the names and contents of all files under a folder."""
+    digest = hashlib.sha256()
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    for file in files:
+        digest.update(b"" if file == path else file.relative_to(path).as_posix().encode() + b"\0")
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

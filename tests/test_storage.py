@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ram import storage
+from ram.storage import Table, TableWriter, content_hash, move_into_place, write_json, write_table
+
+SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("kind", pa.dictionary(pa.int8(), pa.string()), nullable=False),
+        pa.field("value", pa.float32()),
+    ]
+)
+ROWS = [{"key": f"k{i}", "kind": "ab"[i % 2], "value": None if i % 3 else float(i)} for i in range(10)]
+
+
+def test_a_table_reads_back_what_was_written_part_by_part_and_whole(tmp_path: Path) -> None:
+    with TableWriter(tmp_path, SCHEMA, rows_per_part=4) as writer:
+        for row in ROWS:
+            writer.write([row])
+    table = Table(tmp_path, SCHEMA)
+    assert len(table.part_paths) == 3
+    assert table.num_rows == 10
+    assert table.read().to_pylist() == ROWS
+    assert [r for b in table.batches(["key"], batch_size=3) for r in b.to_pylist()] == [{"key": r["key"]} for r in ROWS]
+    assert table.to_pandas(["kind"])["kind"].tolist() == [r["kind"] for r in ROWS]
+
+
+def test_parts_of_different_dictionaries_are_read_as_one_column(tmp_path: Path) -> None:
+    for index, kind in enumerate(["x", "y"]):
+        storage.write_part(pa.Table.from_pylist([{"key": "a", "kind": kind, "value": 1.0}], schema=SCHEMA), tmp_path, index, SCHEMA)
+    assert Table(tmp_path, SCHEMA).to_pandas()["kind"].tolist() == ["x", "y"]
+
+
+def test_an_empty_table_keeps_its_columns(tmp_path: Path) -> None:
+    write_table([], tmp_path, SCHEMA)
+    frame = Table(tmp_path, SCHEMA).to_pandas()
+    assert list(frame.columns) == SCHEMA.names
+    assert frame.empty
+
+
+def test_a_missing_column_or_a_null_where_none_may_be_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="lacks the columns"):
+        write_table(pd.DataFrame({"key": ["a"]}), tmp_path, SCHEMA)
+    with pytest.raises(ValueError, match="column key has 1 nulls"):
+        write_table([{"key": None, "kind": "a", "value": 1.0}], tmp_path, SCHEMA)
+    with pytest.raises(ValueError, match="run the stage"):
+        Table(tmp_path / "none", SCHEMA)
+
+
+def test_a_part_that_fails_while_written_leaves_nothing_that_looks_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half_written(table: pa.Table, path: Path, **_: object) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(pq, "write_table", half_written)
+    with pytest.raises(OSError, match="disk full"):
+        write_table(ROWS, tmp_path, SCHEMA)
+    assert Table(tmp_path, SCHEMA).part_paths == []
+
+
+def test_json_has_no_nan_and_an_old_file_survives_a_refused_write(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json({"b": 1, "a": [1.5]}, path)
+    with pytest.raises(ValueError):
+        write_json({"b": math.nan}, path)
+    assert storage.read_json(path) == {"a": [1.5], "b": 1}
+
+
+def test_move_into_place_replaces_files_and_folders(tmp_path: Path) -> None:
+    for name, text in (("old", "1"), ("new", "2")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(text)
+    move_into_place(tmp_path / "new", tmp_path / "old")
+    assert (tmp_path / "old" / "file").read_text() == "2"
+    (tmp_path / "loose").write_text("3")
+    move_into_place(tmp_path / "loose", tmp_path / "deep" / "target")
+    assert (tmp_path / "deep" / "target").read_text() == "3"
+
+
+@given(st.dictionaries(st.sampled_from(["a", "b", "c/d"]), st.binary(max_size=8), min_size=1))
+def test_content_hash_sees_names_and_bytes_and_nothing_else(tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes]) -> None:
+    folders = [tmp_path_factory.mktemp("hash") for _ in range(2)]
+    for folder, order in zip(folders, (list(files), list(reversed(files))), strict=True):
+        for name in order:
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(files[name])
+    assert content_hash(folders[0]) == content_hash(folders[1])
+    changed = folders[1] / next(iter(files))
+    changed.write_bytes(changed.read_bytes() + b"!")
+    assert content_hash(folders[0]) != content_hash(folders[1])
