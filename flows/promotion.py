@@ -1,0 +1,62 @@
+"""Track, register, promote: what acts outside the workspace, after DVC, as a Prefect flow of its own.
+
+Each step is keyed by the content of what it handles, so that running this twice changes nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def track(workspace: Path) -> str:
+    """Write the run to MLflow; its id there."""
+    from ram.tracking import track_run
+
+    return track_run(workspace)
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def register(workspace: Path) -> str:
+    """Register the fine-tuned model as challenger; its version."""
+    from ram.registry import register
+
+    return register(workspace)
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def promote(workspace: Path) -> State[dict[str, Any]]:
+    """Let the challenger replace the champion if it is better; the task's state is named after the decision."""
+    from ram.registry import promote
+
+    decision = promote(workspace)
+    return Completed(name=decision["outcome"].capitalize(), message="; ".join(decision["failures"]), data=decision)
+
+
+@flow(name="promotion", persist_result=False)
+def promotion(workspace: Path = Path()) -> dict[str, Any]:
+    """Track the last run, register its model and decide on it; the decision. A refusal is a decision, not a failure."""
+    from prefect.artifacts import create_markdown_artifact
+
+    workspace = workspace.resolve()
+    run_id = track(workspace)
+    version = register(workspace)
+    decision: dict[str, Any] = promote(workspace)
+    get_run_logger().info("MLflow run %s, version %s: %s", run_id, version, decision["outcome"])
+    create_markdown_artifact(key="decision", markdown=as_markdown(decision), description="Is it the champion now?")
+    return decision
+
+
+def as_markdown(decision: dict[str, Any]) -> str:
+    """A decision for people: what was decided, then every rule with what it found."""
+    lines = [f"## Version {decision['version']}: {decision['outcome']}", "", "| rule | kept | found |", "|---|---|---|"]
+    lines += [f"| {r['rule']} | {'yes' if r['passed'] else '**no**'} | {r['detail']} |" for r in decision["rules"]]
+    return "\n".join([*lines, "", f"Champion: version {decision['champion']}. Before: {decision['previous'] or 'none'}."])

@@ -1,0 +1,117 @@
+"""The graph of dvc.yaml as DVC resolves it, and one stage of it, run by DVC."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from flows.environment import child_environment
+from flows.processes import stream
+
+# DVC's own words for what it did with a stage
+_OUTCOMES = {
+    "Ran": "Running stage '{}'",
+    "Restored": "Stage '{}' is cached",  # the run cache had the outputs of the same inputs
+    "Cached": "Stage '{}' didn't change",
+}
+_BOILERPLATE = ("Running stage ", "> ", "ERROR: failed to reproduce")
+_NUM_TAIL_LINES = 15
+
+
+class StageFailed(RuntimeError):
+    """A stage did not reach its end; the message is what it printed last."""
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """What DVC did with one stage: `outcome` is Ran, Restored or Cached."""
+
+    stage: str
+    outcome: str
+    seconds: float
+
+    def row(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def read_graph(workspace: Path) -> dict[str, set[str]]:
+    """{stage: the stages it waits for}, in the order of dvc.yaml, `foreach` and `matrix` items expanded."""
+    from dvc.repo import Repo
+
+    with Repo(str(workspace)) as repo:
+        graph = repo.index.graph
+        stages = [stage for stage in repo.index.stages if not stage.is_data_source]
+        # `stage.addressing` would be relative to the folder we stand in
+        names = {s: s.name if s.path_in_repo == "dvc.yaml" else f"{s.path_in_repo}:{s.name}" for s in stages}
+        return {names[s]: {names[up] for up in graph.successors(s) if not up.is_data_source} for s in stages}
+
+
+def select(graph: Mapping[str, set[str]], targets: Collection[str] | None) -> dict[str, set[str]]:
+    """The part of `graph` that leads to `targets`, all of it for None; a `ValueError` for a target it has not.
+
+    A target names a stage, or a `foreach` stage for all its items.
+    """
+    if targets is None:
+        return dict(graph)
+    wanted = set(expand(graph, targets))
+    for stage in reversed(list(_in_order(graph))):
+        if stage in wanted:
+            wanted |= graph[stage]
+    return {stage: upstream for stage, upstream in graph.items() if stage in wanted}
+
+
+def expand(graph: Collection[str], names: Collection[str]) -> list[str]:
+    """`names` with every name of a `foreach` stage replaced by its items; a `ValueError` for an unknown one."""
+    expanded = []
+    for name in names:
+        matches = [stage for stage in graph if stage == name or stage.startswith(f"{name}@")]
+        if not matches:
+            raise ValueError(f"no stage {name!r} in dvc.yaml; it has {', '.join(graph)}")
+        expanded += matches
+    return expanded
+
+
+def _in_order(graph: Mapping[str, set[str]]) -> list[str]:
+    """The stages, each after those it waits for."""
+    done: dict[str, None] = {}
+    while len(done) < len(graph):
+        done |= dict.fromkeys(stage for stage in graph if stage not in done and graph[stage] <= done.keys())
+    return list(done)
+
+
+def repro(
+    workspace: Path,
+    stage: str,
+    on_line: Callable[[str], object],
+    force: bool = False,
+    timeout_s: float | None = None,
+) -> StageRecord:
+    """Bring one stage up to date by DVC; raises `StageFailed` with the end of its output where it fails.
+
+    `--single-item`: what it waits for is up to date already, and side by side runs would find the shared part busy.
+    """
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", *(["--force"] if force else [])]
+    start = time.monotonic()
+    done = stream([*command, stage], workspace, child_environment(), on_line, timeout_s)
+    seconds = round(time.monotonic() - start, 1)
+    if done.timed_out:
+        raise StageFailed(f"stage {stage} was stopped: it took longer than {timeout_s:g} s\n{_tail(done.lines)}")
+    if done.returncode:
+        raise StageFailed(f"stage {stage} failed after {seconds} s\n{_tail(done.lines)}")
+    return StageRecord(stage, outcome(stage, done.lines), seconds)
+
+
+def outcome(stage: str, lines: Collection[str]) -> str:
+    """Ran, Restored or Cached, by what DVC printed for `stage`."""
+    for name, words in _OUTCOMES.items():
+        if any(line.startswith(words.format(stage)) for line in lines):
+            return name
+    raise AssertionError(f"DVC said nothing known about {stage}: {list(lines)}")
+
+
+def _tail(lines: Collection[str]) -> str:
+    own = [line for line in lines if not line.startswith(_BOILERPLATE)]
+    return "\n".join(own[-_NUM_TAIL_LINES:])

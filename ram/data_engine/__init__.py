@@ -1,0 +1,1 @@
+"""What the preliminary model adds to the tags of the captions, and what is then found wrong and removed."""

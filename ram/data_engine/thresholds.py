@@ -1,0 +1,130 @@
+"""Per-tag thresholds for a wanted precision, from counts of labelled scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+# B images, K tags, T bins of the logit, from low to high
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ThresholdParams:
+    """When a predicted tag is taken."""
+
+    target_precision: float  # wanted share of right tags among those above a tag's threshold
+    caution: float  # standard errors that the estimate must lie above the target
+    min_positives: int  # fewer labelled (or caption) positives: the threshold of the tag's kind
+    prior_weight: float  # labelled scores that the precision of the tag's kind weighs in its own estimate
+    caption_recall: float  # share of what a picture shows that its captions name: corrects precision measured on them
+    min_score: float  # no threshold lies under this
+
+    def __post_init__(self) -> None:
+        if not 0 < self.target_precision < 1:
+            raise ValueError(f"target_precision must lie between 0 and 1, got {self.target_precision}")
+        if not 0 < self.caption_recall <= 1:
+            raise ValueError(f"caption_recall must be above 0 and at most 1, got {self.caption_recall}")
+        if not 0 <= self.min_score < 1:
+            raise ValueError(f"min_score must be in [0, 1), got {self.min_score}")
+        if self.prior_weight <= 0 or self.caution < 0 or self.min_positives < 1:
+            raise ValueError(
+                "prior_weight must be above 0, caution 0 or more, min_positives 1 or more, got "
+                f"{self.prior_weight}, {self.caution}, {self.min_positives}"
+            )
+
+
+class ScoreHistogram:
+    """How many scores of every tag fell into every bin of the logit, and how many of them were right.
+
+    Memory is tags × bins whatever the number of pictures.
+    """
+
+    NUM_BINS = 512
+    MAX_LOGIT = 12.8
+
+    def __init__(self, num_tags: int) -> None:
+        self.totals_KT = np.zeros((num_tags, self.NUM_BINS), dtype=np.int64)
+        self.positives_KT = np.zeros_like(self.totals_KT)
+
+    @classmethod
+    def edges(cls) -> np.ndarray:
+        """The score at the lower edge of every bin."""
+        logits_T = np.linspace(-cls.MAX_LOGIT, cls.MAX_LOGIT, cls.NUM_BINS, endpoint=False)
+        return 1 / (1 + np.exp(-logits_T))
+
+    def add(self, scores_BK: np.ndarray, positive_BK: np.ndarray, known_BK: np.ndarray | None = None) -> None:
+        """Count scores (0 … 1) with their labels; those that are not known count nowhere."""
+        bins_BK = np.searchsorted(self.edges(), scores_BK, side="right") - 1
+        cells_BK = np.maximum(bins_BK, 0) + np.arange(scores_BK.shape[1]) * self.NUM_BINS
+        known = np.ones_like(positive_BK) if known_BK is None else known_BK
+        for counts_KT, chosen_BK in ((self.totals_KT, known), (self.positives_KT, known & positive_BK)):
+            counts_KT += np.bincount(cells_BK[chosen_BK], minlength=counts_KT.size).reshape(counts_KT.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Per tag: the threshold (above 1 where no score is sure enough), the expected precision there, and on what basis."""
+
+    threshold_K: np.ndarray
+    precision_K: np.ndarray  # of the scores above it; NaN where there is no threshold
+    basis: list[str]  # "labels", "captions" or "kind"
+
+
+def precision_thresholds(
+    labelled: ScoreHistogram, captioned: ScoreHistogram, kinds: Sequence[str], params: ThresholdParams
+) -> Thresholds:
+    """The lowest threshold of every tag at which the estimated precision reaches the target.
+
+    `labelled` counts scores against human labels and is used for tags with enough positives there. `captioned` counts
+    scores of training pictures against the tags of their captions; captions leave things out, so the share of right
+    ones among the scores above a threshold is at least what is measured; it is divided by `caption_recall`. The model has
+    seen these pictures, which flatters it; hence labels come first. Each estimate is shrunk to that of the tag's kind,
+    and `caution` standard errors are taken off.
+    """
+    enough = [h.positives_KT.sum(1) >= params.min_positives for h in (labelled, captioned)]
+    right_KT, total_KT = _from_the_top(labelled, 1.0)
+    captioned_right_KT, captioned_total_KT = _from_the_top(captioned, params.caption_recall)
+    # Without any labels the kinds' estimates too come from the captions.
+    pooled = (right_KT, total_KT) if enough[0].any() else (captioned_right_KT, captioned_total_KT)
+    prior_KT = _kind_precision(*pooled, kinds, params.prior_weight)
+    by_captions = enough[1] & ~enough[0]
+    neither = ~enough[0] & ~enough[1]
+    right_KT = np.where(by_captions[:, None], captioned_right_KT, right_KT) * ~neither[:, None]
+    total_KT = np.where(by_captions[:, None], captioned_total_KT, total_KT) * ~neither[:, None]
+    weight_KT = total_KT + params.prior_weight
+    precision_KT = (right_KT + params.prior_weight * prior_KT) / weight_KT
+    bound_KT = precision_KT - params.caution * np.sqrt(precision_KT * (1 - precision_KT) / weight_KT)
+    scores_T = ScoreHistogram.edges()
+    reached_KT = (bound_KT >= params.target_precision) & (scores_T >= params.min_score)
+    first_K = reached_KT.argmax(1)
+    found_K = reached_KT.any(1)
+    tags_K = np.arange(len(kinds))
+    return Thresholds(
+        threshold_K=np.where(found_K, scores_T[first_K], 2.0),
+        precision_K=np.where(found_K, precision_KT[tags_K, first_K], np.nan),
+        basis=["labels" if a else "captions" if b else "kind" for a, b in zip(*enough, strict=True)],
+    )
+
+
+def _from_the_top(histogram: ScoreHistogram, recall: float) -> tuple[np.ndarray, np.ndarray]:
+    """Right scores and all scores at or above every bin; the right ones corrected for labels that were left out."""
+    right_KT, total_KT = (
+        counts_KT[:, ::-1].cumsum(1)[:, ::-1].astype(np.float64)
+        for counts_KT in (histogram.positives_KT, histogram.totals_KT)
+    )
+    return np.minimum(right_KT / recall, total_KT), total_KT
+
+
+def _kind_precision(right_KT: np.ndarray, total_KT: np.ndarray, kinds: Sequence[str], weight: float) -> np.ndarray:
+    """Precision of all tags of a tag's kind at each threshold, shrunk to that of all tags; never falls as it rises."""
+    everything_T = right_KT.sum(0) / np.maximum(total_KT.sum(0), 1)
+    names = np.asarray(kinds)
+    prior_KT = np.empty_like(right_KT)
+    for kind in np.unique(names):
+        mine = names == kind
+        right_T, total_T = right_KT[mine].sum(0), total_KT[mine].sum(0)
+        # Bins above the highest score hold no count: they keep the best precision seen under them.
+        prior_KT[mine] = np.maximum.accumulate((right_T + weight * everything_T) / (total_T + weight))
+    return prior_KT

@@ -1,0 +1,164 @@
+"""COCO JSON: captions and instances, with the pictures in a folder or in a plain tar."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ram.datasets.source import (
+    MAX_PICTURE_BYTES,
+    PICTURE_SUFFIXES,
+    Benchmark,
+    Box,
+    FileSource,
+    Label,
+    Refusal,
+    Sample,
+    expand,
+    find_files,
+    read_inside,
+)
+
+PICTURES_PER_CHUNK = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One picture of the annotations; in a tar, `offset` and `num_bytes` say where its bytes are."""
+
+    file_name: str
+    captions: tuple[str, ...]
+    labels: tuple[Label, ...]
+    offset: int = -1
+    num_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CocoChunk:
+    pictures_path: Path
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Coco(FileSource):
+    """Annotations with `caption` give captions, those with `category_id` labels; all `categories` count as labelled.
+
+    `path` is the tar or the folder of the pictures. Boxes, where there are any, are [x, y, width, height] in pixels.
+    """
+
+    annotations: tuple[str, ...]  # the JSON files
+    benchmark_name: str | None = None  # needed where there are categories
+    unseen: tuple[str, ...] = ()
+    description: str = ""
+    captions: Literal["required", "optional", "off"] = "optional"
+
+    def files(self) -> list[str]:
+        names = [name for pattern in self.annotations for name in find_files(pattern)]
+        pictures = expand(self.path)
+        if pictures.is_dir():
+            inside = (p for p in pictures.rglob("*") if p.is_file() and p.suffix.lower() in PICTURE_SUFFIXES)
+            return names + sorted(f"{self.path.rstrip('/')}/{p.relative_to(pictures).as_posix()}" for p in inside)
+        return names + find_files(self.path)
+
+    def benchmark(self) -> Benchmark | None:
+        names = self._categories()
+        if not names:
+            return None
+        if self.benchmark_name is None:
+            raise ValueError(f"source {self.name} has categories: set benchmark_name, the benchmark they belong to")
+        if unknown := set(self.unseen) - set(names):
+            raise ValueError(f"source {self.name}: unseen names {sorted(unknown)} are no categories of it")
+        return Benchmark(
+            name=self.benchmark_name, names=tuple(names), unseen=self.unseen, description=self.description
+        )
+
+    def _categories(self) -> list[str]:
+        return sorted({c["name"].lower() for document in self._documents() for c in document.get("categories", [])})
+
+    def _documents(self) -> Iterator[dict[str, Any]]:
+        for pattern in self.annotations:
+            for name in find_files(pattern):
+                yield json.loads(expand(name).read_text(encoding="utf-8"))
+
+    def chunks(self, files: Sequence[str]) -> list[CocoChunk]:
+        pictures_path = expand(self.path)
+        entries = self._entries()
+        if not pictures_path.is_dir():
+            entries = _with_offsets(entries, pictures_path)
+        starts = range(0, len(entries), PICTURES_PER_CHUNK)
+        return [CocoChunk(pictures_path, tuple(entries[s : s + PICTURES_PER_CHUNK])) for s in starts]
+
+    def _entries(self) -> list[Entry]:
+        """One entry a file name, sorted by it, with the annotations of all JSON files together."""
+        captions: dict[str, list[str]] = defaultdict(list)
+        labels: dict[str, list[Label]] = defaultdict(list)
+        file_names: set[str] = set()
+        for document in self._documents():
+            images = {image["id"]: image for image in document["images"]}
+            names = {category["id"]: category["name"].lower() for category in document.get("categories", [])}
+            file_names.update(image["file_name"] for image in images.values())
+            for annotation in document["annotations"]:
+                image = _lookup(images, annotation["image_id"], "image")
+                if "caption" in annotation and self.captions != "off":
+                    captions[image["file_name"]].append(str(annotation["caption"]))
+                if "category_id" in annotation:
+                    name = _lookup(names, annotation["category_id"], "category")
+                    labels[image["file_name"]].append(Label(name=name, box=_relative_box(annotation, image)))
+        return [Entry(f, tuple(captions[f]), _distinct(labels[f])) for f in sorted(file_names)]
+
+    def read(self, chunk: CocoChunk) -> Iterator[Sample | Refusal]:
+        for entry in chunk.entries:
+            key = str(Path(entry.file_name).with_suffix(""))
+            image = _picture(chunk.pictures_path, entry)
+            if isinstance(image, str):
+                yield Refusal(key=key, reason="unreadable", detail=image)
+            else:
+                split = self.split_of(key)
+                yield Sample(key=key, image=image, split=split, captions=entry.captions, labels=entry.labels)
+
+
+def _distinct(labels: Sequence[Label]) -> tuple[Label, ...]:
+    return tuple(dict.fromkeys(labels))
+
+
+def _lookup(table: Mapping[Any, Any], key: Any, what: str) -> Any:
+    if key not in table:
+        raise ValueError(f"an annotation refers to {what} {key}, which the JSON does not describe; mend the JSON")
+    return table[key]
+
+
+def _relative_box(annotation: Mapping[str, Any], image: Mapping[str, Any]) -> Box | None:
+    if "bbox" not in annotation:
+        return None
+    x, y, width, height = annotation["bbox"]
+    if not image.get("width") or not image.get("height"):
+        raise ValueError(f"{image['file_name']} has boxes but no width and height in the JSON; add them")
+    corners = (x / image["width"], y / image["height"], (x + width) / image["width"], (y + height) / image["height"])
+    x0, y0, x1, y1 = (min(max(corner, 0.0), 1.0) for corner in corners)
+    return x0, y0, x1, y1
+
+
+def _with_offsets(entries: Sequence[Entry], tar_path: Path) -> list[Entry]:
+    """The entries, each with the place of its bytes in the tar; -1 where the tar has no such file."""
+    with tarfile.open(tar_path, "r:") as tar:
+        places = {m.name.removeprefix("./"): (m.offset_data, m.size) for m in tar if m.isfile() and not m.issparse()}
+    missing = (-1, 0)
+    return [Entry(e.file_name, e.captions, e.labels, *places.get(e.file_name, missing)) for e in entries]
+
+
+def _picture(pictures_path: Path, entry: Entry) -> bytes | str:
+    """The bytes of a picture, or the reason in words why there are none."""
+    if pictures_path.is_dir():
+        return read_inside(pictures_path, entry.file_name)
+    if entry.offset < 0:
+        return f"{pictures_path.name} has no file {entry.file_name!r}"
+    if entry.num_bytes > MAX_PICTURE_BYTES:
+        return f"{entry.file_name!r} has more than {MAX_PICTURE_BYTES} bytes"
+    with pictures_path.open("rb") as stream:
+        stream.seek(entry.offset)
+        return stream.read(entry.num_bytes)

@@ -1,0 +1,110 @@
+"""What is kept of all that was read: no key twice, no picture twice, cut into shards of one split each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from ram.datasets.duplicates import find_duplicates
+from ram.datasets.spool import Spool
+
+# Of two pictures that are alike the one further left stays: what is evaluated on must not be trained on.
+SPLIT_PRIORITY = ("test", "dev", "finetune", "train")
+SHARD_ORDER = ("train", "finetune", "dev", "test")
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The readable pictures of all sources, in reading order; every array has one entry a picture."""
+
+    chunk: NDArray[np.int64]
+    row: NDArray[np.int64]  # in its chunk's records
+    image_id: pa.Array
+    split: NDArray[np.int64]  # position in SPLIT_PRIORITY
+    sha256: NDArray[np.bytes_]
+    perceptual_hash: NDArray[np.uint64]
+
+    def __len__(self) -> int:
+        return len(self.chunk)
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """A picture that is left out, and the image_id of the one that stays in its place."""
+
+    row: int
+    reason: str  # duplicate_key, exact_duplicate or near_duplicate
+    image_id: str
+
+
+Repeats = dict[int, list[Repeat]]  # by chunk
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard to be written: the rows to take of each chunk, in order."""
+
+    number: int
+    rows: tuple[tuple[int, NDArray[np.int64]], ...]
+
+
+def read_candidates(spool: Spool, num_chunks: int) -> Candidates:
+    columns = ["source", "key", "split", "sha256", "perceptual_hash"]
+    tables = [spool.records(chunk, columns) for chunk in range(num_chunks)]
+    sizes = [table.num_rows for table in tables]
+    table = pa.concat_tables(tables).combine_chunks()
+    ids = pc.binary_join_element_wise(table["source"], table["key"], "/")
+    return Candidates(
+        chunk=np.repeat(np.arange(num_chunks), sizes),
+        row=np.concatenate([np.arange(size) for size in sizes]),
+        image_id=ids.combine_chunks(),
+        split=pc.index_in(table["split"], pa.array(SPLIT_PRIORITY)).to_numpy().astype(np.int64),
+        sha256=np.array(table["sha256"].to_numpy(), dtype="S32"),
+        perceptual_hash=table["perceptual_hash"].to_numpy(),
+    )
+
+
+def find_repeats(candidates: Candidates, max_distance: int | None) -> Repeats:
+    """The pictures to leave out: a key that is there twice, the same bytes, nearly the same picture."""
+    codes = candidates.image_id.dictionary_encode().indices.to_numpy()
+    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    stays = first[inverse]  # the first of the same key
+    own = np.flatnonzero(stays == np.arange(len(codes)))
+    found = find_duplicates(
+        candidates.sha256[own], candidates.perceptual_hash[own], candidates.split[own], max_distance
+    )
+    alike = np.full(len(codes), -1, np.int64)
+    alike[own] = np.where(found >= 0, own[found], -1)
+    repeats: Repeats = {}
+    for index in np.flatnonzero((stays != np.arange(len(codes))) | (alike >= 0)).tolist():
+        if stays[index] != index:
+            reason, other = "duplicate_key", int(stays[index])
+        else:
+            other = int(alike[index])
+            same_bytes = candidates.sha256[index] == candidates.sha256[other]
+            reason = "exact_duplicate" if same_bytes else "near_duplicate"
+        repeat = Repeat(int(candidates.row[index]), reason, candidates.image_id[other].as_py())
+        repeats.setdefault(int(candidates.chunk[index]), []).append(repeat)
+    return repeats
+
+
+def cut_shards(candidates: Candidates, repeats: Mapping[int, list[Repeat]], pictures_per_shard: int) -> list[Shard]:
+    """The pictures that stay, split by split and in reading order, as shards."""
+    kept = np.ones(len(candidates), bool)
+    for chunk, left_out in repeats.items():
+        start = int(np.searchsorted(candidates.chunk, chunk))
+        kept[start + np.array([repeat.row for repeat in left_out])] = False
+    shards: list[Shard] = []
+    for split in SHARD_ORDER:
+        chosen = np.flatnonzero(kept & (candidates.split == SPLIT_PRIORITY.index(split)))
+        for begin in range(0, len(chosen), pictures_per_shard):
+            index = chosen[begin : begin + pictures_per_shard]
+            chunks = candidates.chunk[index]
+            rows = tuple((int(c), candidates.row[index[chunks == c]]) for c in np.unique(chunks))
+            shards.append(Shard(len(shards), rows))
+    return shards

@@ -1,0 +1,157 @@
+"""Reading a source once: its good pictures' bytes behind one another in a file, and a table of what is known of each.
+
+A chunk leaves `chunk-00007.bin` (bytes), `chunk-00007.parquet` (RECORDS) and `chunk-00007.refused.parquet`, which is
+renamed into place last: where it stands, the chunk is whole, and a run that was killed does not read it again.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ram.catalog import CATALOG
+from ram.datasets.pictures import PictureLimits, Refused, examine
+from ram.datasets.source import Refusal, Sample, Source
+
+_LABEL = pa.struct([("name", pa.string()), *[(side, pa.float32()) for side in ("x0", "y0", "x1", "y1")]])
+RECORDS = pa.schema(
+    [
+        ("source", pa.string()),
+        ("key", pa.string()),
+        ("split", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("suffix", pa.string()),
+        ("sha256", pa.binary(32)),
+        ("perceptual_hash", pa.uint64()),
+        ("offset", pa.int64()),  # in the .bin
+        ("num_bytes", pa.int64()),
+        ("captions", pa.list_(pa.string())),
+        ("labels", pa.list_(_LABEL)),
+    ]
+)
+REFUSED = CATALOG["quarantine"].schema
+# A caption that is refused for one of these leaves its picture accepted.
+CAPTION_REASONS = ("empty_caption", "repeated_caption")
+
+
+@dataclass(frozen=True)
+class Spool:
+    """A folder of chunks."""
+
+    directory: Path
+
+    def bytes_path(self, chunk: int) -> Path:
+        return self.directory / f"chunk-{chunk:05d}.bin"
+
+    def records_path(self, chunk: int) -> Path:
+        return self.directory / f"chunk-{chunk:05d}.parquet"
+
+    def refused_path(self, chunk: int) -> Path:
+        return self.directory / f"chunk-{chunk:05d}.refused.parquet"
+
+    def has(self, chunk: int) -> bool:
+        return self.refused_path(chunk).exists()
+
+    def records(self, chunk: int, columns: list[str] | None = None) -> pa.Table:
+        return pq.read_table(self.records_path(chunk), columns=columns)
+
+    def refused(self, chunk: int) -> pa.Table:
+        return pq.read_table(self.refused_path(chunk))
+
+
+@dataclass(frozen=True)
+class SpoolItem:
+    """One chunk of one source, and its number among the chunks of all sources."""
+
+    number: int
+    source: Source
+    chunk: Any
+
+
+@dataclass(frozen=True)
+class SpoolWriter:
+    """Reads and examines the pictures of a chunk; a picklable function for the engine."""
+
+    spool: Spool
+    limits: PictureLimits
+
+    def __call__(self, item: SpoolItem) -> int:
+        """Write the chunk; how many samples and refusals it had."""
+        records: list[dict[str, Any]] = []
+        refused: list[dict[str, str]] = []
+        with self.spool.bytes_path(item.number).open("wb") as stream:
+            for sample in item.source.read(item.chunk):
+                for row in self._rows(sample, item.source, stream):
+                    (refused if "reason" in row else records).append(row)
+        _write(pa.Table.from_pylist(records, schema=RECORDS), self.spool.records_path(item.number))
+        _write(pa.Table.from_pylist(refused, schema=REFUSED), self.spool.refused_path(item.number))
+        return len(records) + len(refused)
+
+    def _rows(self, sample: Sample | Refusal, source: Source, stream: BinaryIO) -> Iterator[dict[str, Any]]:
+        """The sample's record, if it is accepted, and a row for all that is refused of it."""
+
+        def refuse(reason: str, detail: str) -> dict[str, str]:
+            return {"source": source.name, "key": sample.key, "reason": reason, "detail": detail}
+
+        if isinstance(sample, Refusal):
+            yield refuse(sample.reason, sample.detail)
+            return
+        facts = examine(sample.image, self.limits)
+        if isinstance(facts, Refused):
+            yield refuse(facts.reason, facts.detail)
+            return
+        captions, problems = tidy_captions(sample.captions)
+        if not captions and source.captions == "required" and sample.split == "train":
+            said = f"{len(sample.captions)} captions, none with words" if sample.captions else "no caption"
+            yield refuse("no_caption", said)
+            return
+        yield from (refuse(reason, detail) for reason, detail in problems)
+        yield {
+            "source": source.name,
+            "key": sample.key,
+            "split": sample.split,
+            "width": facts.width,
+            "height": facts.height,
+            "suffix": facts.suffix,
+            "sha256": facts.sha256,
+            "perceptual_hash": facts.perceptual_hash,
+            "offset": stream.tell(),
+            "num_bytes": len(sample.image),
+            "captions": captions,
+            "labels": [_label_row(label.name, label.box) for label in sample.labels],
+        }
+        stream.write(sample.image)
+
+
+def tidy_captions(captions: tuple[str, ...]) -> tuple[list[str], list[tuple[str, str]]]:
+    """Captions with white space and control characters made single spaces; and (reason, detail) of those left out."""
+    kept: list[str] = []
+    problems: list[tuple[str, str]] = []
+    for index, caption in enumerate(captions):
+        printable = "".join(" " if unicodedata.category(c) in ("Cc", "Cs") else c for c in caption)
+        text = " ".join(printable.split())
+        if not any(c.isalnum() for c in text):
+            problems.append(("empty_caption", f"caption {index} is {caption[:80]!r}"))
+        elif text in kept:
+            problems.append(("repeated_caption", f"caption {index} is caption {kept.index(text)} again"))
+        else:
+            kept.append(text)
+    return kept, problems
+
+
+def _label_row(name: str, box: tuple[float, float, float, float] | None) -> dict[str, Any]:
+    return {"name": name, **dict(zip(("x0", "y0", "x1", "y1"), box or (None,) * 4, strict=True))}
+
+
+def _write(table: pa.Table, target: Path) -> None:
+    temporary = target.with_name(f"{target.name}.tmp{os.getpid()}")
+    pq.write_table(table, temporary, compression="zstd")
+    temporary.replace(target)

@@ -1,0 +1,114 @@
+"""Tar shards as img2dataset writes them: `key.jpg` beside `key.json` or `key.txt`."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ram.datasets.source import (
+    MAX_PICTURE_BYTES,
+    MAX_TEXT_BYTES,
+    PICTURE_SUFFIXES,
+    FileSource,
+    Refusal,
+    Sample,
+    expand,
+)
+
+TEXT_SUFFIXES = (".json", ".txt")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WebDataset(FileSource):
+    """Captions come from the JSON's `captions` (list) or `caption` (text or list), else from the .txt, one a line.
+
+    Members are read one after the other and never extracted; a chunk is a shard.
+    """
+
+    def chunks(self, files: Sequence[str]) -> list[Path]:
+        return [expand(file) for file in files]
+
+    def read(self, chunk: Path) -> Iterator[Sample | Refusal]:
+        key, parts = "", {}
+        try:
+            with tarfile.open(chunk, "r:") as tar:
+                for member in tar:
+                    if member.isdir():
+                        continue
+                    member_key, suffix = split_key(member.name)
+                    if member_key != key:
+                        yield from self._sample(key, parts)
+                        key, parts = member_key, {}
+                    parts[suffix] = _content(tar, member, suffix)
+        except (tarfile.TarError, EOFError, OSError) as error:
+            yield Refusal(key=chunk.name, reason="broken_archive", detail=f"read up to {key!r}: {error}")
+        yield from self._sample(key, parts)
+
+    def _sample(self, key: str, parts: dict[str, bytes | str | None]) -> Iterator[Sample | Refusal]:
+        """The sample that the members of one key make. A part is its bytes, or the reason in words why it has none."""
+        if not parts:
+            return
+        image = next((parts[s] for s in PICTURE_SUFFIXES if s in parts), "no picture under this key")
+        if not isinstance(image, bytes):
+            yield Refusal(key=key, reason="unreadable", detail=str(image))
+            return
+        try:
+            captions = () if self.captions == "off" else _captions(parts)
+        except ValueError as error:
+            yield Refusal(key=key, reason="bad_captions", detail=str(error))
+            return
+        yield Sample(key=key, image=image, split=self.split_of(key), captions=captions)
+
+
+def split_key(name: str) -> tuple[str, str]:
+    """A member's key and suffix, as WebDataset cuts them: at the first dot of the file name."""
+    folder, _, base = name.rpartition("/")
+    stem, dot, suffix = base.partition(".")
+    return f"{folder}/{stem}" if folder else stem, (dot + suffix).lower()
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, suffix: str) -> bytes | str | None:
+    if suffix not in PICTURE_SUFFIXES + TEXT_SUFFIXES:
+        return None
+    limit = MAX_TEXT_BYTES if suffix in TEXT_SUFFIXES else MAX_PICTURE_BYTES
+    if not member.isfile():
+        return f"{member.name!r} is a link or a device, no file"
+    if member.size > limit:
+        return f"{member.name!r} has {member.size} bytes, more than {limit}"
+    stream = tar.extractfile(member)
+    assert stream is not None
+    content = stream.read()
+    return content if len(content) == member.size else f"{member.name!r} is cut off"
+
+
+def _captions(parts: dict[str, bytes | str | None]) -> tuple[str, ...]:
+    """Raises `ValueError` for captions that are no text."""
+    if ".json" in parts:
+        document = _parse_json(_text(parts[".json"]))
+        found: Any = document.get("captions", document.get("caption"))
+        if found is not None:
+            found = [found] if isinstance(found, str) else found
+            if not isinstance(found, list) or not all(isinstance(c, str) for c in found):
+                raise ValueError(f"captions must be a text or a list of texts, got {str(found)[:80]!r}")
+            return tuple(found)
+    return tuple(_text(parts[".txt"]).splitlines()) if ".txt" in parts else ()
+
+
+def _text(part: bytes | str | None) -> str:
+    if not isinstance(part, bytes):
+        raise ValueError(str(part))
+    return part.decode("utf-8")  # UnicodeDecodeError is a ValueError
+
+
+def _parse_json(text: str) -> dict[str, Any]:
+    try:
+        document = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("the JSON is nested too deeply") from error
+    if not isinstance(document, dict):
+        raise ValueError(f"the JSON must be an object, got {text[:40]!r}")
+    return document

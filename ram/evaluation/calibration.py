@@ -1,0 +1,85 @@
+"""Scores as probabilities: a temperature and a bias fitted to labels, and how far off they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Method = Literal["platt", "temperature", "none"]
+
+# N scored (picture, tag) pairs
+
+_EPSILON = 1e-7  # float32 scores cannot come nearer to 0 or 1 and keep their logit
+_MAX_STEPS = 100
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """probability = sigmoid(logit(score) / temperature + bias). It is increasing: the order of the scores stays."""
+
+    temperature: float = 1.0
+    bias: float = 0.0
+
+    def __call__(self, scores: np.ndarray) -> np.ndarray:
+        """Probabilities, float64, of scores in 0 … 1."""
+        return _sigmoid(logit(scores) / self.temperature + self.bias)
+
+
+def logit(scores: np.ndarray) -> np.ndarray:
+    """log(p / (1 - p)), float64; scores are kept `_EPSILON` away from 0 and 1."""
+    p = np.clip(np.asarray(scores, dtype=np.float64), _EPSILON, 1 - _EPSILON)
+    return np.log(p) - np.log1p(-p)
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def fit(scores_N: np.ndarray, positive_N: np.ndarray, method: Method) -> Calibration:
+    """The calibration of the greatest likelihood, by Newton's method (Platt 1999; Guo et al. 2017 for temperature alone).
+
+    The labels are drawn towards each other as Platt does, by one in as many as there are, so that scores that tell them
+    apart wholly have a fit too. No change where the labels are all alike, or where higher scores are wrong more often.
+    """
+    labels = np.asarray(positive_N, dtype=bool)
+    num_positives, num_negatives = int(labels.sum()), int((~labels).sum())
+    if method == "none" or not num_positives or not num_negatives:
+        return Calibration()
+    positive = np.where(labels, (num_positives + 1) / (num_positives + 2), 1 / (num_negatives + 2))
+    columns = [logit(scores_N)] + ([np.ones(len(positive))] if method == "platt" else [])
+    design = np.stack(columns, axis=1)
+    weights = np.zeros(design.shape[1])
+    weights[0] = 1.0
+    loss = _loss(design @ weights, positive)
+    for _ in range(_MAX_STEPS):
+        p = _sigmoid(design @ weights)
+        gradient = design.T @ (p - positive)
+        hessian = (design * (p * (1 - p))[:, None]).T @ design + 1e-9 * np.eye(len(weights))
+        step = np.linalg.solve(hessian, gradient)
+        scale = 1.0
+        while (new_loss := _loss(design @ (weights - scale * step), positive)) > loss and scale > 1e-6:
+            scale /= 2
+        weights = weights - scale * step
+        if loss - new_loss < 1e-10 * max(loss, 1.0):
+            break
+        loss = new_loss
+    slope = float(weights[0])
+    if slope < 1e-3:
+        return Calibration()
+    return Calibration(1 / slope, float(weights[1]) if method == "platt" else 0.0)
+
+
+def _loss(logits: np.ndarray, positive: np.ndarray) -> float:
+    return float((np.logaddexp(0, logits) - positive * logits).sum())
+
+
+def expected_calibration_error(probabilities_N: np.ndarray, positive_N: np.ndarray, num_bins: int = 15) -> float:
+    """Mean distance, in 0 … 1, of probability and share of positives over equal bins, weighted by their sizes."""
+    probabilities = np.asarray(probabilities_N, dtype=np.float64)
+    if not len(probabilities):
+        raise ValueError("the calibration error of no score at all is not defined; give at least one")
+    bins = np.minimum((probabilities * num_bins).astype(np.int64), num_bins - 1)
+    surplus = np.asarray(positive_N, dtype=np.float64) - probabilities
+    return float(np.abs(np.bincount(bins, weights=surplus, minlength=num_bins)).sum() / len(probabilities))

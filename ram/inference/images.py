@@ -1,0 +1,112 @@
+"""Pictures of the image shards, by id or in the order in which they lie on disk."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ram.model.preprocess import MAX_PIXELS, PictureError, open_image
+from ram.storage import Table
+
+_COLUMNS = ("image_id", "split", "shard", "offset", "num_bytes")
+
+
+class ImageStore:
+    """Random access to the pictures that the table `images` lists: one seek into a tar each, no tar is unpacked."""
+
+    def __init__(self, images: Table, shards_dir: Path, max_pixels: int = MAX_PIXELS) -> None:
+        rows = images.read(columns=_COLUMNS)
+        self.image_ids: list[str] = rows["image_id"].to_pylist()
+        self.splits: list[str] = rows["split"].to_pylist()
+        self.shards_dir = Path(shards_dir)
+        self.max_pixels = max_pixels
+        self._row = {image_id: row for row, image_id in enumerate(self.image_ids)}
+        shards = rows["shard"].combine_chunks().dictionary_encode()
+        self.shards: list[str] = shards.dictionary.to_pylist()
+        self._shard = shards.indices.to_numpy(zero_copy_only=False)
+        self._offset = rows["offset"].to_numpy()
+        self._num_bytes = rows["num_bytes"].to_numpy()
+        self._descriptors: dict[int, int] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def __contains__(self, image_id: object) -> bool:
+        return image_id in self._row
+
+    def read_bytes(self, image_id: str) -> bytes:
+        """The encoded picture. Raises `ValueError` for an unknown id or a shard that is shorter than the table says."""
+        if image_id not in self._row:
+            raise ValueError(f"no picture {image_id!r} in the table images ({len(self)} rows)")
+        row = self._row[image_id]
+        num_bytes = int(self._num_bytes[row])
+        # pread moves no shared position: threads may read one shard at once.
+        data = os.pread(self._descriptor(int(self._shard[row])), num_bytes, int(self._offset[row]))
+        if len(data) != num_bytes:
+            shard = self.shards[self._shard[row]]
+            raise ValueError(f"{shard} ends before picture {image_id!r}; run ingest_pairs again")
+        return data
+
+    def open(self, image_id: str, min_size: int | None = None) -> Image.Image:
+        """The RGB picture; with `min_size`, perhaps decoded smaller, no side under it."""
+        try:
+            return open_image(self.read_bytes(image_id), self.max_pixels, min_size)
+        except PictureError as error:
+            raise PictureError(f"{image_id}: {error}") from error
+
+    def in_shard_order(self, image_ids: Sequence[str] | None = None) -> list[str]:
+        """These ids (all: None) in the order in which their pictures lie on disk: reading them so is sequential."""
+        if image_ids is None:
+            rows = np.arange(len(self))
+        else:
+            rows = np.array([self._row[image_id] for image_id in image_ids], dtype=np.int64)
+        order = np.lexsort((self._offset[rows], np.array(self.shards)[self._shard[rows]] if len(rows) else rows))
+        return [self.image_ids[row] for row in rows[order]]
+
+    def __iter__(self) -> Iterator[tuple[str, Image.Image]]:
+        """Every picture with its id, in shard order."""
+        for image_id in self.in_shard_order():
+            yield image_id, self.open(image_id)
+
+    def by_shard(self) -> dict[str, list[str]]:
+        """The ids of every shard, both in order."""
+        groups: dict[str, list[str]] = {shard: [] for shard in sorted(self.shards)}
+        for image_id in self.in_shard_order():
+            groups[self.shards[self._shard[self._row[image_id]]]].append(image_id)
+        return groups
+
+    def split_of(self, image_id: str) -> str:
+        return self.splits[self._row[image_id]]
+
+    def _descriptor(self, shard: int) -> int:
+        with self._lock:
+            if shard not in self._descriptors:
+                path = self.shards_dir / self.shards[shard]
+                if not path.is_file():
+                    raise ValueError(f"no shard at {path}; run ingest_pairs")
+                self._descriptors[shard] = os.open(path, os.O_RDONLY)
+            return self._descriptors[shard]
+
+    def close(self) -> None:
+        for descriptor in self._descriptors.values():
+            os.close(descriptor)
+        self._descriptors.clear()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_descriptors"):
+            self.close()
+
+    def __getstate__(self) -> dict[str, object]:
+        # Descriptors and locks belong to a process: a worker opens its own.
+        state = self.__dict__.copy()
+        return state | {"_descriptors": {}, "_lock": None}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()

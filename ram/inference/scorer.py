@@ -1,0 +1,90 @@
+"""A checkpoint over many pictures: scores, or image tokens, batch by batch."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ram.engine.local import available_cores
+from ram.inference.features import FeatureStore
+from ram.inference.images import ImageStore
+from ram.model.checkpoint import Checkpoint
+
+# B images, N image tokens, K tags, D token width, E text embedding width
+
+Batch = tuple[list[str], Tensor]
+
+
+class Scorer:
+    """Scores pictures by id: from stored features where they are this model's trunk's, else from the pictures.
+
+    Batches of ids come in the order given. `images` may be None where `features` hold every picture asked for.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, images: ImageStore | None, features: FeatureStore | None = None) -> None:
+        self.checkpoint = checkpoint
+        self.model = checkpoint.model.eval()
+        self.images = images
+        fits = features is not None and features.enabled and features.fits(self.model.trunk_fingerprint())
+        self.features = features if fits else None
+
+    def scores(
+        self, image_ids: Sequence[str], embedding_KE: Tensor | np.ndarray | None = None, batch_size: int = 32
+    ) -> Iterator[tuple[list[str], np.ndarray]]:
+        """Yield ids and scores_BK, float32 in 0 … 1, of the model's own tags or of those with these text embeddings."""
+        embedding = None if embedding_KE is None else torch.as_tensor(embedding_KE, device=self.model.device)
+        for ids, tokens_BND, _ in self.tokens(image_ids, batch_size):
+            with torch.inference_mode():
+                yield ids, self.model.tag_logits(tokens_BND, embedding).float().sigmoid().cpu().numpy()
+
+    def tokens(
+        self, image_ids: Sequence[str], batch_size: int = 32
+    ) -> Iterator[tuple[list[str], Tensor, tuple[int, int]]]:
+        """Yield ids, tokens_BND on the model's device, and height and width of the map of the spatial tokens."""
+        for ids, features in self.trunk_features(image_ids, batch_size):
+            with torch.inference_mode():
+                yield ids, self.model.tail(features), self.model.grid(features)
+
+    def trunk_features(self, image_ids: Sequence[str], batch_size: int = 32) -> Iterator[Batch]:
+        """Yield ids and the trunk's output on the model's device, stored or computed."""
+        batches = [list(image_ids[i : i + batch_size]) for i in range(0, len(image_ids), batch_size)]
+        if self.features is not None and self.features.covers(image_ids):
+            for ids in batches:
+                stored = torch.from_numpy(self.features.read(ids))
+                yield ids, stored.to(self.model.device, torch.float32)
+            return
+        for ids, images_BCHW in self._decoded(batches):
+            with torch.inference_mode():
+                yield ids, self.model.trunk(images_BCHW.to(self.model.device))
+
+    def _decoded(self, batches: Sequence[list[str]]) -> Iterator[Batch]:
+        """Pictures as tensors; threads decode the next batches while the model is busy with one."""
+        if self.images is None:
+            raise ValueError("these pictures have no stored features of this model, and no image store was given")
+        with ThreadPoolExecutor(available_cores()) as pool:
+            waiting: deque[tuple[list[str], list[Future[Tensor]]]] = deque()
+            try:
+                for ids in batches:
+                    waiting.append((ids, [pool.submit(self._decode, image_id) for image_id in ids]))
+                    if len(waiting) > 2:
+                        yield _stacked(*waiting.popleft())
+                while waiting:
+                    yield _stacked(*waiting.popleft())
+            finally:
+                for _, futures in waiting:
+                    for future in futures:
+                        future.cancel()
+
+    def _decode(self, image_id: str) -> Tensor:
+        assert self.images is not None
+        preprocess = self.model.preprocess
+        return preprocess(self.images.open(image_id, min_size=preprocess.image_size))
+
+
+def _stacked(ids: list[str], futures: list[Future[Tensor]]) -> Batch:
+    return ids, torch.stack([future.result() for future in futures])

@@ -1,0 +1,130 @@
+"""The label system: the tags, what else each is called, what kind it is and what it is a kind of."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ram.catalog import KINDS
+from ram.label_system.forms import normalise, respellings, singulars
+
+_NOUN_KINDS = ("object", "scene")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tag:
+    """One entry of the label system; `tag_id` is its row of the tag embeddings and of the logits."""
+
+    tag_id: int
+    name: str
+    synonyms: tuple[str, ...] = ()
+    kind: str = "object"
+    parents: tuple[str, ...] = ()  # names of tags that this one is a kind of, nearest first
+    sources: tuple[str, ...] = ()  # "captions", and the vocabularies that list it
+    frequency: int = 0  # mentions in captions of split train
+
+    def __post_init__(self) -> None:
+        if not self.name or self.name != " ".join(self.name.lower().split()):
+            raise ValueError(f"a tag's name is lower case with single spaces, got {self.name!r}")
+        if self.kind not in KINDS:
+            raise ValueError(f"tag {self.name!r}: kind must be one of {', '.join(KINDS)}, got {self.kind!r}")
+
+
+class LabelSystem:
+    """An ordered, immutable set of tags.
+
+    A word that names two things has two tags: the plain name belongs to one reading, and the other tag, called otherwise
+    ("orange color"), has the synonym `word (kind)`, by which `find(word, kind)` comes to it.
+    """
+
+    def __init__(self, tags: Sequence[Tag]) -> None:
+        """`ValueError` for ids that are not 0 … K-1 in order, a name that stands twice, a synonym that means two tags."""
+        self.tags: tuple[Tag, ...] = tuple(tags)
+        self._by_phrase: dict[str, Tag] = {}
+        for expected, tag in enumerate(self.tags):
+            if tag.tag_id != expected:
+                raise ValueError(f"tag ids must be 0 … {len(tags) - 1} in order; tag {tag.name!r} has {tag.tag_id}")
+            if other := self._by_phrase.get(normalise(tag.name)):
+                raise ValueError(f"two tags are called {tag.name!r}: {other.tag_id} and {tag.tag_id}; remove one")
+            self._by_phrase[normalise(tag.name)] = tag
+        for tag in self.tags:
+            for synonym in tag.synonyms:
+                other = self._by_phrase.setdefault(normalise(synonym), tag)
+                if other is not tag:
+                    raise ValueError(
+                        f"{synonym!r} would mean two tags, {other.name!r} and {tag.name!r}; take it from the synonyms of one"
+                    )
+        self.version = self._hash()
+
+    def __len__(self) -> int:
+        return len(self.tags)
+
+    def __iter__(self) -> Iterator[Tag]:
+        return iter(self.tags)
+
+    def __getitem__(self, tag_id: int) -> Tag:
+        return self.tags[tag_id]
+
+    @property
+    def names(self) -> list[str]:
+        """The names, by tag id."""
+        return [tag.name for tag in self.tags]
+
+    def find(self, phrase: str, kind: str | None = None) -> Tag | None:
+        """The tag that `phrase` names: by name or synonym, in its singular or other spelling as well; None where none does.
+
+        With `kind`, only a tag of that kind; object and scene count as one.
+        """
+        plain = normalise(phrase)
+        for form in (plain, *singulars(plain), *respellings(plain)):
+            if kind is not None:
+                kinds = _NOUN_KINDS if kind in _NOUN_KINDS else (kind,)
+                for own in kinds:
+                    if tag := self._by_phrase.get(f"{form} ({own})"):
+                        return tag
+            tag = self._by_phrase.get(form)
+            if tag is not None and (kind is None or tag.kind in kinds):
+                return tag
+        return None
+
+    def extended(self, names: Sequence[str], kind: str = "object", source: str = "added") -> LabelSystem:
+        """This label system with new tags for those `names` that it does not know, ids going on after the last."""
+        tags = list(self.tags)
+        seen = set(self._by_phrase)
+        for name in names:
+            plain = " ".join(name.lower().split())
+            if self.find(name) is None and normalise(plain) not in seen:
+                seen.add(normalise(plain))
+                tags.append(Tag(tag_id=len(tags), name=plain, kind=kind, sources=(source,)))
+        return LabelSystem(tags)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON; `version` is for readers, and computed anew by `from_json`."""
+        return {"version": self.version, "tags": [dataclasses.asdict(tag) for tag in self.tags]}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> LabelSystem:
+        """The inverse of `to_json`; `ValueError` as of the constructor."""
+        if "tags" not in document:
+            raise ValueError(f"a label system has the key 'tags'; this document has {sorted(document)}")
+        return cls([_tag(values) for values in document["tags"]])
+
+    def _hash(self) -> str:
+        canonical = json.dumps([dataclasses.asdict(tag) for tag in self.tags], sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def _tag(values: Mapping[str, Any]) -> Tag:
+    known = {field.name for field in dataclasses.fields(Tag)}
+    if unknown := set(values) - known:
+        raise ValueError(f"tag {values.get('name')!r} has unknown fields {sorted(unknown)}; known: {sorted(known)}")
+    if missing := {"tag_id", "name"} - set(values):
+        raise ValueError(f"tag {dict(values)!r} lacks {sorted(missing)}")
+    return Tag(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+
+__all__ = ["LabelSystem", "Tag"]

@@ -1,0 +1,164 @@
+"""Selected groups of phrases -> the label system: names, homographs, synonyms, parents, frequencies."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+
+from ram.label_system import LabelSystem, Tag
+from ram.label_system.forms import gerund, normalise, singulars
+from ram.label_system.resolve import Resolver, is_kind_of
+from ram.label_system.select import Counts, Group, Listing, likely_readings
+from ram.label_system.synonyms import READINGS, Synonyms, everyday_synonyms
+from ram.label_system.vocabulary import Vocabulary
+from ram.label_system.wordnet import WordNet
+
+_COLOURS = frozenset("orange rose olive lime violet lavender turquoise peach plum salmon gold silver cream".split())
+# Hypernyms that hold of too much to be said of a picture: to WordNet a bicycle is a container, and a forest a group.
+_VAGUE = frozenset("group container object part machine instrument structure equipment land course unit whole".split())
+
+
+def build_label_system(
+    groups: Sequence[Group],
+    counts: Counts,
+    vocabularies: Mapping[str, Vocabulary],
+    wordnet: WordNet,
+    *,
+    merge_synonyms: bool,
+) -> LabelSystem:
+    """The label system of `groups`, a tag each, in their order."""
+    owners = _owners(groups, vocabularies)
+    claims = _Claims(owners)
+    others: list[list[str]] = [[] for _ in groups]
+    if merge_synonyms:
+        finders = {reading: Synonyms(reading, vocabularies, wordnet) for reading in READINGS}
+        spoken = {phrase for group in groups for phrase in group.phrases}
+        for group, unspoken in zip(groups, others, strict=True):
+            unspoken += [p for p in finders[group.reading].others(group.phrases) if p not in spoken]
+            spoken.update(unspoken)
+    names = [claims.name(g, _usual_name(g, unspoken, vocabularies)) for g, unspoken in zip(groups, others, strict=True)]
+    tags = []
+    for tag_id, (group, name, unspoken) in enumerate(zip(groups, names, others, strict=True)):
+        synonyms = claims.synonyms(group, name) + [phrase for phrase in unspoken if phrase != normalise(name)]
+        sources = (("captions",) if group.frequency else ()) + group.vocabularies
+        tags.append(Tag(tag_id=tag_id, name=name, synonyms=tuple(synonyms), kind=group.kind, sources=sources))
+    return _with_frequencies(_with_parents(tags, wordnet), counts, wordnet)
+
+
+def unseen_groups(
+    groups: Sequence[Group], vocabularies: Mapping[str, Vocabulary], wordnet: WordNet, kind_of_noun: Callable[[str], str]
+) -> list[Group]:
+    """A group for every entry of the vocabularies that no group names: tags that no caption has."""
+    known = {(phrase, group.reading) for group in groups for phrase in group.phrases}
+    listing = Listing(vocabularies, wordnet)
+    added: list[Group] = []
+    for vocabulary in vocabularies.values():
+        for entry in vocabulary.entries:
+            name = normalise(entry[0])
+            reading = vocabulary.kind if vocabulary.kind != "any" else likely_readings(name, wordnet)[0]
+            if any((form, reading) in known for own in map(normalise, entry) for form in (own, *singulars(own))):
+                continue
+            known.add((name, reading))
+            kind = kind_of_noun(name) if reading == "noun" else reading
+            group = Group(reading=reading, phrases=[name], kinds=Counter({kind: 0}), vocabularies=())
+            group.vocabularies = tuple(v for v in vocabularies if v in listing.of(name, reading))
+            added.append(group)
+    return added
+
+
+def _owners(groups: Sequence[Group], vocabularies: Mapping[str, Vocabulary]) -> dict[str, str | None]:
+    """Phrase -> the reading whose tag may be called so plainly.
+
+    The thing's, where a noun vocabulary lists the word; else the most frequent. A colour never takes the name of a listed
+    thing (None where that thing is no tag), so that a benchmark's "orange" is not found in every orange shirt.
+    """
+    nouns = {n for v in vocabularies.values() if v.kind == "noun" for entry in v.entries for n in map(normalise, entry)}
+    by_phrase: dict[str, list[Group]] = defaultdict(list)
+    for group in groups:
+        for phrase in group.phrases:
+            by_phrase[phrase].append(group)
+    owners: dict[str, str | None] = {}
+    for phrase, rivals in by_phrase.items():
+        readings = {group.reading for group in rivals}
+        listed = phrase in nouns
+        if listed and "noun" in readings:
+            owners[phrase] = "noun"
+        elif listed and readings == {"attribute"} and phrase in _COLOURS:
+            owners[phrase] = None
+        else:
+            owners[phrase] = max(rivals, key=lambda group: group.frequency).reading
+    return owners
+
+
+class _Claims:
+    """Hands out names so that each means one tag."""
+
+    def __init__(self, owners: Mapping[str, str | None]) -> None:
+        self._owners = owners
+        self._taken = set(owners)
+
+    def name(self, group: Group, usual: str) -> str:
+        """The usual name where the group owns it, else one that says the reading: "orange color", "parking"."""
+        word = normalise(usual)
+        if self._owners.get(word, group.reading) == group.reading:
+            self._taken.add(word)
+            return usual
+        options = [gerund(word)] if group.reading == "action" else []
+        options += [f"{word} color"] if group.reading == "attribute" and word in _COLOURS else []
+        name = next((option for option in options if option not in self._taken), f"{word} ({group.kind})")
+        self._taken.add(name)
+        return name
+
+    def synonyms(self, group: Group, name: str) -> list[str]:
+        """The group's phrases besides its name; those that another reading owns as `phrase (kind)`."""
+        own = [p if self._owners[p] == group.reading else f"{p} ({group.kind})" for p in group.phrases]
+        own += [f"{act} (object)" for act in group.acts]
+        return [phrase for phrase in own if phrase != normalise(name)]
+
+
+def _usual_name(group: Group, unspoken: Sequence[str], vocabularies: Mapping[str, Vocabulary]) -> str:
+    """The first of the everyday synonyms; else as the first vocabulary that lists the group has it; else the most frequent."""
+    for names in everyday_synonyms()[group.reading]:
+        if set(names) & set(group.phrases):
+            return names[0]
+    known = {*group.phrases, *unspoken}
+    for vocabulary in (vocabularies[name] for name in group.vocabularies):
+        for entry in vocabulary.entries:
+            if normalise(entry[0]) in known:
+                return entry[0]
+    return group.phrases[0]
+
+
+def _with_parents(tags: Sequence[Tag], wordnet: WordNet) -> list[Tag]:
+    nouns = [tag for tag in tags if tag.kind in ("object", "scene")]
+    by_synset: dict[int, str] = {}
+    for tag in nouns:
+        for name in (tag.name, *tag.synonyms):
+            if (synset := wordnet.dominant(normalise(name))) is not None:
+                by_synset.setdefault(synset, tag.name)
+                break
+    by_phrase = {normalise(name): tag.name for tag in nouns for name in (tag.name, *tag.synonyms)}
+    parents = {tag.name: _parents(tag, by_synset, by_phrase, wordnet) for tag in nouns}
+    return [dataclasses.replace(tag, parents=tuple(parents.get(tag.name, ()))) for tag in tags]
+
+
+def _parents(tag: Tag, by_synset: Mapping[int, str], by_phrase: Mapping[str, str], wordnet: WordNet) -> list[str]:
+    known = next((n for n in map(normalise, (tag.name, *tag.synonyms)) if wordnet.knows(n, "noun")), None)
+    if known is not None:
+        found = [by_synset[synset] for synset in wordnet.kinds_of(known) if synset in by_synset]
+    else:
+        name = normalise(tag.name)
+        heads = [name.split(" ", n)[-1] for n in range(1, name.count(" ") + 1)]
+        found = [by_phrase[head] for head in heads if head in by_phrase and is_kind_of(name, head, wordnet)]
+        found += [by_synset[s] for head in heads[-1:] if found for s in wordnet.kinds_of(head) if s in by_synset]
+    return [name for name in dict.fromkeys(found) if name != tag.name and name not in _VAGUE]
+
+
+def _with_frequencies(tags: Sequence[Tag], counts: Counts, wordnet: WordNet) -> LabelSystem:
+    resolve = Resolver(LabelSystem(tags), wordnet)
+    frequencies: Counter[int] = Counter()
+    for (phrase, kind), count in counts.items():
+        if tag := resolve(phrase, kind):
+            frequencies[tag.tag_id] += count
+    return LabelSystem([dataclasses.replace(tag, frequency=frequencies[tag.tag_id]) for tag in tags])

@@ -1,0 +1,104 @@
+"""What the label system asks of WordNet 3.1: which sense a word mostly has, its synonyms in that sense, what it is a kind of."""
+
+from __future__ import annotations
+
+import gzip
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+WORDNET_PATH = Path(__file__).with_name("wordnet.tsv.gz")  # made by distil_wordnet.py
+POS = ("noun", "verb", "adj")
+
+# Captions of photos do not use these words as WordNet's tagged texts of 1993 do: lemma -> rank of the sense meant.
+_SENSE_IN_PHOTOS = {"plant": 2, "bike": 2, "glass": 2, "ball": 1, "bow": 4, "keyboard": 1, "remote": 1, "court": 4}
+
+
+class Sense(NamedTuple):
+    """One sense of a lemma: the synset's number, and how often WordNet's tagged texts use the lemma so."""
+
+    synset: int
+    count: int
+
+
+class WordNet:
+    """The distilled table, by lemma and by synset number."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self._files: list[str] = []
+        self._hypernyms: list[tuple[int, ...]] = []
+        ranked: dict[tuple[str, str], list[tuple[int, Sense]]] = defaultdict(list)
+        for number, line in enumerate(lines):
+            file, hypernyms, lemmas = line.split("\t")
+            self._files.append(file)
+            self._hypernyms.append(tuple(map(int, hypernyms.split(","))) if hypernyms else ())
+            for entry in filter(None, lemmas.split(",")):
+                lemma, rank, count = entry.split("/")
+                ranked[lemma, file.split(".")[0]].append((int(rank), Sense(number, int(count))))
+        self._senses = {key: dict(sorted(senses)) for key, senses in ranked.items()}
+        self._lemmas: dict[int, list[str]] = defaultdict(list)
+        for (lemma, _), by_rank in self._senses.items():
+            for sense in by_rank.values():
+                self._lemmas[sense.synset].append(lemma)
+
+    def knows(self, lemma: str, pos: str | None = None) -> bool:
+        """Whether `lemma` is a noun, verb or adjective of the table; of one `pos` alone where that is given."""
+        return any((lemma, p) in self._senses for p in ([pos] if pos else POS))
+
+    def dominant(self, lemma: str, pos: str = "noun", min_share: float = 0.6, min_count: int = 4) -> int | None:
+        """The synset that `lemma` mostly means, or None where it is unknown or no sense prevails.
+
+        A sense prevails if it is the only one, or if the tagged texts have it at least `min_count` times and in at least
+        `min_share` of the lemma's occurrences.
+        """
+        senses = self._senses.get((lemma, pos))
+        if senses is None:
+            return None
+        if pos == "noun" and (rank := _SENSE_IN_PHOTOS.get(lemma)) in senses:
+            return senses[rank].synset
+        if len(senses) == 1:
+            return next(iter(senses.values())).synset
+        best = max(senses.values(), key=lambda sense: sense.count)
+        total = sum(sense.count for sense in senses.values())
+        return best.synset if best.count >= min_count and best.count >= min_share * total else None
+
+    def senses(self, lemma: str, pos: str = "noun") -> list[int]:
+        """The synsets of `lemma`, most frequent first."""
+        return [sense.synset for sense in self._senses.get((lemma, pos), {}).values()]
+
+    def lemmas(self, synset: int) -> list[str]:
+        """The words of a synset."""
+        return list(self._lemmas[synset])
+
+    def file(self, synset: int) -> str:
+        """The lexicographer file, which says what sort of thing it is: "noun.animal", "verb.motion" …"""
+        return self._files[synset]
+
+    def ancestors(self, synset: int) -> Iterator[int]:
+        """The hypernyms of `synset`, nearest first, each once."""
+        seen = {synset}
+        todo = deque([synset])
+        while todo:
+            for hypernym in self._hypernyms[todo.popleft()]:
+                if hypernym not in seen:
+                    seen.add(hypernym)
+                    todo.append(hypernym)
+                    yield hypernym
+
+
+    def kinds_of(self, lemma: str) -> list[int]:
+        """Hypernyms of the noun `lemma`, nearest first: of the prevailing sense, or else those that all used senses share."""
+        if (dominant := self.dominant(lemma)) is not None:
+            return list(self.ancestors(dominant))
+        senses = self._senses.get((lemma, "noun"), {}).values()
+        used = [s for s in senses if s.count] or list(senses)
+        lines = [list(self.ancestors(sense.synset)) for sense in used]
+        return [synset for synset in lines[0] if all(synset in line for line in lines)] if lines else []
+
+
+@lru_cache(maxsize=1)
+def load_wordnet() -> WordNet:
+    """The table that comes with the project; read once a process."""
+    return WordNet(gzip.decompress(WORDNET_PATH.read_bytes()).decode("ascii").splitlines())

@@ -1,0 +1,119 @@
+"""A trained model as a folder: weights, configuration, label system; enough to tag, with no download and no other file."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from ram.label_system import LabelSystem
+from ram.model.build import assemble
+from ram.model.params import ModelParams
+from ram.model.preprocess import Preprocess
+from ram.model.ram import RAM
+from ram.model.vocabulary import WordPieces
+from ram.params import from_mapping
+from ram.storage import content_hash, read_json, write_json, write_text
+
+WEIGHTS, CONFIG, LABELS, WORD_PIECES = "model.safetensors", "config.json", "label_system.json", "word_pieces.json"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded model, in eval mode. `version` is 12 hex digits of the folder's content."""
+
+    model: RAM
+    label_system: LabelSystem
+    params: ModelParams
+    extra: dict[str, Any]
+    version: str
+    directory: Path
+
+
+def save_checkpoint(
+    directory: Path, model: RAM, label_system: LabelSystem, extra: Mapping[str, Any] | None = None
+) -> str:
+    """Write the folder, its configuration last, and return its version. `extra` is any JSON that belongs to the model."""
+    if len(label_system) != model.num_tags:
+        raise ValueError(f"the label system has {len(label_system)} tags, the model {model.num_tags}")
+    directory.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    save_file(tensors, directory / WEIGHTS)
+    write_json(label_system.to_json(), directory / LABELS)
+    if model.caption_branch is not None:
+        write_text(model.caption_branch.word_pieces.to_json(), directory / WORD_PIECES)
+    config = {
+        "format_version": FORMAT_VERSION,
+        "params": dataclasses.asdict(model.params),
+        "preprocess": dataclasses.asdict(model.preprocess),
+        "embedding_width": model.tag_embedding_KE.shape[1],
+        "extra": dict(extra or {}),
+    }
+    write_json(config, directory / CONFIG)
+    return checkpoint_version(directory)
+
+
+def load_checkpoint(directory: Path | str, device: str | torch.device = "cpu") -> Checkpoint:
+    """The model of a folder that `save_checkpoint` wrote.
+
+    Raises `ValueError` naming the file that is missing or broken, or the first tensors that do not fit.
+    """
+    directory = Path(directory)
+    for name in (CONFIG, WEIGHTS, LABELS):
+        if not (directory / name).is_file():
+            raise ValueError(f"{directory} is no checkpoint: it has no {name}")
+    config = read_json(directory / CONFIG)
+    if config.get("format_version") != FORMAT_VERSION:
+        raise ValueError(f"{directory} has format {config.get('format_version')}, this version reads {FORMAT_VERSION}")
+    params = from_mapping(ModelParams, config["params"], where=f"{directory / CONFIG}: params")
+    preprocess = from_mapping(Preprocess, config["preprocess"], where=f"{directory / CONFIG}: preprocess")
+    label_system = LabelSystem.from_json(read_json(directory / LABELS))
+    word_pieces = None
+    if params.caption is not None:
+        word_pieces = WordPieces.from_json((directory / WORD_PIECES).read_text(encoding="utf-8"))
+    embedding_KE = torch.zeros(len(label_system), config["embedding_width"])
+    model = assemble(params, preprocess, embedding_KE, word_pieces, pretrained=False)
+    _load_weights(model, directory / WEIGHTS)
+    return Checkpoint(
+        model=model.to(device).eval(),
+        label_system=label_system,
+        params=params,
+        extra=config["extra"],
+        version=checkpoint_version(directory),
+        directory=directory,
+    )
+
+
+def checkpoint_version(directory: Path) -> str:
+    """12 hex digits of the content of the checkpoint's own files; what others put beside them does not count."""
+    digest = hashlib.sha256()
+    for name in (CONFIG, LABELS, WEIGHTS, WORD_PIECES):
+        if (directory / name).is_file():
+            digest.update(f"{name} {content_hash(directory / name)}\n".encode())
+    return digest.hexdigest()[:12]
+
+
+def _load_weights(model: RAM, path: Path) -> None:
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is broken or not whole: {error}") from error
+    expected = model.state_dict()
+    problems = [f"{name} is missing" for name in expected if name not in tensors]
+    problems += [f"{name} is unknown" for name in tensors if name not in expected]
+    problems += [
+        f"{name} is {tuple(tensors[name].shape)}, not {tuple(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in tensors and tensors[name].shape != tensor.shape
+    ]
+    if problems:
+        raise ValueError(f"{path} does not fit its configuration ({len(problems)} tensors), first: {'; '.join(problems[:5])}")
+    model.load_state_dict(tensors)

@@ -1,0 +1,142 @@
+"""RAM: image encoder, tag decoder and caption branch, put together (Recognize Anything, arXiv 2306.03514, figure 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ram.model.caption_decoder import CaptionBranch
+from ram.model.image_encoder import ImageEncoder
+from ram.model.params import ModelParams
+from ram.model.preprocess import Preprocess
+from ram.model.tag_decoder import TagDecoder
+
+# B images, N image tokens (the pooled one first), K tags, D token width, E text embedding width
+
+
+class RAM(nn.Module):
+    """Tags and captions from image tokens. `ram.model.build` chooses the parts; `params` is what they were chosen by."""
+
+    tag_embedding_KE: Tensor  # float32, rows of length 1: the text embeddings of the model's own tags
+
+    def __init__(
+        self,
+        *,
+        params: ModelParams,
+        preprocess: Preprocess,
+        image_encoder: ImageEncoder,
+        tag_decoder: TagDecoder,
+        caption_branch: CaptionBranch | None,
+        embedding_KE: Tensor,
+    ) -> None:
+        super().__init__()
+        self.params = params
+        self.preprocess = preprocess
+        self.image_encoder = image_encoder
+        self.tag_decoder = tag_decoder
+        self.caption_branch = caption_branch
+        self.register_buffer("tag_embedding_KE", torch.empty(0))
+        self.set_tags(embedding_KE)
+
+    @property
+    def device(self) -> torch.device:
+        return self.tag_embedding_KE.device
+
+    @property
+    def num_tags(self) -> int:
+        return len(self.tag_embedding_KE)
+
+    def set_tags(self, embedding_KE: Tensor) -> None:
+        """Replace the model's own tags: row i is tag_id i. Any number of tags; the width must be the text encoder's."""
+        embedding_KE = torch.as_tensor(embedding_KE, dtype=torch.float32)
+        self.tag_embedding_KE = self._checked(embedding_KE).detach().clone().to(self.device)
+
+    def trunk(self, images_BCHW: Tensor) -> Tensor:
+        """Features: the output of the frozen part of the image encoder; the images where nothing is frozen."""
+        return self.image_encoder.trunk(images_BCHW)
+
+    def tail(self, features: Tensor) -> Tensor:
+        """tokens_BND, the pooled token first, from the trunk's features."""
+        return self.image_encoder.tail(features)
+
+    def encode(self, images_BCHW: Tensor) -> Tensor:
+        """tokens_BND of images that `preprocess` made."""
+        return self.tail(self.trunk(images_BCHW))
+
+    def grid(self, features: Tensor) -> tuple[int, int]:
+        """Height and width of the map that the spatial tokens of these features form, row by row."""
+        return self.image_encoder.grid(features)
+
+    def trunk_fingerprint(self) -> str:
+        """16 hex digits: features of another fingerprint are no features of this model."""
+        return self.image_encoder.trunk_fingerprint(self.params.image_encoder, self.preprocess)
+
+    def tag_logits(self, tokens_BND: Tensor, embedding_KE: Tensor | None = None) -> Tensor:
+        """logits_BK of the model's own tags, or of the tags with these text embeddings. Scores are their sigmoid."""
+        own = embedding_KE is None
+        return self.tag_decoder(tokens_BND, self.tag_embedding_KE if own else self._checked(embedding_KE))
+
+    def tag_attention(self, tokens_BND: Tensor, tags: Tensor) -> Tensor:
+        """attention_BKN over the spatial tokens: where each tag looks in the last layer; every row sums to 1.
+
+        `tags` are text embeddings (K, E), or tag ids (K) of the model's own tags.
+        """
+        embedding_KE = tags if tags.is_floating_point() else self.tag_embedding_KE[tags]
+        return self.tag_decoder.attention(tokens_BND, self._checked(embedding_KE))
+
+    def caption_loss(self, tokens_BND: Tensor, tag_texts: Sequence[Sequence[str]], captions: Sequence[str]) -> Tensor:
+        """Mean cross-entropy (nats a word piece, label smoothed) of each picture's caption, given its tokens and tags."""
+        return self._captions().loss(tokens_BND, tag_texts, captions, self.tag_decoder)
+
+    @torch.no_grad()
+    def generate_captions(
+        self,
+        tokens_BND: Tensor,
+        tag_texts: Sequence[Sequence[str]],
+        *,
+        num_beams: int = 1,
+        min_tokens: int = 0,
+        length_penalty: float = 1.0,
+    ) -> tuple[list[str], list[float]]:
+        """One caption a picture and its log-probability (natural, summed over its word pieces and the end)."""
+        return self._captions().generate(
+            tokens_BND,
+            tag_texts,
+            self.tag_decoder,
+            num_beams=num_beams,
+            min_tokens=min_tokens,
+            length_penalty=length_penalty,
+        )
+
+    def distillation_loss(self, tokens_BND: Tensor, paired_embedding_BD: Tensor) -> Tensor:
+        """Mean L1 distance of the pooled token to the paired image encoder's embedding, neither normalised (RAM's code)."""
+        pooled_BD = tokens_BND[:, 0]
+        if pooled_BD.shape != paired_embedding_BD.shape:
+            raise ValueError(
+                f"the paired encoder's embedding is {paired_embedding_BD.shape[-1]} wide and token_width "
+                f"{pooled_BD.shape[-1]}; set model.token_width to the former"
+            )
+        return F.l1_loss(pooled_BD, paired_embedding_BD)
+
+    def backbone_parameters(self) -> Iterator[nn.Parameter]:
+        """The parameters of the backbone that train: those behind the cut."""
+        return (p for p in self.image_encoder.backbone.parameters() if p.requires_grad)
+
+    def other_parameters(self) -> Iterator[nn.Parameter]:
+        """Every parameter that trains and is not the backbone's."""
+        return (p for n, p in self.named_parameters() if p.requires_grad and not n.startswith("image_encoder.backbone."))
+
+    def _captions(self) -> CaptionBranch:
+        if self.caption_branch is None:
+            raise ValueError("this model has no caption branch; set model.caption in params.yaml and train again")
+        return self.caption_branch
+
+    def _checked(self, embedding_KE: Tensor | None) -> Tensor:
+        assert embedding_KE is not None
+        width = self.tag_decoder.query_proj.in_features
+        if embedding_KE.ndim != 2 or embedding_KE.shape[1] != width or len(embedding_KE) == 0:
+            raise ValueError(f"tag embeddings must be (tags, {width}) with at least 1 tag, got {tuple(embedding_KE.shape)}")
+        return embedding_KE

@@ -1,0 +1,135 @@
+"""A checkpoint as a model that MLflow can load and serve anywhere: its code beside its weights, tried before it counts."""
+
+from __future__ import annotations
+
+import base64
+import io
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ram.catalog import Artifact
+from ram.tracking import CHECKPOINT, MODEL_NAME, import_mlflow
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+THRESHOLDS_FILE = "thresholds.json"  # beside the checkpoint: `ram.inference.tagger.load` looks for it there
+# what tagging imports; the packaged model brings its own copy of ram
+_REQUIREMENTS = ("mlflow", "torch", "timm", "transformers", "safetensors", "numpy", "pandas", "pyarrow", "pillow", "pyyaml")
+
+
+@contextmanager
+def stage_checkpoint(workspace: Path, model: Artifact, thresholds: Artifact) -> Iterator[Path]:
+    """A temporary folder with the files of `model` and its thresholds; `ValueError` where one is missing."""
+    for entry in (model, thresholds):
+        if not (workspace / entry.path).exists():
+            raise ValueError(f"no {entry.name} at {workspace / entry.path}; run the stage that makes it")
+    with tempfile.TemporaryDirectory(prefix="ram-register-") as directory:
+        checkpoint = Path(directory, CHECKPOINT)
+        shutil.copytree(workspace / model.path, checkpoint)
+        shutil.copyfile(workspace / thresholds.path, checkpoint / THRESHOLDS_FILE)
+        yield checkpoint
+
+
+def package(client: MlflowClient, experiment_id: str, run_id: str, checkpoint: Path) -> tuple[str, str]:
+    """Upload `checkpoint` as a logged model of the run; where it lies and its id. One that does not load is not uploaded."""
+    from mlflow.models import Model
+
+    exceptions = import_mlflow().exceptions
+    with suppress(exceptions.MlflowException):  # it exists, which is all that is wanted
+        client.create_registered_model(MODEL_NAME)
+    logged = client.create_logged_model(experiment_id, name=MODEL_NAME, source_run_id=run_id)
+    try:
+        with tempfile.TemporaryDirectory(prefix="ram-package-") as directory:
+            path = Path(directory, "model")
+            save(checkpoint, path, Model(logged.artifact_location, run_id, model_id=logged.model_id))
+            try_out(path)
+            client.log_model_artifacts(logged.model_id, str(path))
+    except BaseException:
+        client.finalize_logged_model(logged.model_id, "FAILED")
+        raise
+    client.finalize_logged_model(logged.model_id, "READY")
+    return logged.artifact_location, logged.model_id
+
+
+def save(checkpoint: Path, path: Path, description: Any = None) -> None:
+    """Write the model folder of MLflow for `checkpoint`."""
+    import mlflow.pyfunc
+
+    package_dir = Path(__file__).parent
+    with tempfile.TemporaryDirectory(prefix="ram-code-") as directory, _no_advice():
+        code = Path(directory, package_dir.name)
+        shutil.copytree(package_dir, code, ignore=shutil.ignore_patterns("__pycache__"))
+        mlflow.pyfunc.save_model(
+            path=str(path),
+            python_model=str(package_dir / "serving" / "pyfunc.py"),
+            code_paths=[str(code)],
+            artifacts={CHECKPOINT: str(checkpoint)},
+            signature=_signature(),
+            input_example=_example(),
+            pip_requirements=[f"{name}=={installed_version(name).partition('+')[0]}" for name in _REQUIREMENTS],
+            model_config={"allow_paths": False},
+            mlflow_model=description,
+        )
+
+
+def try_out(path: Path) -> None:
+    """Load the model folder and tag its own example; raises where that fails."""
+    import mlflow.pyfunc
+
+    search_path = sys.path
+    try:
+        with _no_advice():
+            answer = mlflow.pyfunc.load_model(str(path)).predict(_example())[0]
+    finally:
+        sys.path = search_path  # MLflow puts the folder's copy of ram before ours
+    if answer["error"]:
+        raise RuntimeError(f"the packaged model does not tag its own example: {answer['error']}")
+
+
+@contextmanager
+def _no_advice() -> Iterator[None]:
+    """MLflow asks for type hints of its own kind, to infer the signature from; the signature is given."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*Add type hints")
+        yield
+
+
+def _signature() -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+    from mlflow.types.schema import Array
+
+    return ModelSignature(
+        inputs=Schema([ColSpec(DataType.string, "image")]),
+        outputs=Schema(
+            [
+                ColSpec(Array(DataType.string), "tags"),
+                ColSpec(Array(DataType.double), "scores"),
+                ColSpec(DataType.string, "error", required=False),
+            ]
+        ),
+        params=ParamSchema(
+            [
+                ParamSpec("threshold", DataType.double, None),  # none: each tag has its own
+                ParamSpec("top_k", DataType.long, 0),  # 0: all above their thresholds
+                ParamSpec("tags", DataType.string, [], (-1,)),  # empty: the model's own
+            ]
+        ),
+    )
+
+
+def _example() -> Any:
+    import pandas as pd
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), "steelblue").save(buffer, "PNG")
+    return pd.DataFrame({"image": [base64.b64encode(buffer.getvalue()).decode()]})

@@ -1,0 +1,61 @@
+"""Where the artifacts of a workspace come from: the state of git, and what dvc.lock says of every stage."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+# What decides the results; dvc.lock and the reports are written by every run and say nothing about the code.
+_CODE = ("ram", "dvc.yaml", "params.yaml")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Provenance:
+    """`revision` is git's commit, "none" outside git; `dirty`: the code differs from it; `lock_hash` is of dvc.lock."""
+
+    revision: str
+    dirty: bool
+    lock_hash: str
+
+    def tags(self) -> dict[str, str]:
+        return {"git_revision": self.revision, "git_dirty": str(self.dirty).lower(), "dvc_lock": self.lock_hash}
+
+
+def read_provenance(workspace: Path) -> Provenance:
+    """Where the workspace's artifacts come from; a `ValueError` where no pipeline has run."""
+    lock_hash = hashlib.sha256(_lock_path(workspace).read_bytes()).hexdigest()[:16]
+    revision = _git(workspace, "rev-parse", "--verify", "HEAD")
+    dirty = bool(revision and _git(workspace, "status", "--porcelain", "--", *_CODE))
+    return Provenance(revision=revision or "none", dirty=dirty, lock_hash=lock_hash)
+
+
+def locked_stages(workspace: Path) -> dict[str, dict[str, Any]]:
+    """{stage: its entry in dvc.lock: `deps`, `outs` with path and md5, `params`}."""
+    return yaml.safe_load(_lock_path(workspace).read_text(encoding="utf-8")).get("stages") or {}
+
+
+def digests(entries: list[Mapping[str, Any]]) -> dict[str, str]:
+    """{path: md5} of the `deps` or `outs` of a stage in dvc.lock."""
+    return {entry["path"]: entry["md5"] for entry in entries if "md5" in entry}
+
+
+def _lock_path(workspace: Path) -> Path:
+    path = workspace / "dvc.lock"
+    if not path.is_file():
+        raise ValueError(f"no {path}: nothing has run here yet; `make run` or `dvc repro` does")
+    return path
+
+
+def _git(workspace: Path, *arguments: str) -> str:
+    """What git prints; "" where this is no repository, it has no commit, or git is not installed."""
+    try:
+        done = subprocess.run(["git", "-C", str(workspace), *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

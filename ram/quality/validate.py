@@ -1,0 +1,128 @@
+"""Runs rules through Great Expectations (the only module that imports it) and has it write its Data Docs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ram.quality.rules import Frame, Rule, RuleResult
+
+_KEY_COLUMNS = ("image_id", "tag_id", "caption_index", "column", "part")
+
+
+class Validator:
+    """Validates frames against rules; `results` add up over the batches of one frame.
+
+    `directory` is a work folder; `write_docs` leaves the site there under `site`.
+    """
+
+    def __init__(self, directory: Path, table: str, rules: Sequence[Rule], num_examples: int) -> None:
+        os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import great_expectations as gx
+
+            shutil.rmtree(directory, ignore_errors=True)
+            directory.mkdir(parents=True)
+            self._context: Any = gx.get_context(mode="file", project_root_dir=directory)
+        self._context.enable_analytics(False)
+        self._context.variables.progress_bars = {"globally": False}
+        self._source = self._context.data_sources.add_pandas(table)
+        self._site_dir = directory / "site"
+        self._num_examples = num_examples
+        self._rules = list(rules)
+        self.results = {rule.name: RuleResult(rule=rule) for rule in rules}
+        assert len(self.results) == len(self._rules), "two rules have one name"
+        self._definitions: dict[Frame, Any] = {}
+
+    def check(self, kind: Frame, frame: pd.DataFrame) -> None:
+        """Evaluate the rules on this kind of frame; an empty frame of rows passes them all."""
+        rules = {rule.name: rule for rule in self._rules if rule.frame == kind}
+        if not rules or frame.empty:
+            return
+        keys = [name for name in _KEY_COLUMNS if name in frame.columns]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            outcome = self._definition(kind, list(rules.values())).run(
+                batch_parameters={"dataframe": frame},
+                result_format={
+                    "result_format": "SUMMARY",
+                    "unexpected_index_column_names": keys,
+                    "partial_unexpected_count": self._num_examples,
+                },
+            )
+        for found in outcome.results:
+            name = found.expectation_config.meta["rule"]
+            self._add(self.results[name], found, frame, kind)
+
+    def write_docs(self) -> Path:
+        """The folder of the Data Docs of everything checked so far, as Great Expectations writes them."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for name in list(self._context.variables.data_docs_sites or {}):
+                self._context.delete_data_docs_site(name)
+            store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(self._site_dir.absolute())}
+            site = {"class_name": "SiteBuilder", "store_backend": store}
+            self._context.add_data_docs_site(
+                "static", {**site, "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"}}
+            )
+            self._context.build_data_docs()
+        return self._site_dir
+
+    def _definition(self, kind: Frame, rules: Sequence[Rule]) -> Any:
+        if kind in self._definitions:
+            return self._definitions[kind]
+        import great_expectations as gx
+
+        batch = self._source.add_dataframe_asset(kind).add_batch_definition_whole_dataframe("all")
+        suite = self._context.suites.add(gx.ExpectationSuite(name=kind))
+        for rule in rules:
+            suite.add_expectation(_expectation(rule))
+        definition = gx.ValidationDefinition(name=kind, data=batch, suite=suite)
+        self._definitions[kind] = self._context.validation_definitions.add(definition)
+        return self._definitions[kind]
+
+    def _add(self, result: RuleResult, found: Any, frame: pd.DataFrame, kind: Frame) -> None:
+        exception = found.exception_info or {}
+        if exception.get("raised_exception") or any(
+            isinstance(e, dict) and e.get("raised_exception") for e in exception.values()
+        ):
+            result.error = str(exception)[:500]
+            return
+        outcome = found.result
+        result.num_checked += int(outcome.get("element_count", len(frame)))
+        result.num_unexpected += int(outcome.get("unexpected_count", 0))
+        room = self._num_examples - len(result.examples)
+        examples = outcome.get("partial_unexpected_index_list") or []
+        result.examples += [_plain(e) for e in examples[:room] if isinstance(e, dict)]
+        if kind == "totals":
+            result.observed = _number(frame[result.rule.arguments["column"]].iloc[0])
+        else:
+            result.observed = f"{result.num_unexpected:,} unexpected of {result.num_checked:,}"
+        assert found.success == (int(outcome.get("unexpected_count", 0)) == 0), result.rule.name
+
+
+def _expectation(rule: Rule) -> Any:
+    import great_expectations.expectations as gxe
+    from great_expectations.expectations.row_conditions import Column
+
+    condition = {} if rule.where is None else {"row_condition": Column(rule.where[0]) == rule.where[1]}
+    return getattr(gxe, rule.expectation)(
+        **rule.arguments, **condition, description=rule.description, severity=rule.severity, meta={"rule": rule.name}
+    )
+
+
+def _plain(example: dict[str, Any]) -> dict[str, Any]:
+    """An example that JSON can hold: numpy scalars unpacked, NaN as text."""
+    unpacked = {str(k): v.item() if hasattr(v, "item") else v for k, v in example.items()}
+    return {k: str(v) if isinstance(v, float) and v != v else v for k, v in unpacked.items()}
+
+
+def _number(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) or hasattr(value, "bit_length") else f"{float(value):.4g}"

@@ -1,0 +1,1 @@
+"""Tagging for others: the model that MLflow serves."""

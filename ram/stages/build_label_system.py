@@ -1,0 +1,108 @@
+"""caption_phrases, vocabularies -> label_system: which phrases become tags, and which are one tag."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow.compute as pc
+
+from ram.caption_parsing import noun_kind
+from ram.catalog import KINDS
+from ram.label_system import LabelSystem
+from ram.label_system.build import build_label_system, unseen_groups
+from ram.label_system.select import Group, SelectionParams, find_groups, read_counts, select
+from ram.label_system.vocabulary import Vocabulary, read_vocabularies
+from ram.label_system.wordnet import load_wordnet
+from ram.storage import Table
+
+_NUM_SHOWN = 50  # dropped phrases and missing names that the report names
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Params:
+    vocabularies: tuple[str, ...]  # files of data/vocabularies; the first that lists a tag gives it its name
+    selection: SelectionParams
+    merge_synonyms: bool  # false: every phrase is a tag of its own
+    add_unseen_names: bool  # names of the vocabularies that no caption has become tags too, without training examples
+
+    def __post_init__(self) -> None:
+        if len(set(self.vocabularies)) < len(self.vocabularies):
+            raise ValueError(f"vocabularies has an entry twice: {', '.join(self.vocabularies)}")
+
+
+class Inputs(NamedTuple):
+    caption_phrases: Table
+    vocabularies: Path
+
+
+class Outputs(NamedTuple):
+    label_system: dict[str, Any]
+    label_system_report: dict[str, Any]
+
+
+def run(inputs: Inputs, params: Params) -> Outputs:
+    """The label system as JSON, and how it came about; `ValueError` where no phrase of split train becomes a tag."""
+    vocabularies = read_vocabularies(inputs.vocabularies, params.vocabularies)
+    wordnet = load_wordnet()
+    counts = count_phrases(inputs.caption_phrases)
+    readings, acts, minor = read_counts(counts, wordnet, params.selection.min_reading_share)
+    groups = find_groups(readings, acts, vocabularies, wordnet, merge_synonyms=params.merge_synonyms)
+    kept, dropped = select(groups, wordnet, params.selection)
+    if params.add_unseen_names:
+        kept += unseen_groups(kept, vocabularies, wordnet, noun_kind)
+    if not kept:
+        raise ValueError(
+            f"none of the {len(counts)} phrases of split train became a tag; lower build_label_system.selection.min_frequency"
+        )
+    label_system = build_label_system(kept, counts, vocabularies, wordnet, merge_synonyms=params.merge_synonyms)
+    report = _report(label_system, counts, dropped, minor, read_vocabularies(inputs.vocabularies))
+    return Outputs(label_system=label_system.to_json(), label_system_report=report)
+
+
+def count_phrases(caption_phrases: Table) -> Counter[tuple[str, str]]:
+    """(phrase, kind) -> captions of split train that have it."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for batch in caption_phrases.batches(columns=["split", "phrase", "kind"]):
+        train = batch.filter(pc.equal(batch.column("split"), "train"))
+        counts.update(zip(train.column("phrase").to_pylist(), train.column("kind").to_pylist(), strict=True))
+    return counts
+
+
+def _report(
+    label_system: LabelSystem,
+    counts: Mapping[tuple[str, str], int],
+    dropped: Mapping[str, list[Group]],
+    minor: Counter[str],
+    vocabularies: Mapping[str, Vocabulary],
+) -> dict[str, Any]:
+    reasons = {reason: Counter({g.phrases[0]: g.frequency for g in groups}) for reason, groups in dropped.items()}
+    reasons["minor_reading"] = minor
+    return {
+        "version": label_system.version,
+        "num_tags": len(label_system),
+        "num_tags_by_kind": {kind: sum(tag.kind == kind for tag in label_system) for kind in KINDS},
+        "num_tags_by_source": dict(Counter(source for tag in label_system for source in tag.sources)),
+        "num_synonyms": sum(len(tag.synonyms) for tag in label_system),
+        "num_phrases": len(counts),
+        "num_mentions": sum(counts.values()),
+        "num_mentions_tagged": sum(tag.frequency for tag in label_system),
+        "top_tags": {
+            kind: [[t.name, t.frequency] for t in sorted(label_system, key=lambda t: -t.frequency) if t.kind == kind][:_NUM_SHOWN]
+            for kind in KINDS
+        },
+        "coverage": {name: _coverage(label_system, vocabulary) for name, vocabulary in vocabularies.items()},
+        "dropped": {
+            reason: {"num_phrases": len(c), "num_mentions": c.total(), "top": [list(x) for x in c.most_common(_NUM_SHOWN)]}
+            for reason, c in reasons.items()
+        },
+    }
+
+
+def _coverage(label_system: LabelSystem, vocabulary: Vocabulary) -> dict[str, Any]:
+    missing = [entry[0] for entry in vocabulary.entries if label_system.find(entry[0]) is None]
+    total = len(vocabulary.entries)
+    return {"num_names": total, "num_found": total - len(missing), "missing": missing[:_NUM_SHOWN]}

@@ -1,0 +1,100 @@
+"""images -> image_features: what the frozen part of the image encoder gives, computed once for every picture and view."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ram.inference.embedding import embed_images
+from ram.inference.features import write_manifest
+from ram.inference.images import ImageStore
+from ram.model.build import build_image_encoder, build_preprocess
+from ram.model.params import ModelParams
+from ram.model.preprocess import Preprocess
+from ram.storage import Table
+from ram.training.augment import AugmentParams, augment
+
+AUGMENTED_SPLITS = ("train", "finetune")  # what is trained on; the rest is only ever looked at plainly
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Params:
+    seed: int
+    model: ModelParams
+    enabled: bool  # false, or nothing frozen: training and tagging read the pictures
+    num_views: int  # 1: the plain picture; each more is one augmented view of every picture to train on
+    augment: AugmentParams
+    batch_size: int = 32
+
+    def __post_init__(self) -> None:
+        if self.num_views < 1:
+            raise ValueError(f"num_views must be at least 1, the plain picture, got {self.num_views}")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+
+
+class Inputs(NamedTuple):
+    images: Table
+    image_shards: Path
+    scratch: Path
+
+
+class Outputs(NamedTuple):
+    image_features: Path
+
+
+def run(inputs: Inputs, params: Params) -> Outputs:
+    directory = inputs.scratch / "image_features"
+    directory.mkdir(parents=True, exist_ok=True)
+    if not params.enabled or params.model.num_frozen_blocks == 0:
+        reason = "nothing of the image encoder is frozen" if params.enabled else "enabled is false"
+        write_manifest(directory, {"enabled": False, "reason": reason})
+        return Outputs(directory)
+    encoder = build_image_encoder(params.model)
+    preprocess = build_preprocess(params.model)
+    images = ImageStore(inputs.images, inputs.image_shards)
+    embed_images(
+        directory,
+        images,
+        encoder,
+        view_maker(images, preprocess, params.augment, params.seed),
+        image_size=params.model.image_size,
+        num_views=params.num_views,
+        augmented_splits=AUGMENTED_SPLITS,
+        batch_size=params.batch_size,
+        device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
+        facts={
+            "fingerprint": encoder.trunk_fingerprint(params.model.image_encoder, preprocess),
+            "image_encoder": params.model.image_encoder,
+            "num_frozen_blocks": params.model.num_frozen_blocks,
+            "preprocess": asdict(preprocess),
+            "augment": asdict(params.augment),
+            "seed": params.seed,
+        },
+    )
+    return Outputs(directory)
+
+
+def view_maker(
+    images: ImageStore, preprocess: Preprocess, params: AugmentParams, seed: int
+) -> Callable[[str, int], Tensor]:
+    """A function (image id, view) -> picture_CHW: view 0 plain, the others augmented, each by its own seed."""
+
+    def make(image_id: str, view: int) -> Tensor:
+        size = preprocess.image_size
+        if view == 0:
+            return preprocess(images.open(image_id, min_size=size))
+        # A crop may keep min_scale of the area: the picture is decoded large enough for the smallest crop.
+        picture = images.open(image_id, min_size=math.ceil(size / math.sqrt(params.min_scale)))
+        rng = np.random.default_rng([seed, view, zlib.crc32(image_id.encode())])
+        return preprocess.normalise(augment(picture, size, params, rng))
+
+    return make

@@ -1,0 +1,135 @@
+"""Human labels -> finetuned model: the last step, on few pictures whose labels are complete over the names labelled."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ram.label_system import LabelSystem
+from ram.model.checkpoint import load_checkpoint
+from ram.model.ram import RAM
+from ram.model.text_encoder import make_text_encoder
+from ram.storage import Table
+from ram.training.assemble import Evaluation, labelled_names, save_model, train_model, trainable_tags
+from ram.training.examples import Examples, examples_from_labels, examples_from_tags
+from ram.training.inputs import make_inputs
+from ram.training.order import Corpus
+from ram.training.params import TrainingParams
+from ram.training.processes import Processes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Params:
+    seed: int
+    training: TrainingParams
+    mix_share: float = 0.0  # of an epoch's pictures: of split train with their cleaned tags, so that other tags stay alive
+    held_out_names: tuple[str, ...] = ()  # labelled names that are left out, to measure what unseen tags are worth
+    image_size: int | None = None  # side in pixels from here on; null: as before (RAM: 224, then 384)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.mix_share < 1:
+            raise ValueError(f"mix_share must be in [0, 1), got {self.mix_share}")
+
+
+class Inputs(NamedTuple):
+    images: Table
+    image_shards: Path
+    image_features: Path
+    pairs: Table
+    labels: Table  # of splits finetune and dev alone
+    benchmarks: dict[str, Any]
+    cleaned_tags: Table
+    cleaned_tags_check: dict[str, Any]
+    retrained_model: Path
+    scratch: Path
+
+
+class Outputs(NamedTuple):
+    finetuned_model: Path
+    finetuned_curves: pd.DataFrame
+
+
+def run(inputs: Inputs, params: Params) -> Outputs:
+    """The finetuned model has the retrained one's tags, and after them the labelled names that were none."""
+    processes = Processes()
+    start = load_checkpoint(inputs.retrained_model)
+    model = resized(start.model, params.image_size)
+    names = labelled_names(inputs.images, inputs.benchmarks, "finetune", params.held_out_names)
+    label_system = start.label_system.extended([name for group in names.values() for name in group])
+    add_tags(model, label_system)
+    model.to(processes.device)
+    known_K = trainable_tags(label_system, inputs.benchmarks, params.held_out_names)
+    with processes.main_first():
+        main = _labelled_examples(inputs, label_system, names, known_K)
+        extra = None
+        if params.mix_share:
+            # The table of cleaned tags knows nothing of tags that were added here.
+            old_K = known_K & (np.arange(len(known_K)) < len(start.label_system))
+            extra = examples_from_tags(
+                inputs.scratch / "train", inputs.images, inputs.pairs, inputs.cleaned_tags, old_K,
+                predicted_target=params.training.batch.predicted_target,
+            )  # fmt: skip
+    corpus = Corpus(main, extra, params.mix_share)
+    labelled_K = np.any([examples.known_K for examples in main], axis=0)
+    curves = train_model(
+        model,
+        label_system,
+        corpus,
+        make_inputs(model, inputs.images, inputs.image_shards, inputs.image_features, params.training),
+        params.training,
+        Evaluation(inputs.images, inputs.labels, inputs.benchmarks, params.held_out_names),
+        inputs.scratch,
+        seed=params.seed,
+        processes=processes,
+        description="finetune",
+        preferred_tags=np.flatnonzero(labelled_K),
+    )
+    facts = {
+        "stage": "finetune",
+        "finetuned_tags": [label_system.names[tag_id] for tag_id in np.flatnonzero(labelled_K)],
+        **dataclasses.asdict(params),
+    }
+    directory = save_model(inputs.scratch / "model", model, label_system, corpus, processes, facts)
+    return Outputs(finetuned_model=directory, finetuned_curves=curves)
+
+
+def resized(model: RAM, image_size: int | None) -> RAM:
+    """The model for pictures of another size; itself, changed in place."""
+    if image_size is not None and image_size != model.params.image_size:
+        model.image_encoder.set_image_size(image_size)
+        model.params = dataclasses.replace(model.params, image_size=image_size)
+        model.preprocess = dataclasses.replace(model.preprocess, image_size=image_size)
+    return model
+
+
+def add_tags(model: RAM, label_system: LabelSystem) -> None:
+    """Give the model the tags of `label_system` beyond its own, embedded by its text encoder."""
+    new = label_system.names[model.num_tags :]
+    if new:
+        encoder = make_text_encoder(model.params.text_encoder)
+        added = torch.from_numpy(encoder.embed(new, model.params.templates))
+        model.set_tags(torch.cat([model.tag_embedding_KE, added]))
+
+
+def _labelled_examples(
+    inputs: Inputs, label_system: LabelSystem, names: dict[frozenset[str], list[str]], known_K: np.ndarray
+) -> tuple[Examples, ...]:
+    """Examples of split finetune: one set for the sources that are labelled over the same names."""
+    if not names:
+        raise ValueError("no picture of split finetune is labelled by a benchmark; name a source for it, or drop finetune")
+    found = []
+    for number, (sources, group) in enumerate(sorted(names.items(), key=lambda item: sorted(item[0]))):
+        tag_id_of = {name: tag.tag_id for name in group if (tag := label_system.find(name)) and known_K[tag.tag_id]}
+        directory = inputs.scratch / f"finetune-{number}"
+        found.append(
+            examples_from_labels(
+                directory, inputs.images, inputs.labels, sources, "finetune", tag_id_of, len(label_system)
+            )
+        )
+    return tuple(found)

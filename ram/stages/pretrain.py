@@ -1,0 +1,88 @@
+"""Parsed tags and captions -> preliminary model: captioning and tagging are learned together (RAM's second step)."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from ram.label_system import LabelSystem
+from ram.model.build import build_model
+from ram.model.params import ModelParams
+from ram.model.tag_embeddings import load_tag_embeddings
+from ram.storage import Table
+from ram.training.assemble import (
+    Evaluation,
+    fit_standardisation,
+    save_model,
+    train_captions,
+    train_model,
+    trainable_tags,
+)
+from ram.training.examples import examples_from_tags
+from ram.training.inputs import make_inputs
+from ram.training.order import Corpus
+from ram.training.params import TrainingParams
+from ram.training.processes import Processes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Params:
+    seed: int
+    model: ModelParams
+    training: TrainingParams
+    num_pictures_standardising: int = 2000  # pictures that fit the feature statistics, where the model has them
+
+
+class Inputs(NamedTuple):
+    images: Table
+    image_shards: Path
+    image_features: Path
+    pairs: Table
+    parsed_tags: Table
+    parsed_tags_check: dict[str, Any]
+    labels: Table  # of split dev alone: the evaluation in the loop
+    benchmarks: dict[str, Any]
+    label_system: dict[str, Any]
+    tag_embeddings: Path
+    scratch: Path
+
+
+class Outputs(NamedTuple):
+    preliminary_model: Path
+    preliminary_curves: pd.DataFrame
+
+
+def run(inputs: Inputs, params: Params) -> Outputs:
+    processes = Processes()
+    label_system = LabelSystem.from_json(inputs.label_system)
+    embedding_KE = load_tag_embeddings(inputs.tag_embeddings)
+    model = build_model(params.model, embedding_KE, train_captions(inputs.pairs), seed=params.seed)
+    model.to(processes.device)
+    known_K = trainable_tags(label_system, inputs.benchmarks)
+    with processes.main_first():
+        examples = examples_from_tags(
+            inputs.scratch / "examples", inputs.images, inputs.pairs, inputs.parsed_tags, known_K
+        )
+    corpus = Corpus((examples,))
+    source = make_inputs(model, inputs.images, inputs.image_shards, inputs.image_features, params.training)
+    if params.model.standardise_features:
+        fit_standardisation(model, corpus, source, params.num_pictures_standardising, params.seed)
+    curves = train_model(
+        model,
+        label_system,
+        corpus,
+        source,
+        params.training,
+        Evaluation(inputs.images, inputs.labels, inputs.benchmarks),
+        inputs.scratch,
+        seed=params.seed,
+        processes=processes,
+        description="pretrain",
+    )
+    facts = {"stage": "pretrain", "tags": "parsed_tags", **dataclasses.asdict(params)}
+    directory = save_model(inputs.scratch / "model", model, label_system, corpus, processes, facts)
+    return Outputs(preliminary_model=directory, preliminary_curves=curves)

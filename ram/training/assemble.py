@@ -1,0 +1,203 @@
+"""A model and tables -> what the loop needs, and the trained model's folder: what the training stages have in common."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.compute as pc
+
+from ram.label_system import LabelSystem
+from ram.model.checkpoint import save_checkpoint
+from ram.model.ram import RAM
+from ram.model.text_encoder import make_text_encoder
+from ram.progress import track
+from ram.storage import Table
+from ram.training.arrays import Texts, load_array
+from ram.training.batches import Batches, Inputs
+from ram.training.dev import DevEvaluation, dev_benchmarks
+from ram.training.loop import train
+from ram.training.order import Corpus
+from ram.training.params import TrainingParams
+from ram.training.processes import Processes
+
+_ENCODE_BATCH = 256
+
+
+def trainable_tags(
+    label_system: LabelSystem, benchmarks: Mapping[str, Mapping[str, Any]], held_out: Collection[str] = ()
+) -> np.ndarray:
+    """(K,) bool: False for a tag that a benchmark calls unseen or that is held out, by its name or a synonym.
+
+    Such a tag is neither a positive nor a negative of any picture, so that evaluating it says what an unseen tag is worth.
+    """
+    names = unseen_names(benchmarks, held_out)
+    trainable_K = np.ones(len(label_system), bool)
+    for name in names:
+        if (tag := label_system.find(name)) is not None:
+            trainable_K[tag.tag_id] = False
+    if names:
+        print(f"{int((~trainable_K).sum())} tags are never trained: unseen or held-out names", file=sys.stderr, flush=True)
+    return trainable_K
+
+
+def train_captions(pairs: Table) -> Iterator[str]:
+    """The captions of split train."""
+    for batch in pairs.batches(["split", "caption"]):
+        for split, caption in zip(batch["split"].to_pylist(), batch["caption"].to_pylist(), strict=True):
+            if split == "train":
+                yield caption
+
+
+def fit_standardisation(model: RAM, corpus: Corpus, inputs: Inputs, num_pictures: int, seed: int) -> None:
+    """Set the model's mean and deviation of every feature channel from that many pictures, plain."""
+    order = corpus.epoch_order(seed, 0)[:num_pictures]
+    part, local = corpus.locate(order)
+    ids = [corpus.parts[p].image_ids.take([i])[0] for p, i in zip(part, local, strict=True)]
+
+    def features() -> Iterator[Any]:
+        for start in track(range(0, len(ids), 32), "standardisation", unit="batch"):
+            batch = inputs.read(ids[start : start + 32], None).to(model.device)
+            yield batch if inputs.cached else model.trunk(batch)
+
+    model.image_encoder.fit_standardisation(features())
+
+
+def caption_embeddings(directory: Path, texts: Texts, text_encoder: str) -> np.ndarray:
+    """(captions, E) float16, memory-mapped: the text encoder's embedding of every caption, of length 1; written once."""
+    path = directory / "caption_embeddings.npy"
+    if not path.is_file():
+        encoder = make_text_encoder(text_encoder)
+        partial, rows = path.with_name(".caption_embeddings.npy"), None
+        for start in track(range(0, len(texts), _ENCODE_BATCH), "caption embeddings", unit="batch"):
+            batch = encoder.encode(texts.take(range(start, min(start + _ENCODE_BATCH, len(texts)))))
+            if rows is None:
+                rows = np.lib.format.open_memmap(partial, "w+", np.float16, (len(texts), batch.shape[1]))
+            rows[start : start + len(batch)] = batch / np.linalg.norm(batch, axis=1, keepdims=True).clip(min=1e-12)
+        if rows is None:
+            raise ValueError("caption_distillation_weight is set, and no picture to train on has a caption")
+        rows.flush()
+        partial.replace(path)
+    return load_array(path)
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """The tables that the evaluation in the loop reads."""
+
+    images: Table
+    labels: Table
+    benchmarks: Mapping[str, Mapping[str, Any]]
+    held_out: Collection[str] = ()
+
+
+def train_model(
+    model: RAM,
+    label_system: LabelSystem,
+    corpus: Corpus,
+    inputs: Inputs,
+    params: TrainingParams,
+    evaluation: Evaluation,
+    scratch: Path,
+    *,
+    seed: int,
+    processes: Processes,
+    description: str,
+    preferred_tags: Sequence[int] = (),
+) -> pd.DataFrame:
+    """Train the model in place on the corpus; the curves. `preferred_tags` are scored in every step, as far as they fit."""
+    embeddings = None
+    if params.loss.caption_distillation_weight:
+        with processes.main_first():
+            embeddings = [
+                caption_embeddings(part.caption_texts.directory.parent, part.caption_texts, model.params.text_encoder)
+                for part in corpus.parts
+            ]
+    wants_captions = params.loss.caption_weight or params.loss.caption_distillation_weight
+    batches = Batches(
+        corpus,
+        inputs,
+        params.batch,
+        label_system.names,
+        seed=seed,
+        always=preferred_tags,
+        caption_share=params.loss.caption_share if wants_captions else 0.0,
+        caption_every=params.loss.caption_every,
+        caption_embeddings=embeddings,
+        rank=processes.rank,
+        world_size=processes.world_size,
+    )
+    found = dev_benchmarks(
+        model, label_system, evaluation.images, evaluation.labels, evaluation.benchmarks, evaluation.held_out
+    )
+    if processes.is_main:
+        _say(corpus, batches, params, description)
+    return train(
+        model,
+        batches,
+        params,
+        scratch,
+        evaluate=DevEvaluation(found, inputs) if found else None,
+        processes=processes,
+        description=description,
+    )
+
+
+def save_model(
+    directory: Path,
+    model: RAM,
+    label_system: LabelSystem,
+    corpus: Corpus,
+    processes: Processes,
+    facts: Mapping[str, Any],
+) -> Path:
+    """Write the checkpoint, with `facts` on what it was trained on and how; the folder. Only the main process writes."""
+    extra = {
+        "num_pictures": sum(map(len, corpus.main)),
+        "num_pictures_without_tags": sum(part.num_left_out for part in corpus.parts),
+        **facts,
+    }
+    if processes.is_main:
+        save_checkpoint(directory, model.to("cpu"), label_system, extra)
+    processes.wait()
+    return directory
+
+
+def _say(corpus: Corpus, batches: Batches, params: TrainingParams, description: str) -> None:
+    left_out = sum(part.num_left_out for part in corpus.parts)
+    kind = "cached features" if batches.inputs.cached else "pictures"
+    print(
+        f"{description}: {corpus.epoch_size} {kind} an epoch ({left_out} without a tag left out), "
+        f"{params.epochs} epochs of {batches.steps_per_epoch} steps, {len(batches.tag_names)} tags",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def labelled_names(
+    images: Table, benchmarks: Mapping[str, Mapping[str, Any]], split: str, held_out: Collection[str]
+) -> dict[frozenset[str], list[str]]:
+    """{sources with pictures in `split` that the same benchmarks label: the names labelled there}, trainable ones alone."""
+    sources: set[str] = set()
+    for batch in images.batches(["source", "split"]):
+        sources |= set(batch.filter(pc.equal(batch["split"], split))["source"].to_pylist())
+    unseen = unseen_names(benchmarks, held_out)
+    groups: dict[frozenset[str], set[str]] = {}
+    for source in sources:
+        mine = frozenset(name for name, facts in benchmarks.items() if source in facts["sources"])
+        groups.setdefault(mine, set()).add(source)
+    return {
+        frozenset(members): [n for n in sorted({n for b in mine for n in benchmarks[b]["names"]}) if n not in unseen]
+        for mine, members in groups.items()
+        if mine
+    }
+
+
+def unseen_names(benchmarks: Mapping[str, Mapping[str, Any]], held_out: Collection[str] = ()) -> set[str]:
+    """The names that must not be trained on."""
+    return {*held_out, *(name for facts in benchmarks.values() for name in facts.get("unseen", ()))}

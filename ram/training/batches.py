@@ -1,0 +1,184 @@
+"""Rows -> batches: what one process needs for one step."""
+
+# B pictures of this process, T tags of the step
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ram.training.order import STEP, Corpus, batch_rows, num_steps, sample_tags
+
+
+class Inputs(Protocol):
+    """Where the model's inputs come from: cached features, or pictures."""
+
+    cached: bool  # True: `read` gives outputs of the model's trunk; False: pictures
+    shards: bool  # True: reading in the order of the shards is faster
+
+    def read(self, image_ids: Sequence[str], seeds: np.ndarray | None) -> Tensor:
+        """One view of each picture, drawn by its seed; without seeds the plain picture."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BatchParams:
+    """What a step looks at."""
+
+    batch_size: int  # pictures a step, over all processes
+    num_tags_per_step: int = 0  # tags scored in a step; 0: all
+    negative_power: float = 0.0  # negatives drawn by (pictures of the tag)^power; 0: evenly
+    predicted_target: str = "hard"  # a predicted tag is a target of 1 (hard), or of its score (score)
+    shuffle_buffer: int = 4096  # pictures from shards are shuffled within so many places
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+        if self.num_tags_per_step < 0:
+            raise ValueError(f"num_tags_per_step must be 0 (all) or more, got {self.num_tags_per_step}")
+        if self.predicted_target not in ("hard", "score"):
+            raise ValueError(f"predicted_target must be hard or score, got {self.predicted_target!r}")
+        if self.shuffle_buffer < 1:
+            raise ValueError(f"shuffle_buffer must be at least 1, got {self.shuffle_buffer}")
+
+
+@dataclass
+class Batch:
+    """One process's part of a step; `num_*` count over all processes."""
+
+    inputs: Tensor
+    tag_ids: Tensor  # (T,)
+    targets_BT: Tensor  # float32 in [0, 1]
+    known_BT: Tensor  # bool
+    captioned: Tensor  # places in the batch of the pictures whose caption is learned
+    captions: list[str]
+    tag_texts: list[list[str]]  # the tags that go into each caption
+    caption_embedding_CE: Tensor | None
+    num_pictures: int
+    num_known: int
+    num_captions: int
+    seed: int
+
+
+class Batches(Dataset[Batch]):
+    """All batches of a training run, by step from its beginning; a pure function of the seed and the step."""
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        inputs: Inputs,
+        params: BatchParams,
+        tag_names: Sequence[str],
+        *,
+        seed: int,
+        always: Sequence[int] = (),
+        caption_share: float = 0.0,
+        caption_every: int = 1,
+        caption_embeddings: Sequence[np.ndarray] | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        """`always` are tags to prefer in every step; `caption_embeddings` are per part, by number of the text."""
+        if corpus.epoch_size < world_size:
+            raise ValueError(f"{corpus.epoch_size} pictures cannot be shared by {world_size} processes; start fewer")
+        self.corpus, self.inputs, self.params, self.tag_names = corpus, inputs, params, list(tag_names)
+        self.seed, self.always = seed, np.asarray(always, np.int64)
+        self.caption_share, self.caption_every = caption_share, caption_every
+        self.caption_embeddings = caption_embeddings
+        self.rank, self.world_size = rank, world_size
+        self.steps_per_epoch = num_steps(corpus.epoch_size, params.batch_size)
+        self.num_positives = np.sum([part.num_positives() for part in corpus.parts], axis=0)
+        self._epoch, self._order = -1, np.empty(0, np.int64)
+
+    def __getitem__(self, step: int) -> Batch:
+        epoch, step_of_epoch = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            window = self.params.shuffle_buffer if self.inputs.shards else None
+            self._epoch, self._order = epoch, self.corpus.epoch_order(self.seed, epoch, window)
+        rows = batch_rows(self._order, self.params.batch_size, step_of_epoch)
+        return self._make(rows, step, np.random.default_rng([self.seed, step, STEP]))
+
+    def _make(self, rows: np.ndarray, step: int, rng: np.random.Generator) -> Batch:
+        # Everything random is drawn for the whole batch, then cut: the same on any number of processes.
+        view_seeds = rng.integers(0, 1 << 62, len(rows))
+        caption_draws = rng.random(len(rows))
+        tag_ids, targets, known = self._labels(rows, rng)
+        texts = self._captions(rows, step, caption_draws)
+        mine = np.arange(self.rank, len(rows), self.world_size)
+        chosen = [place for place in mine if texts[place] is not None]
+        part, local = self.corpus.locate(rows)
+        image_ids = [self.corpus.parts[p].image_ids.take([i])[0] for p, i in zip(part[mine], local[mine], strict=True)]
+        caption_numbers = [(int(part[place]), texts[place]) for place in chosen]
+        return Batch(
+            inputs=self.inputs.read(image_ids, view_seeds[mine]),
+            tag_ids=torch.from_numpy(tag_ids),
+            targets_BT=torch.from_numpy(targets[mine]),
+            known_BT=torch.from_numpy(known[mine]),
+            captioned=torch.from_numpy(np.searchsorted(mine, chosen)).long(),
+            captions=[self.corpus.parts[p].caption_texts.take([text[0]])[0] for p, text in caption_numbers],
+            tag_texts=[self._tag_texts(*self._at(rows[place]), texts[place][1], view_seeds[place]) for place in chosen],
+            caption_embedding_CE=self._embeddings([(p, text[0]) for p, text in caption_numbers]),
+            num_pictures=len(rows),
+            num_known=int(known.sum()),
+            num_captions=sum(text is not None for text in texts),
+            seed=int(rng.integers(1 << 62)),
+        )
+
+    def _labels(self, rows: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The tags of the step, (T,), and the targets and known labels of all its pictures, (B, T)."""
+        part, local = self.corpus.locate(rows)
+        entries = []
+        candidate = np.zeros(len(self.tag_names), bool)
+        for number in np.unique(part):
+            examples, places = self.corpus.parts[number], np.flatnonzero(part == number)
+            of, columns = examples.labels.gather(local[places])
+            entries.append((places[of], columns["tag_id"], columns["target"]))
+            candidate |= examples.known_K
+        place, tag, target = (np.concatenate(column) for column in zip(*entries, strict=True))
+        weight = None
+        if self.params.negative_power:
+            weight = np.maximum(self.num_positives, 1.0) ** self.params.negative_power
+        tag_ids = sample_tags(
+            np.unique(tag), candidate, self.params.num_tags_per_step, rng, always=self.always, weight_K=weight
+        )
+        targets = np.zeros((len(rows), len(tag_ids)), np.float32)
+        # Two rows may name the same tag of a picture; the surer one counts.
+        np.maximum.at(targets, (place, np.searchsorted(tag_ids, tag)), target)
+        known = np.stack([examples.known_K[tag_ids] for examples in self.corpus.parts])[part]
+        return tag_ids, targets, known
+
+    def _captions(self, rows: np.ndarray, step: int, draws: np.ndarray) -> list[tuple[int, int] | None]:
+        """For every picture the number of its caption's text and the caption's index, or None."""
+        num = math.ceil(self.caption_share * len(rows)) if step % self.caption_every == 0 else 0
+        texts: list[tuple[int, int] | None] = [None] * len(rows)
+        for place in range(num):
+            part, local = self._at(rows[place])
+            _, columns = self.corpus.parts[part].captions.gather(np.array([local]))
+            if len(columns["text"]):
+                choice = int(draws[place] * len(columns["text"]))
+                texts[place] = int(columns["text"][choice]), int(columns["index"][choice])
+        return texts
+
+    def _at(self, row: int) -> tuple[int, int]:
+        part, local = self.corpus.locate(np.array([row]))
+        return int(part[0]), int(local[0])
+
+    def _tag_texts(self, part: int, row: int, caption_index: int, seed: int) -> list[str]:
+        """The names of the tags that this caption states, shuffled: their order must say nothing (Tag2Text, 3.3)."""
+        _, columns = self.corpus.parts[part].labels.gather(np.array([row]))
+        stated = (columns["captions"] >> min(caption_index, 62)) & 1 == 1
+        tag_ids = np.random.default_rng(seed).permutation(np.unique(columns["tag_id"][stated]))
+        return [self.tag_names[tag_id] for tag_id in tag_ids]
+
+    def _embeddings(self, numbers: list[tuple[int, int]]) -> Tensor | None:
+        if self.caption_embeddings is None or not numbers:
+            return None
+        rows = [self.caption_embeddings[part][text] for part, text in numbers]
+        return torch.from_numpy(np.stack(rows).astype(np.float32))

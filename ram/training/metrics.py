@@ -1,0 +1,32 @@
+"""Average precision, for the evaluation inside the loop."""
+
+# N pictures, K tags
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def average_precision(scores_N: np.ndarray, positive_N: np.ndarray) -> float:
+    """Non-interpolated average precision in [0, 1]: the mean precision at the positives; NaN where there are none.
+
+    Pictures of equal score count together, so that the value does not hang on the order they come in (the same as
+    scikit-learn's `average_precision_score`).
+    """
+    positive = np.asarray(positive_N, dtype=bool)
+    num_positives = int(positive.sum())
+    if not num_positives:
+        return float("nan")
+    order = np.argsort(-np.asarray(scores_N, dtype=np.float64), kind="stable")
+    ranked, hits = np.asarray(scores_N)[order], positive[order].cumsum()
+    last_of_tie = np.append(ranked[1:] != ranked[:-1], True)
+    hits_at_end, seen_at_end = hits[last_of_tie], np.flatnonzero(last_of_tie) + 1
+    new_hits = np.diff(hits_at_end, prepend=0)
+    return float((hits_at_end / seen_at_end * new_hits).sum() / num_positives)
+
+
+def mean_average_precision(scores_NK: np.ndarray, positive_NK: np.ndarray) -> float:
+    """Mean of the average precisions of the tags that have positives; NaN where none has."""
+    values = [average_precision(scores_NK[:, k], positive_NK[:, k]) for k in range(scores_NK.shape[1])]
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")

@@ -1,0 +1,119 @@
+"""The losses of one step."""
+
+# B pictures of this process, N image tokens, T tags of the step, D token width, E text embedding width
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ram.model.ram import RAM
+from ram.model.vocabulary import DECODE, clean_caption
+from ram.training.batches import Batch
+from ram.training.losses import asymmetric_loss, balanced
+from ram.training.paired import PairedImageEncoder, make_paired_encoder
+from ram.training.params import TrainingParams
+from ram.training.processes import Processes
+
+
+class TrainingStep(nn.Module):
+    """Batch -> losses, such that their mean over the processes is the loss of the whole batch."""
+
+    def __init__(self, model: RAM, params: TrainingParams, processes: Processes, *, cached: bool) -> None:
+        super().__init__()
+        self.model, self.params = model, params
+        self._processes, self._cached = processes, cached
+        self._paired: PairedImageEncoder | None = None
+        if params.loss.distillation_weight:
+            self._paired = make_paired_encoder(model.params, model.preprocess, cached=cached)
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss to go down on, and by name every loss of the whole batch (over all processes, no gradient)."""
+        loss, world_size = self.params.loss, self._processes.world_size
+        with torch.autocast(batch.inputs.device.type, torch.bfloat16, enabled=self.params.precision == "bf16"):
+            tokens_BND = self.model.tail(batch.inputs) if self._cached else self.model.encode(batch.inputs)
+            embedding_TE = self._embeddings(batch)
+            logits_BT = self.model.tag_logits(tokens_BND, embedding_TE)
+            caption = self._caption_loss(tokens_BND, batch)
+            distillation = self._distillation(tokens_BND, batch)
+        tag = asymmetric_loss(
+            logits_BT,
+            batch.targets_BT,
+            gamma_neg=loss.gamma_neg,
+            gamma_pos=loss.gamma_pos,
+            clip=loss.clip,
+            known_BK=batch.known_BT,
+            reduction="sum",
+        )
+        if loss.reduction == "mean":
+            tag = tag / max(batch.num_known, 1)
+        shares = {"tag": tag, **caption, **distillation}
+        values = dict(zip(shares, self._processes.total(torch.stack(list(shares.values()))), strict=True))
+        if loss.balance and batch.num_captions:
+            shares["tag"] = balanced(tag, values["caption"], values["tag"])
+        weights = {
+            "tag": 1.0,
+            "caption": loss.caption_weight,
+            "distillation": loss.distillation_weight,
+            "caption_distillation": loss.caption_distillation_weight,
+        }
+        total = torch.stack([weights[name] * share for name, share in shares.items()]).sum()
+        return total * world_size, values
+
+    def _embeddings(self, batch: Batch) -> Tensor:
+        """Embeddings of the step's tags, disturbed as the knobs say; on every process alike."""
+        embedding_TE = self.model.tag_embedding_KE[batch.tag_ids]
+        noise, dropout = self.params.embedding_noise, self.params.embedding_dropout
+        if not noise and not dropout:
+            return embedding_TE
+        generator = torch.Generator().manual_seed(batch.seed)
+        if noise:
+            direction = torch.randn(embedding_TE.shape, generator=generator) / embedding_TE.shape[1] ** 0.5
+            embedding_TE = F.normalize(embedding_TE + noise * direction.to(embedding_TE), dim=1)
+        if dropout:
+            kept = torch.rand(embedding_TE.shape, generator=generator) >= dropout
+            embedding_TE = embedding_TE * kept.to(embedding_TE) / (1 - dropout)
+        return embedding_TE
+
+    def _caption_loss(self, tokens_BND: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """This process's share of the mean over the word pieces of all processes' captions."""
+        if not self.params.loss.caption_weight or not batch.num_captions:
+            return {}
+        num_pieces = torch.tensor(self._num_pieces(batch.captions), dtype=torch.float32, device=tokens_BND.device)
+        share = num_pieces / self._processes.total(num_pieces)
+        if not batch.captions:
+            return {"caption": tokens_BND.new_zeros((), dtype=torch.float32)}
+        mean = self.model.caption_loss(tokens_BND[batch.captioned], batch.tag_texts, batch.captions)
+        return {"caption": mean.float() * share}
+
+    def _num_pieces(self, captions: list[str]) -> int:
+        """Word pieces that the caption loss of these captions is a mean over; 1 where it is shared with nobody."""
+        branch = self.model.caption_branch
+        if self._processes.world_size == 1 or branch is None:
+            return 1
+        if not captions:
+            return 0
+        _, mask_BL = branch.word_pieces.encode([clean_caption(c) for c in captions], DECODE, branch.max_tokens)
+        return int(mask_BL.sum()) - len(captions)
+
+    def _distillation(self, tokens_BND: Tensor, batch: Batch) -> dict[str, Tensor]:
+        losses = {}
+        share = len(batch.inputs) / batch.num_pictures
+        if self.params.loss.distillation_weight:
+            assert self._paired is not None
+            losses["distillation"] = self.model.distillation_loss(tokens_BND, self._paired(batch.inputs)) * share
+        if self.params.loss.caption_distillation_weight and batch.num_captions:
+            loss = tokens_BND.new_zeros((), dtype=torch.float32)
+            if (target_CE := batch.caption_embedding_CE) is not None:
+                loss = self.model.distillation_loss(tokens_BND[batch.captioned], target_CE)
+            losses["caption_distillation"] = loss * len(batch.captions) / batch.num_captions
+        return losses
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """The batch with its tensors on `device`."""
+    if device.type == "cpu":
+        return batch
+    moved = {name: value.to(device, non_blocking=True) for name, value in vars(batch).items() if torch.is_tensor(value)}
+    return Batch(**{**vars(batch), **moved})
