@@ -133,6 +133,7 @@ _TABLES: dict[str, tuple[str, list[pa.Field]]] = {
             _required("tag_id", pa.int32()),
             *_BOX,
             _required("region_score", pa.float32()),  # the model's score of the tag on the region alone
+            _required("held_out_evidence", pa.float32()),  # log-likelihood ratio of a probe that did not see the picture
             _required("feature", pa.list_(pa.float32())),
         ],
     ),
@@ -145,6 +146,8 @@ _TABLES: dict[str, tuple[str, list[pa.Field]]] = {
             pa.field("outlier_score", pa.float32()),  # 0 typical … 1 outlying; null where its tag was not clustered
             _required("image_score", pa.float32()),
             _required("region_score", pa.float32()),
+            _required("held_out_evidence", pa.float32()),
+            _required("wrong_probability", pa.float32()),  # the cleaning's estimate from all of these; 0 for `human`
             *_BOX,
         ],
     ),

@@ -18,7 +18,7 @@ from ram.catalog import Artifact
 from ram.tracking import CHECKPOINT, MODEL_NAME, import_mlflow
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    from ram.tracking import MlflowClient
 
 THRESHOLDS_FILE = "thresholds.json"  # beside the checkpoint: `ram.inference.tagger.load` looks for it there
 # what tagging imports; the packaged model brings its own copy of ram
@@ -40,16 +40,14 @@ def stage_checkpoint(workspace: Path, model: Artifact, thresholds: Artifact) -> 
 
 def package(client: MlflowClient, experiment_id: str, run_id: str, checkpoint: Path) -> tuple[str, str]:
     """Upload `checkpoint` as a logged model of the run; where it lies and its id. One that does not load is not uploaded."""
-    from mlflow.models import Model
-
-    exceptions = import_mlflow().exceptions
-    with suppress(exceptions.MlflowException):  # it exists, which is all that is wanted
+    mlflow = import_mlflow()
+    with suppress(mlflow.exceptions.MlflowException):  # it exists, which is all that is wanted
         client.create_registered_model(MODEL_NAME)
     logged = client.create_logged_model(experiment_id, name=MODEL_NAME, source_run_id=run_id)
     try:
         with tempfile.TemporaryDirectory(prefix="ram-package-") as directory:
             path = Path(directory, "model")
-            save(checkpoint, path, Model(logged.artifact_location, run_id, model_id=logged.model_id))
+            save(checkpoint, path, mlflow.models.Model(logged.artifact_location, run_id, model_id=logged.model_id))
             try_out(path)
             client.log_model_artifacts(logged.model_id, str(path))
     except BaseException:
@@ -61,8 +59,7 @@ def package(client: MlflowClient, experiment_id: str, run_id: str, checkpoint: P
 
 def save(checkpoint: Path, path: Path, description: Any = None) -> None:
     """Write the model folder of MLflow for `checkpoint`."""
-    import mlflow.pyfunc
-
+    mlflow = import_mlflow()
     package_dir = Path(__file__).parent
     with tempfile.TemporaryDirectory(prefix="ram-code-") as directory, _no_advice():
         code = Path(directory, package_dir.name)
@@ -82,8 +79,7 @@ def save(checkpoint: Path, path: Path, description: Any = None) -> None:
 
 def try_out(path: Path) -> None:
     """Load the model folder and tag its own example; raises where that fails."""
-    import mlflow.pyfunc
-
+    mlflow = import_mlflow()
     search_path = sys.path
     try:
         with _no_advice():
@@ -97,32 +93,31 @@ def try_out(path: Path) -> None:
 @contextmanager
 def _no_advice() -> Iterator[None]:
     """MLflow asks for type hints of its own kind, to infer the signature from; the signature is given."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*Add type hints")
+    with warnings.catch_warnings(record=True) as caught:
         yield
+    for entry in caught:
+        if "Add type hints" not in str(entry.message):
+            warnings.showwarning(entry.message, entry.category, entry.filename, entry.lineno)
 
 
 def _signature() -> Any:
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
-    from mlflow.types.schema import Array
-
-    return ModelSignature(
-        inputs=Schema([ColSpec(DataType.string, "image")]),
-        outputs=Schema(
-            [
-                ColSpec(Array(DataType.string), "tags"),
-                ColSpec(Array(DataType.double), "scores"),
-                ColSpec(DataType.string, "error", required=False),
-            ]
-        ),
-        params=ParamSchema(
-            [
-                ParamSpec("threshold", DataType.double, None),  # none: each tag has its own
-                ParamSpec("top_k", DataType.long, 0),  # 0: all above their thresholds
-                ParamSpec("tags", DataType.string, [], (-1,)),  # empty: the model's own
-            ]
-        ),
+    mlflow = import_mlflow()
+    types = mlflow.types
+    text, number, array = types.DataType.string, types.DataType.double, types.schema.Array
+    columns = [
+        types.ColSpec(array(text), "tags"),
+        types.ColSpec(array(number), "scores"),
+        types.ColSpec(text, "error", required=False),
+    ]
+    params = [
+        types.ParamSpec("threshold", number, None),  # none: each tag has its own
+        types.ParamSpec("top_k", types.DataType.long, 0),  # 0: all above their thresholds
+        types.ParamSpec("tags", text, [], (-1,)),  # empty: the model's own
+    ]
+    return mlflow.models.ModelSignature(
+        inputs=types.Schema([types.ColSpec(text, "image")]),
+        outputs=types.Schema(columns),
+        params=types.ParamSchema(params),
     )
 
 

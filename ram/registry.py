@@ -21,8 +21,7 @@ from ram.storage import content_hash, read_json, write_json
 from ram.tracking import MODEL_NAME, connect, flat_metrics, import_mlflow, track_run
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
+    from ram.tracking import MlflowClient, ModelVersion
 
 MODEL = "finetuned"
 DECISIONS_DIR = Path(".state", "decisions")

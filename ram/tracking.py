@@ -28,6 +28,7 @@ from ram.storage import content_hash, read_json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
 
 EXPERIMENT = "ram"
 MODEL_NAME = "ram-tagger"
@@ -227,7 +228,7 @@ def model_dir(uri: str, workspace: Path = Path()) -> Path:
     return directory
 
 
-def _find_version(client: MlflowClient, uri: str) -> Any:
+def _find_version(client: MlflowClient, uri: str) -> ModelVersion:
     from mlflow.exceptions import MlflowException
 
     match = re.fullmatch(r"(?:models:/(?P<name>[^@/]+)[@/])?(?P<version>[\w.-]+)", uri)
@@ -245,7 +246,7 @@ def _find_version(client: MlflowClient, uri: str) -> Any:
         ) from error
 
 
-def _download(client: MlflowClient, version: Any, directory: Path) -> None:
+def _download(client: MlflowClient, version: ModelVersion, directory: Path) -> None:
     mlflow = import_mlflow()
     directory.parent.mkdir(parents=True, exist_ok=True)
     temporary = directory.with_name(f".{directory.name}.tmp{os.getpid()}")

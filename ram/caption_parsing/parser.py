@@ -28,7 +28,6 @@ def _load_model() -> Any:
 def parse_captions(captions: Sequence[str]) -> list[list[Phrase]]:
     """The phrases of every cleaned caption, in order; a caption that stands there often is parsed once."""
     unique = list(dict.fromkeys(captions))
-    parsed = {
-        text: phrases_of(doc) for text, doc in zip(unique, _load_model().pipe(unique, batch_size=_BATCH_SIZE), strict=True)
-    }
+    docs = _load_model().pipe(unique, batch_size=_BATCH_SIZE)
+    parsed = {text: phrases_of(doc) for text, doc in zip(unique, docs, strict=True)}
     return [parsed[text] for text in captions]

@@ -1,4 +1,4 @@
-"""A parsed sentence -> phrases: heads give objects and scenes, modifiers attributes, verbs actions (Tag2Text, section 3.2).
+"""A parsed caption -> phrases: heads give objects and scenes, modifiers attributes, verbs actions (Tag2Text, 3.2).
 
 Works on anything with spaCy's token attributes; the dependency labels are those of spaCy's English models (ClearNLP).
 """
@@ -106,8 +106,9 @@ class _Reading:
         return parts
 
     def _unit_span(self, index: int) -> range:
-        length = len(self.units[index].split())
-        return range(index, index + length) if "of" in self.units[index].split() else range(index - length + 1, index + 1)
+        parts = self.units[index].split()
+        first = index if "of" in parts else index - len(parts) + 1
+        return range(first, first + len(parts))
 
     def _adjective(self, token: Any) -> Iterator[Phrase]:
         first = token
@@ -202,7 +203,7 @@ def _are_for_drinking(token: Any) -> bool:
     return any(child.dep_ in ("compound", "nummod", "amod") and child.lower_ in _DRINKS for child in token.children)
 
 
-_DRINKS = frozenset("wine beer water champagne shot drinking empty full cocktail two three four five six".split())
+_DRINKS = words.word_set("wine beer water champagne shot drinking empty cocktail two three four")
 
 
 def _denied(doc: Sequence[Any]) -> set[int]:

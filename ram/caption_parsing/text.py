@@ -6,6 +6,8 @@ import html
 import re
 import unicodedata
 
+from ram.caption_parsing.words import word_set
+
 SKIP_REASONS = ("empty", "too_long", "not_english")
 
 _TAG = re.compile(r"<\s*/?\s*([a-zA-Z][a-zA-Z0-9]*)[^<>]*>")
@@ -13,11 +15,12 @@ _URL = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+\.\S+")
 _HANDLE = re.compile(r"(?<!\S)[@#](\w+)")
 _JOINER = re.compile(r"(?<=[a-zA-Z])[-_/](?=[a-zA-Z])")
 _OTHER = re.compile(r"[^a-zA-Z0-9 .,;:!?'&%()-]+")
-_ENGLISH = frozenset("a an the of in on at with and or is are to for from by his her its their this that near over".split())
-_FOREIGN = frozenset(
-    "der die das und ist ein eine einen mit auf im für von zu le la les des du et un une dans est sur avec el los las una"
-    " del en con por para il lo gli di che per sul nel het een van op met och det som på uma os em com não e y i".split()
-) - {"a", "i", "die", "van", "e"}  # fmt: skip
+# Words that only grammar needs: a caption with two foreign ones and no English one is not English.
+_ENGLISH = word_set("a an the of in on at with and or is are to for from by his her its their this that near over")
+_FOREIGN = word_set(
+    "der das und ist ein eine einen mit auf im für von zu le la les des du et un une dans est sur avec el los las una del "
+    "en con por para il lo gli di che per sul nel het een op met och det som på os em com y"
+)
 
 
 def clean_caption(text: str) -> str:

@@ -14,6 +14,7 @@ from ram.engine.local import available_cores
 from ram.inference.features import FeatureStore
 from ram.inference.images import ImageStore
 from ram.model.checkpoint import Checkpoint
+from ram.model.folding import folded
 
 # B images, N image tokens, K tags, D token width, E text embedding width
 
@@ -23,7 +24,8 @@ Batch = tuple[list[str], Tensor]
 class Scorer:
     """Scores pictures by id: from stored features where they are this model's trunk's, else from the pictures.
 
-    Batches of ids come in the order given. `images` may be None where `features` hold every picture asked for.
+    Batches of ids come in the order given. `images` may be None where `features` hold every picture asked for. The image
+    encoder is copied, made ready for inference: training the model afterwards does not change what its scorer sees.
     """
 
     def __init__(self, checkpoint: Checkpoint, images: ImageStore | None, features: FeatureStore | None = None) -> None:
@@ -32,6 +34,7 @@ class Scorer:
         self.images = images
         fits = features is not None and features.enabled and features.fits(self.model.trunk_fingerprint())
         self.features = features if fits else None
+        self._encoder = folded(self.model.image_encoder, checkpoint.params.image_size)
 
     def scores(
         self, image_ids: Sequence[str], embedding_KE: Tensor | np.ndarray | None = None, batch_size: int = 32
@@ -48,7 +51,7 @@ class Scorer:
         """Yield ids, tokens_BND on the model's device, and height and width of the map of the spatial tokens."""
         for ids, features in self.trunk_features(image_ids, batch_size):
             with torch.inference_mode():
-                yield ids, self.model.tail(features), self.model.grid(features)
+                yield ids, self._encoder.tail(features), self._encoder.grid(features)
 
     def trunk_features(self, image_ids: Sequence[str], batch_size: int = 32) -> Iterator[Batch]:
         """Yield ids and the trunk's output on the model's device, stored or computed."""
@@ -60,7 +63,7 @@ class Scorer:
             return
         for ids, images_BCHW in self._decoded(batches):
             with torch.inference_mode():
-                yield ids, self.model.trunk(images_BCHW.to(self.model.device))
+                yield ids, self._encoder.trunk(images_BCHW.to(self.model.device))
 
     def _decoded(self, batches: Sequence[list[str]]) -> Iterator[Batch]:
         """Pictures as tensors; threads decode the next batches while the model is busy with one."""

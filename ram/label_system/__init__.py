@@ -37,12 +37,12 @@ class Tag:
 class LabelSystem:
     """An ordered, immutable set of tags.
 
-    A word that names two things has two tags: the plain name belongs to one reading, and the other tag, called otherwise
-    ("orange color"), has the synonym `word (kind)`, by which `find(word, kind)` comes to it.
+    A word that names two things has two tags: the plain name belongs to one reading, and the other tag, called
+    otherwise ("orange color"), has the synonym `word (kind)`, by which `find(word, kind)` comes to it.
     """
 
     def __init__(self, tags: Sequence[Tag]) -> None:
-        """`ValueError` for ids that are not 0 … K-1 in order, a name that stands twice, a synonym that means two tags."""
+        """`ValueError` for ids other than 0 … K-1 in order, a name that stands twice, a synonym that means two tags."""
         self.tags: tuple[Tag, ...] = tuple(tags)
         self._by_phrase: dict[str, Tag] = {}
         for expected, tag in enumerate(self.tags):
@@ -56,7 +56,8 @@ class LabelSystem:
                 other = self._by_phrase.setdefault(normalise(synonym), tag)
                 if other is not tag:
                     raise ValueError(
-                        f"{synonym!r} would mean two tags, {other.name!r} and {tag.name!r}; take it from the synonyms of one"
+                        f"{synonym!r} would mean two tags, {other.name!r} and {tag.name!r}; "
+                        "take it from the synonyms of one"
                     )
         self.version = self._hash()
 
@@ -75,7 +76,7 @@ class LabelSystem:
         return [tag.name for tag in self.tags]
 
     def find(self, phrase: str, kind: str | None = None) -> Tag | None:
-        """The tag that `phrase` names: by name or synonym, in its singular or other spelling as well; None where none does.
+        """The tag that `phrase` names: by name or synonym, in the singular or its other spelling too; else None.
 
         With `kind`, only a tag of that kind; object and scene count as one.
         """
@@ -124,7 +125,8 @@ def _tag(values: Mapping[str, Any]) -> Tag:
         raise ValueError(f"tag {values.get('name')!r} has unknown fields {sorted(unknown)}; known: {sorted(known)}")
     if missing := {"tag_id", "name"} - set(values):
         raise ValueError(f"tag {dict(values)!r} lacks {sorted(missing)}")
-    return Tag(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+    return Tag(**fields)
 
 
 __all__ = ["LabelSystem", "Tag"]

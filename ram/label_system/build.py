@@ -14,9 +14,9 @@ from ram.label_system.synonyms import READINGS, Synonyms, everyday_synonyms
 from ram.label_system.vocabulary import Vocabulary
 from ram.label_system.wordnet import WordNet
 
-_COLOURS = frozenset("orange rose olive lime violet lavender turquoise peach plum salmon gold silver cream".split())
+_COLOURS = {"orange", "rose", "olive", "lime", "lavender", "peach", "plum", "salmon", "gold", "silver", "cream"}
 # Hypernyms that hold of too much to be said of a picture: to WordNet a bicycle is a container, and a forest a group.
-_VAGUE = frozenset("group container object part machine instrument structure equipment land course unit whole".split())
+_VAGUE = {"group", "container", "object", "part", "machine", "instrument", "structure", "equipment", "land", "course"}
 
 
 def build_label_system(
@@ -47,7 +47,10 @@ def build_label_system(
 
 
 def unseen_groups(
-    groups: Sequence[Group], vocabularies: Mapping[str, Vocabulary], wordnet: WordNet, kind_of_noun: Callable[[str], str]
+    groups: Sequence[Group],
+    vocabularies: Mapping[str, Vocabulary],
+    wordnet: WordNet,
+    kind_of_noun: Callable[[str], str],
 ) -> list[Group]:
     """A group for every entry of the vocabularies that no group names: tags that no caption has."""
     known = {(phrase, group.reading) for group in groups for phrase in group.phrases}
@@ -70,8 +73,8 @@ def unseen_groups(
 def _owners(groups: Sequence[Group], vocabularies: Mapping[str, Vocabulary]) -> dict[str, str | None]:
     """Phrase -> the reading whose tag may be called so plainly.
 
-    The thing's, where a noun vocabulary lists the word; else the most frequent. A colour never takes the name of a listed
-    thing (None where that thing is no tag), so that a benchmark's "orange" is not found in every orange shirt.
+    The thing's, where a noun vocabulary lists the word; else the most frequent. A colour never takes the name of a
+    listed thing (None where that thing is no tag), so that a benchmark's "orange" is not found in every orange shirt.
     """
     nouns = {n for v in vocabularies.values() if v.kind == "noun" for entry in v.entries for n in map(normalise, entry)}
     by_phrase: dict[str, list[Group]] = defaultdict(list)
@@ -118,7 +121,7 @@ class _Claims:
 
 
 def _usual_name(group: Group, unspoken: Sequence[str], vocabularies: Mapping[str, Vocabulary]) -> str:
-    """The first of the everyday synonyms; else as the first vocabulary that lists the group has it; else the most frequent."""
+    """The usual one of everyday synonyms; else as the first vocabulary has it that lists one; else the most frequent."""
     for names in everyday_synonyms()[group.reading]:
         if set(names) & set(group.phrases):
             return names[0]

@@ -2,9 +2,9 @@
 
     python -m ram.label_system.distil_wordnet <folder of WordNet's data.* and index.sense> data/vocabularies
 
-Kept are the nouns, verbs and adjectives that are words of daily English (package wordfreq) or stand in a vocabulary, and every
-hypernym of a kept noun. A line is a synset, its number being its line: lexicographer file, numbers of its hypernyms, and its
-lemmas as `lemma/rank of the sense/times seen in WordNet's tagged texts`.
+Kept are the nouns, verbs and adjectives that are words of daily English (package wordfreq) or stand in a vocabulary,
+and every hypernym of a kept noun. A line is a synset, its number being its line: lexicographer file, numbers of its
+hypernyms, and its lemmas as `lemma/rank of the sense/times seen in WordNet's tagged texts`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ram.label_system.wordnet import WORDNET_PATH
 MIN_ZIPF = 2.6  # of a single word: about the 50,000 most frequent
 MIN_ZIPF_OF_PARTS = 3.4  # of every word of a longer lemma
 _POS = {"noun": "n", "verb": "v", "adj": "a"}
-_VISIBLE = {f"noun.{name}" for name in ("animal artifact body food object person plant act phenomenon location".split())}
+_VISIBLE = {"animal", "artifact", "body", "food", "object", "person", "plant", "act", "phenomenon", "location"}
 _FILES = {  # lexicographer file numbers of WordNet, lexnames(5WN)
     0: "adj.all", 1: "adj.pert", 3: "noun.tops", 4: "noun.act", 5: "noun.animal", 6: "noun.artifact",
     7: "noun.attribute", 8: "noun.body", 9: "noun.cognition", 10: "noun.communication", 11: "noun.event",
@@ -30,7 +30,8 @@ _FILES = {  # lexicographer file numbers of WordNet, lexnames(5WN)
     23: "noun.quantity", 24: "noun.relation", 25: "noun.shape", 26: "noun.state", 27: "noun.substance", 28: "noun.time",
     29: "verb.body", 30: "verb.change", 31: "verb.cognition", 32: "verb.communication", 33: "verb.competition",
     34: "verb.consumption", 35: "verb.contact", 36: "verb.creation", 37: "verb.emotion", 38: "verb.motion",
-    39: "verb.perception", 40: "verb.possession", 41: "verb.social", 42: "verb.stative", 43: "verb.weather", 44: "adj.ppl",
+    39: "verb.perception", 40: "verb.possession", 41: "verb.social", 42: "verb.stative", 43: "verb.weather",
+    44: "adj.ppl",
 }  # fmt: skip
 
 
@@ -52,7 +53,7 @@ def read_synsets(directory: Path) -> Iterator[Synset]:
             words = fields[4 : 4 + 2 * num_words : 2]
             pointers = fields[5 + 2 * num_words :]
             hypernyms = tuple(
-                f"{pointers[i + 2]}{pointers[i + 1]}" for i in range(0, len(pointers) - 3, 4) if pointers[i] in ("@", "@i")
+                pointers[i + 2] + pointers[i + 1] for i in range(0, len(pointers) - 3, 4) if pointers[i] in ("@", "@i")
             )
             lemmas = tuple(word.split("(")[0].replace("_", " ").replace("-", " ") for word in words)
             yield Synset(f"{letter}{fields[0]}", _FILES[int(fields[1])], hypernyms, lemmas)
@@ -82,7 +83,7 @@ def distil(directory: Path, vocabulary_words: set[str]) -> list[str]:
             return False
         if " " not in lemma:
             return zipf_frequency(lemma, "en") >= MIN_ZIPF
-        visible = synset.file in _VISIBLE
+        visible = synset.file.startswith("noun.") and synset.file.removeprefix("noun.") in _VISIBLE
         return visible and all(zipf_frequency(word, "en") >= MIN_ZIPF_OF_PARTS for word in lemma.split())
 
     synsets = {synset.key: synset for synset in read_synsets(directory)}

@@ -6,7 +6,7 @@ from ram.label_system import LabelSystem, Tag
 from ram.label_system.wordnet import WordNet
 
 # A toy car is no car, and a picture of it should not teach "car".
-_NOT_LITERAL = frozenset("toy rubber stuffed fake teddy model plastic inflatable toys lego clay snow chocolate gummy".split())
+_NOT_LITERAL = {"toy", "rubber", "stuffed", "fake", "teddy", "model", "plastic", "inflatable", "lego", "clay"}
 
 
 class Resolver:
@@ -18,7 +18,7 @@ class Resolver:
         self._known: dict[tuple[str, str], Tag | None] = {}
 
     def __call__(self, phrase: str, kind: str) -> Tag | None:
-        """The tag, of the phrase's kind: of the whole phrase, or of its head ("ice cream truck" is a truck; "climb up", climb)."""
+        """The tag, of the phrase's kind: of the whole phrase or of its head ("ice cream truck": truck)."""
         key = (phrase, kind)
         if key not in self._known:
             self._known[key] = self._label_system.find(phrase, kind) or self._by_head(phrase, kind)
@@ -40,9 +40,10 @@ class Resolver:
 
 
 def is_kind_of(compound: str, head: str, wordnet: WordNet) -> bool:
-    """Whether a compound names a kind of what its head names: a police car is a car, a hot dog no dog, a toy car no car.
+    """Whether a compound names a kind of what its head names: a police car is a car, a hot dog is no dog.
 
-    Compounds that WordNet has must have a sense of the head among their hypernyms; of others, most are what their head says.
+    Compounds that WordNet has must have a sense of the head among their hypernyms; most others are what their head
+    says, but for a toy car and its like.
     """
     if not wordnet.knows(compound, "noun") or not wordnet.knows(head, "noun"):
         return compound.split()[0] not in _NOT_LITERAL

@@ -25,7 +25,7 @@ class SelectionParams:
 
     min_frequency: int  # of a phrase that no vocabulary lists
     vocabulary_min_frequency: int  # of one that a vocabulary lists
-    unknown_min_frequency: int  # of one that neither a vocabulary nor WordNet knows: names, misspellings, chance compounds
+    unknown_min_frequency: int  # of one that neither a vocabulary nor WordNet knows: a misspelling, a chance compound
     max_tags: int
     min_tags_per_kind: int  # kept of every kind, where there are as many, before max_tags cuts the rarest
     min_reading_share: float = 0.15  # a reading that is a smaller share of its word's counts as an error of the parser
@@ -97,10 +97,10 @@ Readings = dict[str, dict[str, Counter[str]]]  # reading -> phrase -> kind -> ca
 
 
 def read_counts(counts: Counts, wordnet: WordNet, min_reading_share: float) -> tuple[Readings, set[str], Counter[str]]:
-    """`counts` by reading; the phrases whose nouns were counted as acts; and the captions of readings too rare, by phrase.
+    """`counts` by reading; the phrases whose nouns were counted as acts; and the captions of readings too rare.
 
-    "A jump" is the act of jumping: a noun that WordNet has for an act or event first, or not at all, is counted with the
-    verb where captions use the word as a verb at least as often.
+    "A jump" is the act of jumping: a noun that WordNet has for an act or event first, or not at all, is counted with
+    the verb where captions use the word as a verb at least as often.
     """
     readings: Readings = {reading: defaultdict(Counter) for reading in READINGS}
     for (phrase, kind), count in counts.items():
@@ -112,11 +112,15 @@ def read_counts(counts: Counts, wordnet: WordNet, min_reading_share: float) -> t
             acts.add(phrase)
             kinds["action"] += readings["noun"].pop(phrase).total()
     minor: Counter[str] = Counter()
+    totals: Counter[str] = Counter()
+    for by_phrase in readings.values():
+        totals.update({phrase: kinds.total() for phrase, kinds in by_phrase.items()})
     for reading in READINGS:
         for phrase in list(readings[reading]):
-            count, total = readings[reading][phrase].total(), sum(r[phrase].total() for r in readings.values() if phrase in r)
-            if count < min_reading_share * total:
-                minor[phrase] += readings[reading].pop(phrase).total()
+            count = readings[reading][phrase].total()
+            if count < min_reading_share * totals[phrase]:
+                minor[phrase] += count
+                del readings[reading][phrase]
     return readings, acts, minor
 
 
@@ -126,7 +130,12 @@ def _is_act(phrase: str, wordnet: WordNet) -> bool:
 
 
 def find_groups(
-    readings: Readings, acts: set[str], vocabularies: Mapping[str, Vocabulary], wordnet: WordNet, *, merge_synonyms: bool
+    readings: Readings,
+    acts: set[str],
+    vocabularies: Mapping[str, Vocabulary],
+    wordnet: WordNet,
+    *,
+    merge_synonyms: bool,
 ) -> list[Group]:
     """All phrases of `readings` in groups of one meaning."""
     listing = Listing(vocabularies, wordnet)
@@ -148,10 +157,12 @@ def find_groups(
     return groups
 
 
-def select(groups: list[Group], wordnet: WordNet, params: SelectionParams) -> tuple[list[Group], dict[str, list[Group]]]:
+def select(
+    groups: list[Group], wordnet: WordNet, params: SelectionParams
+) -> tuple[list[Group], dict[str, list[Group]]]:
     """The groups that become tags, most frequent first, and the others by the reason of their refusal."""
     dropped: dict[str, list[Group]] = {reason: [] for reason in DROP_REASONS}
-    kept = []
+    kept: list[Group] = []
     for group in groups:
         reason = _refusal(group, wordnet, params)
         (dropped[reason] if reason else kept).append(group)
@@ -162,15 +173,16 @@ def select(groups: list[Group], wordnet: WordNet, params: SelectionParams) -> tu
 
 
 def _refusal(group: Group, wordnet: WordNet, params: SelectionParams) -> str | None:
-    if any(phrase in stop_list() for phrase in group.phrases[:1]):
+    if group.phrases[0] in stop_list():
         return "stop_list"
     least = params.vocabulary_min_frequency if group.vocabularies else params.min_frequency
     if group.frequency < least:
         return "rare"
-    if not group.vocabularies and not any(_knows(wordnet, p, group.reading) for p in group.phrases):
-        # A verb with its particle falls back to the verb: "look up" is no tag of its own unless a vocabulary says so.
-        if group.frequency < params.unknown_min_frequency or (group.reading == "action" and " " in group.phrases[0]):
-            return "unknown_word"
+    if group.vocabularies or any(_knows(wordnet, p, group.reading) for p in group.phrases):
+        return None
+    # A verb with its particle falls back to the verb: "look up" is no tag of its own unless a vocabulary says so.
+    if group.frequency < params.unknown_min_frequency or (group.reading == "action" and " " in group.phrases[0]):
+        return "unknown_word"
     return None
 
 
@@ -183,7 +195,8 @@ def _knows(wordnet: WordNet, phrase: str, reading: str) -> bool:
 def _cut(groups: list[Group], params: SelectionParams) -> tuple[list[Group], list[Group]]:
     """The `max_tags` most frequent groups, the first `min_tags_per_kind` of every kind among them; and the others."""
     ranks: Counter[str] = Counter()
-    safe, rest = [], []
+    safe: list[Group] = []
+    rest: list[Group] = []
     for group in groups:
         ranks[group.kind] += 1
         (safe if ranks[group.kind] <= params.min_tags_per_kind else rest).append(group)

@@ -1,7 +1,7 @@
 """Tag lists of public datasets, as they lie under data/vocabularies.
 
-A file `<name>.txt`: lines of comment that begin with `#`, one of them `# kind: noun | action | any`; then an entry a line,
-lower case, its synonyms separated by `/`.
+A file `<name>.txt`: lines of comment that begin with `#`, one of them `# kind: noun | action | any`; then an entry a
+line, lower case, its synonyms separated by `/`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the label system asks of WordNet 3.1: which sense a word mostly has, its synonyms in that sense, what it is a kind of."""
+"""What the label system asks of WordNet 3.1: the sense a word mostly has, its synonyms in it, what it is a kind of."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ WORDNET_PATH = Path(__file__).with_name("wordnet.tsv.gz")  # made by distil_word
 POS = ("noun", "verb", "adj")
 
 # Captions of photos do not use these words as WordNet's tagged texts of 1993 do: lemma -> rank of the sense meant.
-_SENSE_IN_PHOTOS = {"plant": 2, "bike": 2, "glass": 2, "ball": 1, "bow": 4, "keyboard": 1, "remote": 1, "court": 4}
+_SENSE_IN_PHOTOS = {"plant": 2, "bike": 2, "glass": 2, "ball": 1, "court": 4}
 
 
 class Sense(NamedTuple):
     """One sense of a lemma: the synset's number, and how often WordNet's tagged texts use the lemma so."""
 
     synset: int
-    count: int
+    num_seen: int
 
 
 class WordNet:
@@ -50,8 +50,8 @@ class WordNet:
     def dominant(self, lemma: str, pos: str = "noun", min_share: float = 0.6, min_count: int = 4) -> int | None:
         """The synset that `lemma` mostly means, or None where it is unknown or no sense prevails.
 
-        A sense prevails if it is the only one, or if the tagged texts have it at least `min_count` times and in at least
-        `min_share` of the lemma's occurrences.
+        A sense prevails if it is the only one, or if the tagged texts have it at least `min_count` times and in at
+        least `min_share` of the lemma's occurrences.
         """
         senses = self._senses.get((lemma, pos))
         if senses is None:
@@ -60,9 +60,9 @@ class WordNet:
             return senses[rank].synset
         if len(senses) == 1:
             return next(iter(senses.values())).synset
-        best = max(senses.values(), key=lambda sense: sense.count)
-        total = sum(sense.count for sense in senses.values())
-        return best.synset if best.count >= min_count and best.count >= min_share * total else None
+        best = max(senses.values(), key=lambda sense: sense.num_seen)
+        total = sum(sense.num_seen for sense in senses.values())
+        return best.synset if best.num_seen >= min_count and best.num_seen >= min_share * total else None
 
     def senses(self, lemma: str, pos: str = "noun") -> list[int]:
         """The synsets of `lemma`, most frequent first."""
@@ -87,13 +87,12 @@ class WordNet:
                     todo.append(hypernym)
                     yield hypernym
 
-
     def kinds_of(self, lemma: str) -> list[int]:
-        """Hypernyms of the noun `lemma`, nearest first: of the prevailing sense, or else those that all used senses share."""
+        """Hypernyms of a noun, nearest first: of the prevailing sense, or else those that all used senses share."""
         if (dominant := self.dominant(lemma)) is not None:
             return list(self.ancestors(dominant))
         senses = self._senses.get((lemma, "noun"), {}).values()
-        used = [s for s in senses if s.count] or list(senses)
+        used = [s for s in senses if s.num_seen] or list(senses)
         lines = [list(self.ancestors(sense.synset)) for sense in used]
         return [synset for synset in lines[0] if all(synset in line for line in lines)] if lines else []
 

@@ -11,6 +11,7 @@ import torch
 from timm.data import resolve_data_config
 from torch import Tensor, nn
 
+from ram.model.alignment import TextAlignment
 from ram.model.caption_decoder import CaptionBranch
 from ram.model.image_encoder import ImageEncoder
 from ram.model.params import CaptionParams, DistillationParams, ModelParams
@@ -79,6 +80,9 @@ def assemble(
             image_encoder=image_encoder,
             tag_decoder=tag_decoder,
             caption_branch=caption_branch,
+            text_alignment=(
+                TextAlignment(image_encoder.token_width, embedding_KE.shape[1]) if params.text_alignment else None
+            ),
             embedding_KE=embedding_KE,
         )
 

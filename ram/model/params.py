@@ -57,6 +57,7 @@ class ModelParams:
     dropout: float = 0.1
     initial_score: float = 0.5  # every tag's score before training
     num_tags_per_chunk: int = 0  # tags decoded at a time: bounds memory, exact; 0: all
+    text_alignment: bool = False  # adds the similarity of the pooled token to the tag's text; RAM: false
     caption: CaptionParams | None = None
     distillation: DistillationParams = field(default_factory=DistillationParams)
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ram.model.alignment import TextAlignment
 from ram.model.caption_decoder import CaptionBranch
 from ram.model.image_encoder import ImageEncoder
 from ram.model.params import ModelParams
@@ -30,6 +31,7 @@ class RAM(nn.Module):
         image_encoder: ImageEncoder,
         tag_decoder: TagDecoder,
         caption_branch: CaptionBranch | None,
+        text_alignment: TextAlignment | None,
         embedding_KE: Tensor,
     ) -> None:
         super().__init__()
@@ -38,6 +40,7 @@ class RAM(nn.Module):
         self.image_encoder = image_encoder
         self.tag_decoder = tag_decoder
         self.caption_branch = caption_branch
+        self.text_alignment = text_alignment
         self.register_buffer("tag_embedding_KE", torch.empty(0))
         self.set_tags(embedding_KE)
 
@@ -76,8 +79,17 @@ class RAM(nn.Module):
 
     def tag_logits(self, tokens_BND: Tensor, embedding_KE: Tensor | None = None) -> Tensor:
         """logits_BK of the model's own tags, or of the tags with these text embeddings. Scores are their sigmoid."""
-        own = embedding_KE is None
-        return self.tag_decoder(tokens_BND, self.tag_embedding_KE if own else self._checked(embedding_KE))
+        embedding_KE = self.tag_embedding_KE if embedding_KE is None else self._checked(embedding_KE)
+        logits_BK = self.tag_decoder(tokens_BND, embedding_KE)
+        if self.text_alignment is not None:
+            logits_BK = logits_BK + self.text_alignment.logits(tokens_BND[:, 0], embedding_KE)
+        return logits_BK
+
+    def aligned(self, tokens_BND: Tensor) -> Tensor:
+        """aligned_BE: every picture as a whole in the space of the text embeddings, of length 1."""
+        if self.text_alignment is None:
+            raise ValueError("this model is not aligned with texts; set model.text_alignment in params.yaml")
+        return self.text_alignment(tokens_BND[:, 0])
 
     def tag_attention(self, tokens_BND: Tensor, tags: Tensor) -> Tensor:
         """attention_BKN over the spatial tokens: where each tag looks in the last layer; every row sums to 1.

@@ -72,16 +72,22 @@ def make_word_pieces(vocabulary: str, size: int, captions: Iterable[str] | None)
 
 
 def train_word_pieces(captions: Iterable[str], size: int) -> WordPieces:
-    """Learn at most `size` word pieces, special ones included, from captions."""
-    tokenizer = _bert_tokenizer(models.WordPiece(unk_token=UNKNOWN))
+    """Learn at most `size` word pieces, special ones included; the same captions give the same pieces."""
+    cleaned = [clean_caption(caption) for caption in captions]
+    learner = _bert_tokenizer(models.WordPiece(unk_token=UNKNOWN))
+    characters = {c for text in set(cleaned) for c in learner.normalizer.normalize_str(text) if not c.isspace()}
+    # The trainer numbers the pieces ##a, ##b … as its hash tables give them, and breaks ties by number: fixed here.
+    inner = [f"##{character}" for character in sorted(characters)]
     trainer = trainers.WordPieceTrainer(
         vocab_size=size - 2,  # [ENC] and [DEC] come on top
-        special_tokens=list(_BERT_SPECIAL),
+        special_tokens=[*_BERT_SPECIAL, *inner],
         show_progress=False,
     )
-    tokenizer.train_from_iterator((clean_caption(caption) for caption in captions), trainer)
-    if tokenizer.get_vocab_size() <= len(_BERT_SPECIAL):
+    learner.train_from_iterator(cleaned, trainer)
+    if not characters:
         raise ValueError("there are no captions to learn word pieces from")
+    tokenizer = _bert_tokenizer(models.WordPiece(learner.get_vocab(), unk_token=UNKNOWN))
+    tokenizer.add_special_tokens(list(_BERT_SPECIAL))
     return WordPieces(tokenizer)
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from ram.quality.data_docs import finish
 from ram.quality.drift import jensen_shannon, movers
 from ram.quality.frames import ImageIndex, PairTotals, TagTotals, column_frame, row_frames
@@ -52,8 +54,6 @@ def check_table(
         if reference is not None and isinstance(totals, TagTotals):
             row["drift"] = jensen_shannon(totals.frequencies(), reference)
             row["movers"] = movers(totals.frequencies(), reference)
-        import pandas as pd
-
         validator.check("totals", pd.DataFrame([{k: v for k, v in row.items() if k != "movers"}]))
         notes = describe(row)
     else:

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ram.storage import Table
@@ -40,11 +42,11 @@ class ImageIndex:
 
 def column_frame(table: Table) -> pd.DataFrame:
     """One row a column and part that differs from the schema, or a row a column where all parts agree."""
-    expected = {column.name: str(column.type) for column in table.schema}
+    expected = {column.name: _type_name(column.type) for column in table.schema}
     rows = [{"column": n, "part": "", "expected_type": t, "observed_type": t} for n, t in expected.items()]
     for path in table.part_paths:
         schema = pq.read_schema(path)
-        observed = {name: str(schema.field(name).type) for name in schema.names}
+        observed = {name: _type_name(schema.field(name).type) for name in schema.names}
         for name in sorted(expected.keys() | observed.keys()):
             pair = expected.get(name, "no such column"), observed.get(name, "missing")
             if pair[0] != pair[1]:
@@ -52,13 +54,17 @@ def column_frame(table: Table) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _type_name(dtype: pa.DataType) -> str:
+    # Parquet calls the values of a list "element", Arrow "item".
+    return f"list<{dtype.value_type}>" if pa.types.is_list(dtype) else str(dtype)
+
+
 def row_frames(table: Table, images: ImageIndex, rows_per_batch: int) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
     """Batches of rows with the columns the rules want, and the picture's position in images (-1: unknown) of each row.
 
-    `image_known` and, where the table has a split, `split_agrees` (with the picture's) are added.
+    Lists stand for their lengths. `image_known` and, where the table has a split, `split_agrees` (with the picture's) are added.
     """
-    columns = [c for c in table.schema.names if c not in ("caption_indices", "model_version")]
-    for batch in _batches(table, columns, rows_per_batch):
+    for batch in _batches(table, rows_per_batch):
         positions = images.positions(batch["image_id"])
         batch["image_known"] = positions >= 0
         if "split" in batch:
@@ -69,11 +75,9 @@ def row_frames(table: Table, images: ImageIndex, rows_per_batch: int) -> Iterato
         yield batch, positions
 
 
-def _batches(table: Table, columns: list[str], rows_per_batch: int) -> Iterator[pd.DataFrame]:
-    import pyarrow as pa
-
+def _batches(table: Table, rows_per_batch: int) -> Iterator[pd.DataFrame]:
     pending: list[pa.RecordBatch] = []
-    for batch in table.batches(columns, batch_size=min(rows_per_batch, 1_000_000)):
+    for batch in table.batches(table.schema.names, batch_size=min(rows_per_batch, 1_000_000)):
         pending.append(batch)
         if sum(b.num_rows for b in pending) >= rows_per_batch:
             yield _to_pandas(pa.Table.from_batches(pending))
@@ -82,7 +86,10 @@ def _batches(table: Table, columns: list[str], rows_per_batch: int) -> Iterator[
         yield _to_pandas(pa.Table.from_batches(pending))
 
 
-def _to_pandas(table: Any) -> pd.DataFrame:
+def _to_pandas(table: pa.Table) -> pd.DataFrame:
+    for index, column in enumerate(table.schema):
+        if pa.types.is_list(column.type):
+            table = table.set_column(index, column.name, pc.list_value_length(table.column(index)))
     frame = table.unify_dictionaries().to_pandas()
     for name in frame.select_dtypes("category"):
         frame[name] = frame[name].astype(object)

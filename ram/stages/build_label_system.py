@@ -56,7 +56,8 @@ def run(inputs: Inputs, params: Params) -> Outputs:
         kept += unseen_groups(kept, vocabularies, wordnet, noun_kind)
     if not kept:
         raise ValueError(
-            f"none of the {len(counts)} phrases of split train became a tag; lower build_label_system.selection.min_frequency"
+            f"none of the {len(counts)} phrases of split train became a tag; lower min_frequency of "
+            "build_label_system.selection, or add captions"
         )
     label_system = build_label_system(kept, counts, vocabularies, wordnet, merge_synonyms=params.merge_synonyms)
     report = _report(label_system, counts, dropped, minor, read_vocabularies(inputs.vocabularies))
@@ -79,7 +80,10 @@ def _report(
     minor: Counter[str],
     vocabularies: Mapping[str, Vocabulary],
 ) -> dict[str, Any]:
-    reasons = {reason: Counter({g.phrases[0]: g.frequency for g in groups}) for reason, groups in dropped.items()}
+    reasons: dict[str, Counter[str]] = {reason: Counter() for reason in dropped}
+    for reason, groups in dropped.items():
+        for group in groups:
+            reasons[reason][group.phrases[0]] += group.frequency
     reasons["minor_reading"] = minor
     return {
         "version": label_system.version,
@@ -90,16 +94,22 @@ def _report(
         "num_phrases": len(counts),
         "num_mentions": sum(counts.values()),
         "num_mentions_tagged": sum(tag.frequency for tag in label_system),
-        "top_tags": {
-            kind: [[t.name, t.frequency] for t in sorted(label_system, key=lambda t: -t.frequency) if t.kind == kind][:_NUM_SHOWN]
-            for kind in KINDS
-        },
+        "top_tags": {kind: _top_tags(label_system, kind) for kind in KINDS},
         "coverage": {name: _coverage(label_system, vocabulary) for name, vocabulary in vocabularies.items()},
         "dropped": {
-            reason: {"num_phrases": len(c), "num_mentions": c.total(), "top": [list(x) for x in c.most_common(_NUM_SHOWN)]}
-            for reason, c in reasons.items()
+            reason: {
+                "num_phrases": len(phrases),
+                "num_mentions": phrases.total(),
+                "top": [list(pair) for pair in phrases.most_common(_NUM_SHOWN)],
+            }
+            for reason, phrases in reasons.items()
         },
     }
+
+
+def _top_tags(label_system: LabelSystem, kind: str) -> list[list[Any]]:
+    tags = sorted((tag for tag in label_system if tag.kind == kind), key=lambda tag: -tag.frequency)
+    return [[tag.name, tag.frequency] for tag in tags[:_NUM_SHOWN]]
 
 
 def _coverage(label_system: LabelSystem, vocabulary: Vocabulary) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from ram.training.processes import Processes
 class Params:
     seed: int
     training: TrainingParams
-    mix_share: float = 0.0  # of an epoch's pictures: of split train with their cleaned tags, so that other tags stay alive
+    mix_share: float = 0.0  # of an epoch's pictures: from split train with cleaned tags, so that other tags stay alive
     held_out_names: tuple[str, ...] = ()  # labelled names that are left out, to measure what unseen tags are worth
     image_size: int | None = None  # side in pixels from here on; null: as before (RAM: 224, then 384)
 
@@ -88,7 +88,7 @@ def run(inputs: Inputs, params: Params) -> Outputs:
         seed=params.seed,
         processes=processes,
         description="finetune",
-        preferred_tags=np.flatnonzero(labelled_K),
+        preferred_tags=np.flatnonzero(labelled_K).tolist(),
     )
     facts = {
         "stage": "finetune",
@@ -122,7 +122,7 @@ def _labelled_examples(
 ) -> tuple[Examples, ...]:
     """Examples of split finetune: one set for the sources that are labelled over the same names."""
     if not names:
-        raise ValueError("no picture of split finetune is labelled by a benchmark; name a source for it, or drop finetune")
+        raise ValueError("no picture of split finetune is labelled by a benchmark; give the sources such a picture")
     found = []
     for number, (sources, group) in enumerate(sorted(names.items(), key=lambda item: sorted(item[0]))):
         tag_id_of = {name: tag.tag_id for name in group if (tag := label_system.find(name)) and known_K[tag.tag_id]}

@@ -45,15 +45,17 @@ def run(inputs: Inputs, params: Params) -> Outputs:
 
 def parse_part(path: Path, params: Params) -> tuple[pa.Table, pa.Table]:
     """The phrases of the captions of one part of `pairs`, and the captions that were skipped."""
-    phrases: list[pa.Table] = []
-    skipped: list[pa.Table] = []
+    phrases = [_table("caption_phrases", [])]
+    skipped = [_table("skipped_captions", [])]
     for batch in pq.ParquetFile(path).iter_batches(batch_size=_BATCH_SIZE):
         found, refused = _parse_rows(batch.to_pylist(), params)
-        phrases.append(pa.Table.from_pylist(found, CATALOG["caption_phrases"].schema))
-        skipped.append(pa.Table.from_pylist(refused, CATALOG["skipped_captions"].schema))
-    schemas = (CATALOG["caption_phrases"].schema, CATALOG["skipped_captions"].schema)
-    tables = [pa.concat_tables(t) if t else schema.empty_table() for t, schema in zip((phrases, skipped), schemas, strict=True)]
-    return tables[0].unify_dictionaries(), tables[1]
+        phrases.append(_table("caption_phrases", found))
+        skipped.append(_table("skipped_captions", refused))
+    return pa.concat_tables(phrases).unify_dictionaries(), pa.concat_tables(skipped)
+
+
+def _table(name: str, rows: list[dict[str, Any]]) -> pa.Table:
+    return pa.Table.from_pylist(rows, CATALOG[name].schema)
 
 
 def _parse_rows(rows: list[dict[str, Any]], params: Params) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -68,8 +70,9 @@ def _parse_rows(rows: list[dict[str, Any]], params: Params) -> tuple[list[dict[s
             reason, detail = refusal
             key = {name: row[name] for name in ("image_id", "caption_index")}
             skipped.append(key | {"reason": reason, "detail": detail})
+    keys = ("image_id", "split", "caption_index")
     found = [
-        {name: row[name] for name in ("image_id", "split", "caption_index")} | {"phrase": phrase.text, "kind": phrase.kind}
+        {name: row[name] for name in keys} | {"phrase": phrase.text, "kind": phrase.kind}
         for row, phrases in zip(kept, parse_captions(captions), strict=True)
         for phrase in phrases
     ]

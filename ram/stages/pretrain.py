@@ -59,7 +59,7 @@ class Outputs(NamedTuple):
 def run(inputs: Inputs, params: Params) -> Outputs:
     processes = Processes()
     label_system = LabelSystem.from_json(inputs.label_system)
-    embedding_KE = load_tag_embeddings(inputs.tag_embeddings)
+    embedding_KE = load_tag_embeddings(inputs.tag_embeddings, label_system, params.model)
     model = build_model(params.model, embedding_KE, train_captions(inputs.pairs), seed=params.seed)
     model.to(processes.device)
     known_K = trainable_tags(label_system, inputs.benchmarks)

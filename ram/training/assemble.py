@@ -1,4 +1,4 @@
-"""A model and tables -> what the loop needs, and the trained model's folder: what the training stages have in common."""
+"""A model and tables -> what the loop needs, and the trained model's folder: what the training stages share."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def trainable_tags(
 ) -> np.ndarray:
     """(K,) bool: False for a tag that a benchmark calls unseen or that is held out, by its name or a synonym.
 
-    Such a tag is neither a positive nor a negative of any picture, so that evaluating it says what an unseen tag is worth.
+    Such a tag is neither a positive nor a negative of any picture: evaluating it says what an unseen tag is worth.
     """
     names = unseen_names(benchmarks, held_out)
     trainable_K = np.ones(len(label_system), bool)
@@ -42,7 +42,8 @@ def trainable_tags(
         if (tag := label_system.find(name)) is not None:
             trainable_K[tag.tag_id] = False
     if names:
-        print(f"{int((~trainable_K).sum())} tags are never trained: unseen or held-out names", file=sys.stderr, flush=True)
+        num_left_out = int((~trainable_K).sum())
+        print(f"{num_left_out} tags are never trained: unseen or held-out names", file=sys.stderr, flush=True)
     return trainable_K
 
 
@@ -69,7 +70,7 @@ def fit_standardisation(model: RAM, corpus: Corpus, inputs: Inputs, num_pictures
 
 
 def caption_embeddings(directory: Path, texts: Texts, text_encoder: str) -> np.ndarray:
-    """(captions, E) float16, memory-mapped: the text encoder's embedding of every caption, of length 1; written once."""
+    """(captions, E) float16, memory-mapped: the text encoder's embeddings, of length 1; written once."""
     path = directory / "caption_embeddings.npy"
     if not path.is_file():
         encoder = make_text_encoder(text_encoder)
@@ -110,7 +111,7 @@ def train_model(
     description: str,
     preferred_tags: Sequence[int] = (),
 ) -> pd.DataFrame:
-    """Train the model in place on the corpus; the curves. `preferred_tags` are scored in every step, as far as they fit."""
+    """Train the model in place on the corpus; the curves. `preferred_tags` are scored in every step, as they fit."""
     embeddings = None
     if params.loss.caption_distillation_weight:
         with processes.main_first():
@@ -156,7 +157,7 @@ def save_model(
     processes: Processes,
     facts: Mapping[str, Any],
 ) -> Path:
-    """Write the checkpoint, with `facts` on what it was trained on and how; the folder. Only the main process writes."""
+    """Write the checkpoint, with `facts` on how it was trained; the folder. Only the main process writes."""
     extra = {
         "num_pictures": sum(map(len, corpus.main)),
         "num_pictures_without_tags": sum(part.num_left_out for part in corpus.parts),
@@ -182,7 +183,7 @@ def _say(corpus: Corpus, batches: Batches, params: TrainingParams, description: 
 def labelled_names(
     images: Table, benchmarks: Mapping[str, Mapping[str, Any]], split: str, held_out: Collection[str]
 ) -> dict[frozenset[str], list[str]]:
-    """{sources with pictures in `split` that the same benchmarks label: the names labelled there}, trainable ones alone."""
+    """{sources with pictures in `split` that the same benchmarks label: the names labelled there, trainable alone}."""
     sources: set[str] = set()
     for batch in images.batches(["source", "split"]):
         sources |= set(batch.filter(pc.equal(batch["split"], split))["source"].to_pylist())

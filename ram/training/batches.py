@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -67,6 +67,14 @@ class Batch:
     seed: int
 
 
+class _Caption(NamedTuple):
+    place: int  # of its picture in the whole batch
+    part: int
+    row: int  # of its picture in the part
+    text: int  # its number among the part's captions
+    caption_index: int
+
+
 class Batches(Dataset[Batch]):
     """All batches of a training run, by step from its beginning; a pure function of the seed and the step."""
 
@@ -110,24 +118,23 @@ class Batches(Dataset[Batch]):
         view_seeds = rng.integers(0, 1 << 62, len(rows))
         caption_draws = rng.random(len(rows))
         tag_ids, targets, known = self._labels(rows, rng)
-        texts = self._captions(rows, step, caption_draws)
+        captions = self._captions(rows, step, caption_draws)
         mine = np.arange(self.rank, len(rows), self.world_size)
-        chosen = [place for place in mine if texts[place] is not None]
         part, local = self.corpus.locate(rows)
         image_ids = [self.corpus.parts[p].image_ids.take([i])[0] for p, i in zip(part[mine], local[mine], strict=True)]
-        caption_numbers = [(int(part[place]), texts[place]) for place in chosen]
+        chosen = [caption for caption in captions if caption.place % self.world_size == self.rank]
         return Batch(
             inputs=self.inputs.read(image_ids, view_seeds[mine]),
             tag_ids=torch.from_numpy(tag_ids),
             targets_BT=torch.from_numpy(targets[mine]),
             known_BT=torch.from_numpy(known[mine]),
-            captioned=torch.from_numpy(np.searchsorted(mine, chosen)).long(),
-            captions=[self.corpus.parts[p].caption_texts.take([text[0]])[0] for p, text in caption_numbers],
-            tag_texts=[self._tag_texts(*self._at(rows[place]), texts[place][1], view_seeds[place]) for place in chosen],
-            caption_embedding_CE=self._embeddings([(p, text[0]) for p, text in caption_numbers]),
+            captioned=torch.tensor([caption.place // self.world_size for caption in chosen], dtype=torch.long),
+            captions=[self.corpus.parts[c.part].caption_texts.take([c.text])[0] for c in chosen],
+            tag_texts=[self._tag_texts(caption, view_seeds[caption.place]) for caption in chosen],
+            caption_embedding_CE=self._embeddings(chosen),
             num_pictures=len(rows),
             num_known=int(known.sum()),
-            num_captions=sum(text is not None for text in texts),
+            num_captions=len(captions),
             seed=int(rng.integers(1 << 62)),
         )
 
@@ -154,31 +161,29 @@ class Batches(Dataset[Batch]):
         known = np.stack([examples.known_K[tag_ids] for examples in self.corpus.parts])[part]
         return tag_ids, targets, known
 
-    def _captions(self, rows: np.ndarray, step: int, draws: np.ndarray) -> list[tuple[int, int] | None]:
-        """For every picture the number of its caption's text and the caption's index, or None."""
-        num = math.ceil(self.caption_share * len(rows)) if step % self.caption_every == 0 else 0
-        texts: list[tuple[int, int] | None] = [None] * len(rows)
-        for place in range(num):
-            part, local = self._at(rows[place])
-            _, columns = self.corpus.parts[part].captions.gather(np.array([local]))
+    def _captions(self, rows: np.ndarray, step: int, draws: np.ndarray) -> list[_Caption]:
+        """One caption each of the first pictures of the batch that have any, as many pictures as the knobs say."""
+        if step % self.caption_every:
+            return []
+        part, local = self.corpus.locate(rows)
+        chosen = []
+        for place in range(math.ceil(self.caption_share * len(rows))):
+            _, columns = self.corpus.parts[part[place]].captions.gather(local[place : place + 1])
             if len(columns["text"]):
                 choice = int(draws[place] * len(columns["text"]))
-                texts[place] = int(columns["text"][choice]), int(columns["index"][choice])
-        return texts
+                text, index = int(columns["text"][choice]), int(columns["index"][choice])
+                chosen.append(_Caption(place, int(part[place]), int(local[place]), text, index))
+        return chosen
 
-    def _at(self, row: int) -> tuple[int, int]:
-        part, local = self.corpus.locate(np.array([row]))
-        return int(part[0]), int(local[0])
-
-    def _tag_texts(self, part: int, row: int, caption_index: int, seed: int) -> list[str]:
+    def _tag_texts(self, caption: _Caption, seed: int) -> list[str]:
         """The names of the tags that this caption states, shuffled: their order must say nothing (Tag2Text, 3.3)."""
-        _, columns = self.corpus.parts[part].labels.gather(np.array([row]))
-        stated = (columns["captions"] >> min(caption_index, 62)) & 1 == 1
+        _, columns = self.corpus.parts[caption.part].labels.gather(np.array([caption.row]))
+        stated = (columns["captions"] >> min(caption.caption_index, 62)) & 1 == 1
         tag_ids = np.random.default_rng(seed).permutation(np.unique(columns["tag_id"][stated]))
         return [self.tag_names[tag_id] for tag_id in tag_ids]
 
-    def _embeddings(self, numbers: list[tuple[int, int]]) -> Tensor | None:
-        if self.caption_embeddings is None or not numbers:
+    def _embeddings(self, captions: list[_Caption]) -> Tensor | None:
+        if self.caption_embeddings is None or not captions:
             return None
-        rows = [self.caption_embeddings[part][text] for part, text in numbers]
+        rows = [self.caption_embeddings[caption.part][caption.text] for caption in captions]
         return torch.from_numpy(np.stack(rows).astype(np.float32))

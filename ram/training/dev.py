@@ -74,7 +74,7 @@ def dev_benchmarks(
     benchmarks: Mapping[str, Mapping[str, Any]],
     held_out: Collection[str] = (),
 ) -> list[DevBenchmark]:
-    """The benchmarks that have pictures in split dev. Names that are no tag are embedded by the model's text encoder."""
+    """The benchmarks with pictures in split dev. Names that are no tag are embedded by the model's text encoder."""
     pictures = images.to_pandas(["image_id", "source", "split"])
     pictures = pictures[pictures["split"] == "dev"]
     rows = labels.to_pandas(["image_id", "name"])

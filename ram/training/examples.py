@@ -110,7 +110,7 @@ def examples_from_labels(
             tag_ids = np.array([tag_id_of.get(name, -1) for name in batch["name"].to_pylist()], np.int64)
             kept = (rows >= 0) & (tag_ids >= 0)
             num = int(kept.sum())
-            values = {
+            values: dict[str, np.ndarray] = {
                 "tag_id": tag_ids[kept],
                 "target": np.ones(num, np.float32),
                 "captions": np.full(num, _ALL_CAPTIONS, np.int64),
@@ -118,7 +118,8 @@ def examples_from_labels(
             yield rows[kept], values
 
     def is_wanted(batch: pa.RecordBatch) -> Any:
-        return pc.and_(pc.equal(batch["split"], split), pc.is_in(batch["source"], pa.array(sorted(sources), pa.string())))
+        of_sources = pc.is_in(batch["source"], pa.array(sorted(sources), pa.string()))
+        return pc.and_(pc.equal(batch["split"], split), of_sources)
 
     return _write_examples(directory, images, is_wanted, entries, None, known_K, need_label=False)
 
@@ -195,7 +196,7 @@ def _write_arrays(
         keep[:] = False
         for rows, _ in entries(index):
             keep[rows] = True
-    Texts.write(directory / "image_ids", (image_ids for image_ids, _ in batches(keep)))
+    Texts.write(directory / "image_ids", (image_ids.tolist() for image_ids, _ in batches(keep)))
     np.save(directory / "num_left_out.npy", len(index) - keep.sum())
     index = RowIndex(image_ids for image_ids, _ in batches(keep))
     np.save(directory / "shard.npy", _codes(shards for _, shards in batches(keep)))

@@ -1,4 +1,4 @@
-"""Where a training step's inputs come from: cached features with their views, or pictures, augmented as they are read."""
+"""Where a training step's inputs come from: cached features with their views, or pictures, augmented when read."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FeatureInputs:
     def __init__(self, store: FeatureStore, num_views: int = 0) -> None:
         """`num_views` of the cached views are drawn from: 0 all, 1 the plain one."""
         if num_views > store.num_views:
-            raise ValueError(f"num_views is {num_views}, and image_features has {store.num_views}; raise embed_images' views")
+            raise ValueError(f"num_views is {num_views}, of {store.num_views} cached; raise embed_images.num_views")
         self._store, self._num_views = store, num_views or store.num_views
 
     def read(self, image_ids: Sequence[str], seeds: np.ndarray | None) -> Tensor:
@@ -38,7 +38,7 @@ class FeatureInputs:
         features: np.ndarray | None = None
         for view in np.unique(views):
             places = np.flatnonzero(views == view)
-            rows = self._store.read([image_ids[place] for place in places], view=int(view))
+            rows = self._store.read([image_ids[place] for place in places.tolist()], view=int(view))
             if features is None:
                 features = np.empty((len(image_ids), *rows.shape[1:]), np.float32)
             features[places] = rows

@@ -43,7 +43,7 @@ def train(
 ) -> pd.DataFrame:
     """Train `model` in place; it ends in evaluation mode with the averaged weights. The curves come back.
 
-    Columns: step and epoch (both counted from 1, after which the value was taken), split ("train" or "dev"), metric, value.
+    Columns: step and epoch (from 1; the value was taken after it), split ("train" or "dev"), metric, value.
     `evaluate(model)` gives metrics on split dev; it is called with the averaged weights. `scratch` keeps the state of
     a run that is killed; called again with the same arguments the run goes on, on the CPU to the same bits.
     Raises `ValueError` where the loss is no longer finite.
@@ -101,8 +101,8 @@ class _Trainer:
                 raise SystemExit(128 + signal.SIGTERM)
         if num_pictures and self.processes.is_main:
             elapsed_s = time.monotonic() - start
-            rate = num_pictures / elapsed_s
-            print(f"{description}: {num_pictures} pictures in {elapsed_s:.1f} s, {rate:.0f} pictures/s", file=sys.stderr)
+            rate = f"{num_pictures / elapsed_s:.0f} pictures/s"
+            print(f"{description}: {num_pictures} pictures in {elapsed_s:.1f} s, {rate}", file=sys.stderr, flush=True)
         self.save()
 
     def take_step(self, batch: Batch) -> None:
@@ -139,8 +139,8 @@ class _Trainer:
         for name, value in means.items():
             if not pd.notna(value) or abs(value) == float("inf"):
                 raise ValueError(
-                    f"{name} is {value} at step {self.step}: the training diverged; lower learning_rate, set clip_norm, "
-                    f"or use precision fp32"
+                    f"{name} is {value} at step {self.step}: the training diverged; "
+                    f"lower learning_rate, set clip_norm, or use precision fp32"
                 )
         self.point("train", {**means, **others})
         self.sums, self.counts = {}, {}

@@ -35,11 +35,11 @@ class LossParams:
         if self.reduction not in ("mean", "sum"):
             raise ValueError(f"reduction must be mean or sum, got {self.reduction!r}")
         if not 0 < self.caption_share <= 1:
-            raise ValueError(f"caption_share must be in (0, 1], got {self.caption_share}; caption_weight: 0 turns it off")
+            raise ValueError(f"caption_share must be in (0, 1], got {self.caption_share}; 0 is caption_weight: 0")
         if self.caption_every < 1:
             raise ValueError(f"caption_every must be at least 1, got {self.caption_every}")
         if self.balance and not self.caption_weight:
-            raise ValueError("balance rescales the tag loss to the caption loss; set caption_weight above 0, or no balance")
+            raise ValueError("balance rescales the tag loss to the caption loss: set caption_weight above 0")
 
 
 def asymmetric_loss(

@@ -16,6 +16,9 @@ _CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 class PairedImageEncoder(nn.Module):
     """Pictures, normalised for the tagger -> the image embedding of CLIP, (B, D), not normalised, without gradient."""
 
+    scale: Tensor
+    shift: Tensor
+
     def __init__(self, vision_model: nn.Module, image_size: int, preprocess: Preprocess) -> None:
         super().__init__()
         self.vision_model = vision_model.eval().requires_grad_(False)
@@ -41,13 +44,13 @@ def make_paired_encoder(params: ModelParams, preprocess: Preprocess, *, cached: 
     """The encoder that `model.distillation.image_encoder` names; `ValueError` where there is none, or no pictures."""
     source = params.distillation.image_encoder
     if source is None:
-        raise ValueError("distillation_weight is set, but model.distillation.image_encoder names no encoder; set it to a CLIP")
+        raise ValueError("distillation_weight is set, but model.distillation.image_encoder is not; name a CLIP there")
     if cached:
-        raise ValueError("distillation wants pictures, and this stage trains on cached features; set cached_features: false")
+        raise ValueError("distillation wants pictures, and the inputs are cached features; set cached_features: false")
     from transformers import CLIPVisionModelWithProjection
 
     try:
         model = CLIPVisionModelWithProjection.from_pretrained(source)
     except OSError as error:
         raise ValueError(f"cannot load the paired image encoder from {source!r}: {error}") from error
-    return PairedImageEncoder(model, model.config.image_size, preprocess)
+    return PairedImageEncoder(model, int(model.config.image_size), preprocess)  # type: ignore[arg-type]

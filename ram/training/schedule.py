@@ -11,7 +11,7 @@ from dataclasses import dataclass
 class ScheduleParams:
     """The learning rate over the steps; rates are given relative to the peak."""
 
-    kind: str = "onecycle"  # ram: warm-up, then x decay an epoch; cosine: to the floor; onecycle: up and down, both cosine
+    kind: str = "onecycle"  # ram: warm-up, then x decay an epoch; cosine: to the floor; onecycle: cosine up and down
     warmup_steps: int = 0
     warmup_share: float = 0.0  # of all steps; the longer of the two warm-ups holds
     decay: float = 0.9  # ram: factor an epoch

@@ -97,8 +97,8 @@ def _cue(canvas: Image.Image, thing: Thing, left: int, top: int, side: int, rng:
             draw.polygon([*wave, at(1.12, y + 0.14), at(-0.12, y + 0.14)], fill=water)
             draw.line(wave, fill=(214, 238, 250), width=thin)
     elif thing.action == "eat":
-        draw.pieslice([at(0.74, 0.7), at(1.1, 1.02)], 0, 180, fill=(96, 110, 190))
-        draw.ellipse([at(0.76, 0.8), at(1.08, 0.9)], fill=(236, 196, 120))
+        draw.ellipse([at(0.72, 0.84), at(1.12, 0.96)], fill=(226, 226, 232))
+        draw.pieslice([at(0.78, 0.76), at(1.06, 1.02)], 180, 360, fill=(236, 196, 120))
         for _ in range(7):
             x, y = rng.uniform(0.74, 1.1), rng.uniform(0.6, 0.8)
             draw.ellipse([at(x, y), at(x + 0.035, y + 0.035)], fill=(224, 170, 92))

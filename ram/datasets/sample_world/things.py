@@ -96,7 +96,7 @@ _ALL = [
     _kind(home.book, "red blue green brown"),
     _kind(gear.hammer, "brown red black"),
     _kind(gear.key, "yellow gray"),
-    _kind(gear.scissors, "red blue black", words=("pair of scissors",), plural="scissors"),
+    _kind(gear.scissors, "red blue black", plural="scissors"),
     _kind(gear.umbrella, "red blue black pink"),
     _kind(gear.ladder, "brown gray yellow"),
     _kind(gear.hat, "black brown blue"),

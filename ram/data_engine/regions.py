@@ -1,0 +1,134 @@
+"""For every (image, tag): the region that shows it, what that looks like, and whether the model sees the tag there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ram.data_engine.localise import LOCALISERS, LocaliserParams, box_weights, sub_box_weights
+from ram.inference.scorer import Scorer
+
+# B images, R rows (one (image, tag) each), N spatial tokens of a map H × W, S parts of a region, D token width
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RegionParams:
+    """How a region is described and scored."""
+
+    view: str  # tokens: the picture's own tokens in the box; crop: the cropped box, encoded anew
+    pooling: str  # tokens: box (mean over the box) or attention (all tokens, weighted by the tag's attention)
+    num_parts: int  # tokens: the box is seen as num_parts² tokens of equal size
+    padding: float  # crop: added on every side, in shares of the box's size
+
+    def __post_init__(self) -> None:
+        if self.view not in ("tokens", "crop"):
+            raise ValueError(f"view must be tokens or crop, got {self.view!r}")
+        if self.pooling not in ("box", "attention"):
+            raise ValueError(f"pooling must be box or attention, got {self.pooling!r}")
+        if self.num_parts < 1 or self.padding < 0:
+            raise ValueError(f"num_parts must be 1 or more and padding 0 or more, got {self.num_parts}, {self.padding}")
+
+
+@dataclass(frozen=True, slots=True)
+class Regions:
+    """Of the rows of a batch of pictures."""
+
+    boxes_R4: np.ndarray  # fractions of width and height
+    score_R: np.ndarray  # of the row's tag on the region alone
+    feature_RD: np.ndarray
+    pooled_BD: np.ndarray  # of the whole pictures
+
+
+class RegionEmbedder:
+    """Localises, describes and scores the tags of pictures, all tags of a picture in one pass."""
+
+    _ROWS_AT_ONCE = 256
+
+    def __init__(self, scorer: Scorer, localiser: LocaliserParams, params: RegionParams, batch_size: int) -> None:
+        self._scorer, self._model = scorer, scorer.model
+        self._localiser, self._params, self._batch_size = localiser, params, batch_size
+
+    @torch.inference_mode()
+    def run(self, image_ids: Sequence[str], pictures: np.ndarray, tag_ids: np.ndarray) -> Iterator[Regions]:
+        """Batches of regions, in the order of the rows; `pictures` are positions in `image_ids`, ascending."""
+        start = 0
+        for ids, tokens_BND, grid in self._scorer.tokens(image_ids, self._batch_size):
+            first, last = np.searchsorted(pictures, [start, start + len(ids)])
+            picture_R = torch.as_tensor(pictures[first:last] - start, device=tokens_BND.device)
+            tag_R = torch.as_tensor(tag_ids[first:last].astype(np.int64), device=tokens_BND.device)
+            yield self._batch(ids, tokens_BND, grid, picture_R, tag_R)
+            start += len(ids)
+
+    def _batch(
+        self, ids: Sequence[str], tokens_BND: Tensor, grid: tuple[int, int], picture_R: Tensor, tag_R: Tensor
+    ) -> Regions:
+        attention_RHW = self._attention(tokens_BND, picture_R, tag_R).unflatten(1, grid)
+        boxes_R4 = LOCALISERS[self._localiser.kind](attention_RHW, self._localiser).float()
+        scores, features = [], []
+        for rows in torch.arange(len(tag_R), device=tag_R.device).split(self._ROWS_AT_ONCE):
+            if self._params.view == "crop":
+                tokens = self._crop_tokens([ids[i] for i in picture_R[rows].tolist()], boxes_R4[rows])
+                feature = tokens[:, 0]
+            else:
+                map_RHWD = tokens_BND[picture_R[rows], 1:].unflatten(1, grid)
+                tokens, feature = self._region_tokens(map_RHWD, boxes_R4[rows], attention_RHW[rows])
+            scores.append(self._own_scores(tokens, tag_R[rows]))
+            features.append(feature)
+        width = tokens_BND.shape[2]
+        return Regions(
+            boxes_R4=boxes_R4.cpu().numpy(),
+            score_R=torch.cat(scores).cpu().numpy() if scores else np.empty(0, np.float32),
+            feature_RD=torch.cat(features).float().cpu().numpy() if features else np.empty((0, width), np.float32),
+            pooled_BD=tokens_BND[:, 0].float().cpu().numpy(),
+        )
+
+    def _attention(self, tokens_BND: Tensor, picture_R: Tensor, tag_R: Tensor) -> Tensor:
+        """attention_RN of each row's own tag; computed for the tags that the batch has, not for all."""
+        present, column_R = tag_R.unique(return_inverse=True)
+        if len(present) == 0:
+            return tokens_BND.new_zeros(0, tokens_BND.shape[1] - 1)
+        parts = []
+        # Some pictures at a time: pictures × tags × cells is the largest array here.
+        for first in range(0, len(tokens_BND), 32):
+            mine = (picture_R >= first) & (picture_R < first + 32)
+            attention_BKN = self._model.tag_attention(tokens_BND[first : first + 32], present)
+            parts.append(attention_BKN[picture_R[mine] - first, column_R[mine]])
+        return torch.cat(parts).float()
+
+    def _region_tokens(self, map_RHWD: Tensor, boxes_R4: Tensor, attention_RHW: Tensor) -> tuple[Tensor, Tensor]:
+        """The tokens of the box alone, its mean first as the model expects its pooled token; and the region's feature."""
+        height, width = map_RHWD.shape[1:3]
+        weights_RSHW = sub_box_weights(boxes_R4, self._params.num_parts, height, width)
+        parts_RSD = torch.einsum("rshw,rhwd->rsd", weights_RSHW, map_RHWD)
+        mean_RD = torch.einsum("rhw,rhwd->rd", box_weights(boxes_R4, height, width), map_RHWD)
+        feature_RD = mean_RD
+        if self._params.pooling == "attention":
+            weights_RHW = attention_RHW / attention_RHW.sum((1, 2), keepdim=True).clamp_min(1e-12)
+            feature_RD = torch.einsum("rhw,rhwd->rd", weights_RHW, map_RHWD)
+        return torch.cat([mean_RD[:, None], parts_RSD], dim=1), feature_RD
+
+    def _crop_tokens(self, image_ids: Sequence[str], boxes_R4: Tensor) -> Tensor:
+        if self._scorer.images is None:
+            raise ValueError("embed_regions.region.view is crop, which needs the pictures; give an image store")
+        crops = []
+        for image_id, (x0, y0, x1, y1) in zip(image_ids, boxes_R4.tolist(), strict=True):
+            picture = self._scorer.images.open(image_id)
+            pad_x, pad_y = self._params.padding * (x1 - x0), self._params.padding * (y1 - y0)
+            left, top = max(x0 - pad_x, 0) * picture.width, max(y0 - pad_y, 0) * picture.height
+            right, bottom = min(x1 + pad_x, 1) * picture.width, min(y1 + pad_y, 1) * picture.height
+            box = (int(left), int(top), max(round(right), int(left) + 1), max(round(bottom), int(top) + 1))
+            crops.append(self._model.preprocess(picture.crop(box)))
+        return self._model.encode(torch.stack(crops).to(self._model.device))
+
+    def _own_scores(self, tokens_RND: Tensor, tag_R: Tensor) -> Tensor:
+        """The score of each row's own tag on its own tokens."""
+        score_R = torch.empty(len(tag_R), device=tag_R.device)
+        for tag in tag_R.unique():
+            mine = tag_R == tag
+            logits_R1 = self._model.tag_logits(tokens_RND[mine], self._model.tag_embedding_KE[tag][None])
+            score_R[mine] = logits_R1[:, 0].float().sigmoid()
+        return score_R

@@ -1,0 +1,167 @@
+"""preliminary model, images, generated_tags -> region_features: where each tag is, what that looks like, and who agrees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from ram import storage
+from ram.catalog import artifact
+from ram.data_engine.localise import LocaliserParams
+from ram.data_engine.probe import Batch, Probe, ProbeParams, fit
+from ram.data_engine.regions import RegionEmbedder, RegionParams
+from ram.inference.features import FeatureStore
+from ram.inference.images import ImageStore
+from ram.inference.scorer import Scorer
+from ram.model.checkpoint import load_checkpoint
+from ram.progress import track
+from ram.storage import Table
+
+# What the probe learns a tag from: what somebody said, not what the model itself added.
+TRUSTED_ORIGINS = ("human", "caption", "implied")
+
+_FOUND_SCHEMA = pa.schema([f for f in artifact("region_features").schema if f.name != "held_out_evidence"])  # type: ignore[union-attr]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Params:
+    seed: int
+    localiser: LocaliserParams
+    region: RegionParams
+    probe: ProbeParams
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be 1 or more, got {self.batch_size}")
+
+
+class Inputs(NamedTuple):
+    preliminary_model: Path
+    images: Table
+    image_shards: Path
+    image_features: Path
+    generated_tags: Table
+    generated_tags_check: dict[str, Any]
+    scratch: Path
+
+
+class Outputs(NamedTuple):
+    region_features: Path
+
+
+def run(inputs: Inputs, params: Params) -> Outputs:
+    """Part i and row j belong to part i and row j of generated_tags. Finished parts are kept when a killed run goes on.
+
+    One pass of the model finds the regions and keeps every picture's pooled token; the probe is fitted on those, and
+    its evidence is then added part by part.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    checkpoint = load_checkpoint(inputs.preliminary_model, device=device)
+    store = ImageStore(inputs.images, inputs.image_shards)
+    scorer = Scorer(checkpoint, store, FeatureStore(inputs.image_features))
+    embedder = RegionEmbedder(scorer, params.localiser, params.region, params.batch_size)
+    parts = _Parts(inputs.generated_tags, inputs.scratch, params)
+    for index in track(range(len(parts)), "embedding regions", unit="part"):
+        parts.find(index, embedder)
+    if parts.num_images:
+        probe = fit(parts.trusted(), checkpoint.model.num_tags, params.probe)
+        probe.calibrate(parts.trusted(), params.probe.prior_weight)
+        for index in range(len(parts)):
+            parts.finish(index, probe)
+    else:
+        storage.write_table([], parts.finished_dir, artifact("region_features").schema)
+    return Outputs(region_features=parts.finished_dir)
+
+
+class _Parts:
+    """The parts of generated_tags on their way: regions found, then finished with the probe's evidence."""
+
+    def __init__(self, tags: Table, scratch: Path, params: Params) -> None:
+        self._paths = tags.part_paths
+        self._params = params
+        self._found_dir, self._pooled_dir = scratch / "found", scratch / "pooled"
+        self.finished_dir = scratch / "region_features"
+        self._pooled_dir.mkdir(parents=True, exist_ok=True)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    @property
+    def num_images(self) -> int:
+        return sum(len(np.load(self._pooled_path(i), mmap_mode="r")) for i in range(len(self)))
+
+    def find(self, index: int, embedder: RegionEmbedder) -> None:
+        """Regions of a part, and its pictures' pooled tokens."""
+        if any(storage.part_path(d, index).exists() for d in (self._found_dir, self.finished_dir)):
+            return
+        image_ids, picture, rows = self._rows(index)
+        tag_ids = rows["tag_id"].to_numpy()
+        results = list(embedder.run(image_ids, picture, tag_ids))
+        width = results[0].pooled_BD.shape[1] if results else 1
+        pooled_BD = np.concatenate([r.pooled_BD for r in results] or [np.empty((0, width))])
+        np.save(self._pooled_path(index), pooled_BD.astype(np.float16))
+        boxes_R4 = np.concatenate([r.boxes_R4 for r in results] or [np.empty((0, 4))]).astype(np.float32)
+        feature_RD = np.concatenate([r.feature_RD for r in results] or [np.empty((0, width))]).astype(np.float32)
+        score_R = np.concatenate([r.score_R for r in results] or [np.empty(0)]).astype(np.float32)
+        offsets = np.arange(len(feature_RD) + 1, dtype=np.int32) * width
+        columns = {
+            "image_id": pa.array(rows["image_id"], pa.string()),
+            "tag_id": pa.array(tag_ids, pa.int32()),
+            **{side: pa.array(boxes_R4[:, i]) for i, side in enumerate(("x0", "y0", "x1", "y1"))},
+            "region_score": pa.array(score_R),
+            "feature": pa.ListArray.from_arrays(pa.array(offsets), pa.array(feature_RD.ravel())),
+        }
+        storage.write_part(pa.table(columns), self._found_dir, index, _FOUND_SCHEMA)
+
+    def trusted(self) -> Iterator[Batch]:
+        """The pictures with the tags that the probe learns from, part by part; the folds are drawn by the seed."""
+        for index in range(len(self)):
+            _, picture, rows = self._rows(index)
+            trusted = rows["origin"].isin(TRUSTED_ORIGINS).to_numpy()
+            yield Batch(
+                feature_BD=np.load(self._pooled_path(index)).astype(np.float32),
+                fold_B=self._folds(index),
+                picture_R=picture[trusted],
+                tag_R=rows["tag_id"].to_numpy()[trusted],
+            )
+
+    def finish(self, index: int, probe: Probe) -> None:
+        """Write the part with the probe's evidence; what was found alone is then no longer needed."""
+        found_path = storage.part_path(self._found_dir, index)
+        if not storage.part_path(self.finished_dir, index).exists():
+            _, picture, rows = self._rows(index)
+            feature_BD = np.load(self._pooled_path(index)).astype(np.float32)
+            evidence = probe.evidence(feature_BD, self._folds(index), picture, rows["tag_id"].to_numpy())
+            table = pq.read_table(found_path).append_column("held_out_evidence", pa.array(evidence))
+            schema = artifact("region_features").schema
+            assert schema is not None
+            storage.write_part(table, self.finished_dir, index, schema)
+        found_path.unlink(missing_ok=True)
+
+    def _rows(self, index: int) -> tuple[list[str], np.ndarray, pd.DataFrame]:
+        """The pictures of a part in order, and its rows with the position of each row's picture."""
+        table = pq.read_table(self._paths[index], columns=["image_id", "tag_id", "origin"])
+        rows = pd.DataFrame(
+            {"image_id": table["image_id"].to_pandas(), "tag_id": table["tag_id"].to_numpy()}
+            | {"origin": table["origin"].to_pandas().astype(str)}
+        )
+        picture, image_ids = pd.factorize(rows["image_id"])
+        if (np.diff(picture) < 0).any():
+            raise ValueError(f"{self._paths[index]}: the rows of a picture must stand together; run generate_tags again")
+        return list(image_ids), picture, rows
+
+    def _folds(self, index: int) -> np.ndarray:
+        num_images = len(np.load(self._pooled_path(index), mmap_mode="r"))
+        return np.random.default_rng((self._params.seed, index)).integers(self._params.probe.num_folds, size=num_images)
+
+    def _pooled_path(self, index: int) -> Path:
+        return self._pooled_dir / f"part-{index:05d}.npy"

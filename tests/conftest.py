@@ -1,0 +1,122 @@
+"""Fixtures that several test modules share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+import types
+from collections import namedtuple
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from ram.catalog import artifact
+from ram.storage import write_json, write_table
+
+TagScore = namedtuple("TagScore", "tag_id name score threshold kind")
+BENCHMARK = "drawn"
+
+
+@pytest.fixture(scope="session")
+def empty_mlflow_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data base with MLflow's tables: making one takes ten seconds, a copy of it none."""
+    from ram.tracking import import_mlflow
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    import_mlflow().MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def finished_workspace(tmp_path: Path, empty_mlflow_db: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Makes a workspace in which the pipeline has run: `make(mean_ap, weights)` may be called again to run it anew."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / ".state").mkdir()
+    shutil.copyfile(empty_mlflow_db, tmp_path / ".state" / "mlflow.db")
+
+    def make(mean_ap: float = 0.5, weights: bytes = b"weights", test_pictures: int = 3) -> Path:
+        _write_model(tmp_path, weights)
+        _write_truth(tmp_path, test_pictures)
+        metrics = {"mAP": mean_ap, "F1": mean_ap / 2, "unlabelled": None, "num_tags": 4}
+        write_json(
+            {"preliminary": {BENCHMARK: {"mAP": 0.1}}, "finetuned": {BENCHMARK: metrics}},
+            tmp_path / artifact("evaluation").path,
+        )
+        _write_rest(tmp_path, weights)
+        return tmp_path
+
+    return make
+
+
+def _write_model(workspace: Path, weights: bytes) -> None:
+    model = workspace / artifact("finetuned_model").path
+    model.mkdir(parents=True, exist_ok=True)
+    (model / "model.safetensors").write_bytes(weights)
+    write_json({"width": 8}, model / "config.json")
+    write_json({"version": "abc", "tags": []}, model / "label_system.json")
+    write_json({"version": "abc", "tags": []}, workspace / artifact("label_system").path)
+    write_json({"thresholds": [0.5]}, workspace / artifact("thresholds").path)
+
+
+def _write_truth(workspace: Path, test_pictures: int) -> None:
+    splits = ["train", "train", *["test"] * test_pictures]
+    names = [f"drawn/{i}" for i in range(len(splits))]
+    images = pd.DataFrame({"image_id": names, "source": "drawn", "split": splits, "shard": "0.tar"})
+    images = images.assign(member=names, offset=0, num_bytes=1, width=8, height=8, perceptual_hash="0" * 16)
+    images["sha256"] = [hashlib.sha256(name.encode()).hexdigest() for name in names]
+    labels = pd.DataFrame({"image_id": names, "benchmark": BENCHMARK, "name": "cat"})
+    labels = labels.assign(x0=None, y0=None, x1=None, y1=None)
+    for name, rows in (("images", images), ("labels", labels)):
+        schema = artifact(name).schema
+        assert schema is not None
+        write_table(rows, workspace / artifact(name).path, schema)
+    benchmark = {"sources": ["drawn"], "names": ["cat", "dog"], "unseen": [], "description": "drawings"}
+    write_json({BENCHMARK: benchmark}, workspace / artifact("benchmarks").path)
+
+
+def _write_rest(workspace: Path, weights: bytes) -> None:
+    curve = [(step, step // 10, "train", "loss", 1.0 / (step + 1)) for step in range(25)]
+    curve += [(24, 2, "dev", "mAP (all)", 0.5), (24, 2, "dev", "mAP@unseen", float("nan"))]
+    frame = pd.DataFrame(curve, columns=["step", "epoch", "split", "metric", "value"])
+    path = workspace / artifact("finetuned_curves").path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(path, index=False)
+    params = {
+        "seed": 7,
+        "model": {"width": 8, "loss": {"gamma": 2.0}},
+        "finetune": {"epochs": 3},
+        "promotion": {"benchmark": BENCHMARK, "min_value": 0.3, "max_drop": {f"{BENCHMARK}/F1": 0.05}},
+    }
+    (workspace / "params.yaml").write_text(yaml.safe_dump(params))
+    deps = [{"path": "data/labels", "hash": "md5", "md5": "0123456789abcdef0123456789abcdef.dir"}]
+    outs = [{"path": "data/models/finetuned", "md5": hashlib.md5(weights).hexdigest() + ".dir"}]
+    lock = {"schema": "2.0", "stages": {"finetune": {"cmd": "true", "deps": deps, "outs": outs}}}
+    (workspace / "dvc.lock").write_text(yaml.safe_dump(lock))
+
+
+@pytest.fixture
+def fake_tagger(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A tagger that knows two tags and finds both in every picture; asked for the tag `nothing` it refuses."""
+
+    def load(directory: str) -> Callable[..., list[list[TagScore]]]:
+        assert Path(directory, "thresholds.json").is_file()
+        assert json.loads(Path(directory, "label_system.json").read_text())["version"] == "abc"
+
+        def tagger(images: list, tags: list | None = None, threshold: float | None = None, top_k: int | None = None) -> list:
+            if tags == ["nothing"]:
+                raise ValueError("no embedding for 'nothing'")
+            found = [TagScore(0, "cat", 0.9, 0.5, "object"), TagScore(1, "dog", 0.6, 0.5, "object")]
+            found = [tag for tag in found if (not tags or tag.name in tags) and tag.score >= (threshold or 0)]
+            return [found[:top_k] for _ in images]
+
+        return tagger
+
+    fake = types.ModuleType("ram.inference.tagger")
+    fake.load = load  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "ram.inference.tagger", fake)
+    yield

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import pytest
+import timm
+import torch
+
+from ram.model.backbone import pieces
+from ram.model.build import build_image_encoder
+from ram.model.folding import folded
+from ram.model.params import ModelParams
+
+BACKBONES = {  # name: image size, blocks
+    "tf_efficientnet_lite0": (64, 7),
+    "mobilenetv3_small_050": (64, 6),
+    "resnet10t": (64, 4),
+    "convnext_atto": (64, 4),
+    "swin_tiny_patch4_window7_224": (64, 4),
+    "vit_tiny_patch16_224": (64, 12),
+    "regnety_002": (64, 1),
+}
+
+
+def _params(name: str, cut: int | str, **changes: object) -> ModelParams:
+    options = {"image_encoder": name, "image_size": BACKBONES[name][0], "num_frozen_blocks": cut, "token_width": 20}
+    return ModelParams(**{**options, **changes})
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_every_cut_gives_the_tokens_of_the_whole_backbone(name: str) -> None:
+    size, num_blocks = BACKBONES[name]
+    encoder = build_image_encoder(_params(name, 0, token_width=None)).eval()
+    assert len(pieces(encoder.backbone).blocks) == num_blocks
+    images_BCHW = torch.randn(2, 3, size, size)
+    with torch.inference_mode():
+        output = encoder.backbone.forward_features(images_BCHW)
+        if output.ndim == 3:  # ViT: a class token in front
+            spatial_BNC = output[:, 1:]
+        else:  # Swin keeps the channels last
+            spatial_BNC = (output.permute(0, 3, 1, 2) if "swin" in name else output).flatten(2).transpose(1, 2)
+        wanted_BND = torch.cat([spatial_BNC.mean(1, keepdim=True), spatial_BNC], dim=1)
+        for cut in {0, 1, num_blocks // 2, num_blocks}:
+            encoder.cut = cut
+            features = encoder.trunk(images_BCHW)
+            assert torch.equal(features, images_BCHW) == (cut == 0)
+            torch.testing.assert_close(encoder.tail(features), wanted_BND, atol=1e-4, rtol=1e-4)
+            height, width = encoder.grid(features)
+            assert height * width == wanted_BND.shape[1] - 1
+
+
+def test_efficientnet_cut_at_its_last_block_is_behind_its_head_convolution() -> None:
+    encoder = build_image_encoder(_params("tf_efficientnet_lite0", 7))
+    assert encoder.trunk(torch.zeros(1, 3, 64, 64)).shape == (1, 1280, 2, 2)
+    assert build_image_encoder(_params("tf_efficientnet_lite0", 5)).trunk(torch.zeros(1, 3, 64, 64)).shape == (1, 112, 4, 4)
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "swin_tiny_patch4_window7_224", "vit_tiny_patch16_224"])
+def test_just_the_blocks_behind_the_cut_train(name: str) -> None:
+    encoder = build_image_encoder(_params(name, 2)).train()
+    before = {k: v.clone() for k, v in encoder.state_dict().items()}
+    encoder.tail(encoder.trunk(torch.randn(2, 3, 64, 64))).square().sum().backward()
+    for step in pieces(encoder.backbone).before(2):
+        assert all(p.grad is None and not p.requires_grad for m in step.modules for p in m.parameters())
+    for step in pieces(encoder.backbone).after(2):
+        assert all(p.grad is not None for m in step.modules for p in m.parameters() if p.requires_grad)
+    assert any(p.requires_grad for p in encoder.backbone.parameters())
+    assert all(torch.equal(before[k], v) for k, v in encoder.state_dict().items()), "batch norm must keep its statistics"
+
+
+def test_standardised_tokens_have_mean_0_and_deviation_1_in_every_channel() -> None:
+    encoder = build_image_encoder(_params("resnet10t", 2, token_width=None, standardise_features=True))
+    batches = [encoder.trunk(torch.randn(n, 3, 64, 64)) for n in (4, 3)]
+    encoder.fit_standardisation(iter(batches))
+    spatial = torch.cat([encoder.tail(batch)[:, 1:].flatten(0, 1) for batch in batches])
+    varies = spatial.std(0) > 1e-3
+    assert varies.float().mean() > 0.3
+    assert not spatial[:, ~varies].any(), "a channel that never varies says nothing"
+    torch.testing.assert_close(spatial.mean(0), torch.zeros(512), atol=1e-4, rtol=0)
+    torch.testing.assert_close(spatial[:, varies].std(0, correction=0), torch.ones(int(varies.sum())), atol=1e-2, rtol=0)
+    with pytest.raises(ValueError, match="at least one batch"):
+        encoder.fit_standardisation(iter([]))
+
+
+def test_folding_changes_no_output_and_not_the_encoder() -> None:
+    encoder = build_image_encoder(_params("tf_efficientnet_lite0", 3)).eval()
+    for module in encoder.backbone.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+    images_BCHW = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        before = encoder(images_BCHW)
+        fast = folded(encoder, 64)
+        assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in fast.backbone.modules())
+        torch.testing.assert_close(fast(images_BCHW), before, atol=1e-3, rtol=1e-3)
+        assert torch.equal(encoder(images_BCHW), before)
+
+
+def test_a_backbone_of_fixed_size_is_fitted_to_another_as_timm_fits_it() -> None:
+    encoder = build_image_encoder(_params("swin_tiny_patch4_window7_224", 0, image_size=224)).eval()
+    encoder.set_image_size(128)
+    assert encoder(torch.zeros(1, 3, 128, 128)).shape == (1, 1 + 16, 20)
+    reference = timm.create_model("swin_tiny_patch4_window7_224", num_classes=0, global_pool="")
+    reference.load_state_dict(build_image_encoder(_params("swin_tiny_patch4_window7_224", 0, image_size=224)).backbone.state_dict())
+    reference.set_input_size(img_size=(128, 128))
+    assert {k: v.shape for k, v in reference.state_dict().items()} == {
+        k: v.shape for k, v in encoder.backbone.state_dict().items()
+    }
+
+
+def test_fingerprint_tells_trunks_apart_and_ignores_what_is_behind_the_cut() -> None:
+    encoder = build_image_encoder(_params("resnet10t", 2))
+    first = encoder.trunk_fingerprint("facts")
+    with torch.no_grad():
+        encoder.backbone.layer4[0].conv1.weight.add_(1)
+    assert encoder.trunk_fingerprint("facts") == first
+    assert encoder.trunk_fingerprint("others") != first
+    with torch.no_grad():
+        encoder.backbone.layer1[0].conv1.weight.add_(1)
+    assert encoder.trunk_fingerprint("facts") != first
+
+
+def test_a_cut_behind_the_last_block_and_an_unknown_backbone_are_refused() -> None:
+    with pytest.raises(ValueError, match="0 to 4"):
+        build_image_encoder(_params("resnet10t", 5))
+    with pytest.raises(ValueError, match="no model of timm.*resnet"):
+        build_image_encoder(ModelParams(image_encoder="resnet_of_mine", image_size=64))

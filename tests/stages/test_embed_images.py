@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import dataclasses
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ram.catalog import artifact
+from ram.inference.features import FeatureStore, part_file, view_file
+from ram.inference.images import ImageStore
+from ram.model.build import ModelParams, build_image_encoder, build_model, build_preprocess
+from ram.stages.embed_images import Inputs, Params, run
+from ram.storage import Table, write_table
+from ram.training.augment import AugmentParams
+
+MODEL = ModelParams(image_encoder="resnet10t", image_size=32, num_frozen_blocks=2, token_width=8, width=8, num_heads=2)
+PARAMS = Params(
+    seed=1, model=MODEL, enabled=True, num_views=3, augment=AugmentParams(min_scale=0.5, num_operations=0), batch_size=2
+)
+SPLITS = {"0": "train", "1": "test", "2": "finetune", "3": "dev", "4": "train"}
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Inputs:
+    shards, rows = tmp_path / "shards", []
+    shards.mkdir()
+    generator = np.random.default_rng(0)
+    for shard, keys in {"a.tar": "012", "b.tar": "34"}.items():
+        with tarfile.open(shards / shard, "w") as tar:
+            for key in keys:
+                buffer = io.BytesIO()
+                Image.fromarray(generator.integers(0, 256, (40, 36, 3), dtype=np.uint8)).save(buffer, "PNG")
+                info = tarfile.TarInfo(f"{key}.png")
+                info.size = len(buffer.getvalue())
+                tar.addfile(info, io.BytesIO(buffer.getvalue()))
+        with tarfile.open(shards / shard) as tar:
+            rows += [
+                {
+                    "image_id": m.name[0], "source": "s", "split": SPLITS[m.name[0]], "shard": shard, "member": m.name,
+                    "offset": m.offset_data, "num_bytes": m.size, "width": 36, "height": 40, "sha256": "", "perceptual_hash": "",
+                }
+                for m in tar
+            ]  # fmt: skip
+    write_table(rows, tmp_path / "images", artifact("images").schema)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    return Inputs(Table(tmp_path / "images", artifact("images").schema), shards, scratch)
+
+
+def test_view_0_is_the_trunks_output_of_the_plain_picture(inputs: Inputs) -> None:
+    store = FeatureStore(run(inputs, PARAMS).image_features)
+    images, encoder = ImageStore(inputs.images, inputs.image_shards), build_image_encoder(MODEL).eval()
+    assert store.covers(list(SPLITS))
+    for image_id in SPLITS:
+        wanted = encoder.trunk(build_preprocess(MODEL)(images.open(image_id))[None])
+        np.testing.assert_allclose(store.read([image_id]), wanted, atol=2e-3, rtol=2e-3)
+
+
+def test_the_model_built_of_the_same_knobs_takes_the_features_for_its_own(inputs: Inputs) -> None:
+    store = FeatureStore(run(inputs, PARAMS).image_features)
+    model = build_model(MODEL, torch.nn.functional.normalize(torch.randn(3, 16), dim=1))
+    assert store.fits(model.trunk_fingerprint())
+    other = build_model(dataclasses.replace(MODEL, num_frozen_blocks=3), torch.ones(3, 16))
+    assert not store.fits(other.trunk_fingerprint())
+
+
+def test_augmented_views_differ_from_each_other_and_are_of_what_is_trained_on(inputs: Inputs) -> None:
+    store = FeatureStore(run(inputs, PARAMS).image_features)
+    assert store.num_views == 3
+    trained = [i for i, split in SPLITS.items() if split in ("train", "finetune")]
+    plain, one, two = (store.read(trained, view) for view in range(3))
+    for a, b in ((plain, one), (plain, two), (one, two)):
+        assert np.abs(a - b).max() > 0.01
+    assert not store.covers(["1"], view=1)
+
+
+def test_a_killed_run_goes_on_after_its_last_whole_shard(inputs: Inputs) -> None:
+    folder = run(inputs, PARAMS).image_features
+    wanted = {p.name: p.read_bytes() for p in folder.iterdir()}
+    part_file(folder, 1).unlink()
+    view_file(folder, 1, 0).write_bytes(b"half")
+    kept = view_file(folder, 0, 0).stat().st_mtime_ns
+    run(inputs, PARAMS)
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == wanted
+    assert view_file(folder, 0, 0).stat().st_mtime_ns == kept
+
+
+@pytest.mark.parametrize(
+    "changes", [{"enabled": False}, {"model": dataclasses.replace(MODEL, num_frozen_blocks=0)}], ids=["off", "nothing frozen"]
+)
+def test_nothing_is_stored_where_it_is_off_or_nothing_is_frozen(inputs: Inputs, changes: dict) -> None:
+    folder = run(inputs, dataclasses.replace(PARAMS, **changes)).image_features
+    assert [p.name for p in folder.iterdir()] == ["manifest.json"]
+    assert not FeatureStore(folder).enabled

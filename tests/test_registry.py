@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ram import packaging, registry
+from ram.storage import content_hash
+from ram.tracking import champion_dir, connect, model_dir
+
+Make = Callable[..., Path]
+
+pytestmark = pytest.mark.usefixtures("fake_tagger")
+
+
+@pytest.fixture(autouse=True)
+def _quick_packaging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Upload the bare checkpoint: what MLflow adds takes seconds, and has tests of its own."""
+
+    def save(checkpoint: Path, path: Path, description: object) -> None:
+        shutil.copytree(checkpoint, path / "artifacts" / packaging.CHECKPOINT)
+
+    monkeypatch.setattr(packaging, "save", save)
+    monkeypatch.setattr(packaging, "try_out", lambda path: None)
+
+
+def _register(make: Make, mean_ap: float, weights: bytes, **others: int) -> tuple[Path, str]:
+    workspace = make(mean_ap, weights, **others)
+    return workspace, registry.register(workspace)
+
+
+def _promote(make: Make, mean_ap: float, weights: bytes, **others: int) -> dict:
+    workspace, _ = _register(make, mean_ap, weights, **others)
+    return registry.promote(workspace)
+
+
+def _aliases(workspace: Path) -> dict[str, str]:
+    client, _ = connect(workspace)
+    return {alias: str(version) for alias, version in client.get_registered_model(registry.MODEL_NAME).aliases.items()}
+
+
+def test_the_same_model_twice_is_one_version_and_another_model_is_another(finished_workspace: Make) -> None:
+    assert [_register(finished_workspace, 0.5, w)[1] for w in (b"one", b"one", b"two")] == ["1", "1", "2"]
+    workspace = finished_workspace(0.5, b"one")
+    assert registry.register(workspace) == "1"
+    assert _aliases(workspace) == {"challenger": "1"}
+
+
+def test_a_version_says_where_it_comes_from_and_what_was_measured(finished_workspace: Make) -> None:
+    workspace, _ = _register(finished_workspace, 0.5, b"one")
+    [row] = registry.list_models(workspace)
+    assert row["aliases"] == ["challenger"]
+    assert row["metrics"] == {"drawn/mAP": 0.5, "drawn/F1": 0.25, "drawn/num_tags": 4.0}
+    assert (row["label_system_version"], row["git_revision"]) == ("abc", "none")
+    assert len(row["dvc_lock"]) == 16
+
+
+def test_the_first_model_becomes_champion_only_above_the_minimum(finished_workspace: Make) -> None:
+    refused = _promote(finished_workspace, 0.2, b"weak")
+    assert (refused["outcome"], refused["champion"]) == ("refused", None)
+    assert refused["failures"] == ["minimum drawn/mAP: 0.2000 against 0.3"]
+    first = _promote(finished_workspace, 0.4, b"fair")
+    assert (first["outcome"], first["version"], first["champion"], first["previous"]) == ("first", "2", "2", None)
+
+
+def test_only_a_better_model_replaces_the_champion(finished_workspace: Make) -> None:
+    _promote(finished_workspace, 0.5, b"one")
+    for mean_ap, outcome in ((0.45, "refused"), (0.5, "refused"), (0.6, "promoted")):
+        decision = _promote(finished_workspace, mean_ap, str(mean_ap).encode())
+        assert decision["outcome"] == outcome, decision
+    assert _aliases(finished_workspace(0.6, b"0.6")) == {"challenger": "4", "champion": "4", "previous": "1"}
+
+
+def test_a_refusal_names_every_rule_that_was_broken(finished_workspace: Make) -> None:
+    _promote(finished_workspace, 0.5, b"one")
+    decision = _promote(finished_workspace, 0.2, b"two", test_pictures=4)
+    assert [finding["rule"] for finding in decision["rules"] if not finding["passed"]] == [
+        "minimum drawn/mAP",
+        "same pictures and labels of drawn",
+        "better drawn/mAP",
+        "drawn/F1 does not fall",
+    ]
+
+
+def test_scores_on_other_pictures_do_not_count_until_the_champion_is_scored_on_them(finished_workspace: Make) -> None:
+    _promote(finished_workspace, 0.5, b"one")
+    assert _promote(finished_workspace, 0.9, b"two", test_pictures=4)["outcome"] == "refused"
+    _register(finished_workspace, 0.55, b"one", test_pictures=4)  # the champion, evaluated anew
+    assert _promote(finished_workspace, 0.9, b"two", test_pictures=4)["outcome"] == "promoted"
+
+
+def test_the_same_question_gives_the_recorded_answer(finished_workspace: Make) -> None:
+    _promote(finished_workspace, 0.5, b"one")
+    refused = _promote(finished_workspace, 0.4, b"two")
+    again = _promote(finished_workspace, 0.4, b"two")
+    assert again["decided_at"] == json.loads(Path(refused["path"]).read_text())["decided_at"]
+    workspace = finished_workspace(0.5, b"one")
+    registry.register(workspace)
+    assert registry.promote(workspace)["outcome"] == "unchanged"
+    assert len(list((workspace / registry.DECISIONS_DIR).iterdir())) == 2
+    rows = {row["version"]: row for row in registry.list_models(workspace)}
+    assert rows["2"]["decision_outcome"] == "refused"
+    assert rows["1"]["decision_outcome"] == "first"
+
+
+def test_a_rollback_restores_the_champion_before_and_the_one_taken_back_stays_away(finished_workspace: Make) -> None:
+    for mean_ap in (0.5, 0.6, 0.7):
+        _promote(finished_workspace, mean_ap, str(mean_ap).encode())
+    workspace = finished_workspace(0.7, b"0.7")
+    decision = registry.rollback(workspace, "tags dogs as cats")
+    assert (decision["outcome"], decision["version"], decision["champion"]) == ("rolled_back", "3", "2")
+    assert _aliases(workspace) == {"challenger": "3", "champion": "2", "previous": "1"}
+    refused = registry.promote(workspace)
+    assert refused["failures"] == ["not rolled back before: it was taken back: tags dogs as cats"]
+    registry.rollback(workspace)
+    assert _aliases(workspace) == {"challenger": "3", "champion": "1"}
+    with pytest.raises(ValueError, match="no previous champion"):
+        registry.rollback(workspace)
+
+
+def test_the_champion_comes_as_the_folder_that_was_registered(finished_workspace: Make) -> None:
+    workspace, version = _register(finished_workspace, 0.5, b"one")
+    registry.promote(workspace)
+    directory = champion_dir(workspace)
+    assert {p.name for p in directory.iterdir()} == {"model.safetensors", "config.json", "label_system.json", "thresholds.json"}
+    assert (directory / "model.safetensors").read_bytes() == b"one"
+    client, _ = connect(workspace)
+    assert content_hash(directory) == client.get_model_version(registry.MODEL_NAME, version).tags["content"]
+    (directory / "kept").touch()
+    for uri in ("1", "challenger", "models:/ram-tagger@champion", "models:/ram-tagger/1"):
+        assert (model_dir(uri, workspace) / "kept").exists()
+
+
+def test_nothing_is_registered_before_the_model_is_evaluated(finished_workspace: Make) -> None:
+    workspace = finished_workspace()
+    (workspace / "reports" / "evaluate.json").write_text("{}")
+    with pytest.raises(ValueError, match="run the stage evaluate"):
+        registry.register(workspace)
+    (workspace / "data" / "thresholds.json").unlink()
+    with pytest.raises(ValueError, match="no challenger"):
+        registry.promote(workspace)
+
+
+def test_a_wrong_knob_of_the_promotion_is_named(finished_workspace: Make) -> None:
+    workspace, _ = _register(finished_workspace, 0.5, b"one")
+    params = yaml.safe_load((workspace / "params.yaml").read_text())
+    params["promotion"]["min_gain"] = -0.1
+    (workspace / "params.yaml").write_text(yaml.safe_dump(params))
+    with pytest.raises(ValueError, match="promotion: min_gain must be at least 0"):
+        registry.promote(workspace)
