@@ -24,10 +24,11 @@ NO_TELEMETRY = {
 
 def apply() -> None:
     """Set what the user has not set. Prefect's home is the workspace's own, so that no profile of the user is changed."""
+    if "PREFECT_HOME" not in os.environ:
+        prefect_home(Path()).mkdir(parents=True, exist_ok=True)  # Prefect complains where it has to make the parent
     defaults = {
         **NO_TELEMETRY,
         "PREFECT_HOME": str(prefect_home(Path())),
-        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",  # tasks called outside a flow, in tests
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)

@@ -82,6 +82,8 @@ class _Reading:
             yield Phrase(lower, "attribute")
         elif _is_part_of_compound(token):
             return
+        elif _is_verb_taken_for_noun(token):
+            yield Phrase(token.lemma_.lower(), "action")
         elif token.lower_ in words.ACTIVITY_NOUNS:
             yield Phrase(words.ACTIVITY_NOUNS[token.lower_], "action")
         elif not _speaks_of_picture(token) and not _counts(token):
@@ -163,7 +165,15 @@ def _unit_name(doc: Sequence[Any], start: int, length: int) -> str:
 def _is_part_of_compound(token: Any) -> bool:
     head = token.head
     named = head.pos_ in ("NOUN", "PROPN") and head.lower_ not in words.ACTIVITY_NOUNS
+    named = named and not _is_verb_taken_for_noun(head)
     return token.dep_ == "compound" and named and head.i > token.i
+
+
+def _is_verb_taken_for_noun(token: Any) -> bool:
+    """The second word of "dog runs" where the tagger made one name of them."""
+    if token.pos_ != "NOUN" or token.lemma_.lower() not in words.ACTS:
+        return False
+    return any(c.dep_ == "compound" and c.i == token.i - 1 and c.lower_ in words.BEINGS for c in token.children)
 
 
 def _is_colour(token: Any) -> bool:

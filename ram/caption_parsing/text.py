@@ -18,8 +18,8 @@ _OTHER = re.compile(r"[^a-zA-Z0-9 .,;:!?'&%()-]+")
 # Words that only grammar needs: a caption with two foreign ones and no English one is not English.
 _ENGLISH = word_set("a an the of in on at with and or is are to for from by his her its their this that near over")
 _FOREIGN = word_set(
-    "der das und ist ein eine einen mit auf im für von zu le la les des du et un une dans est sur avec el los las una del "
-    "en con por para il lo gli di che per sul nel het een op met och det som på os em com y"
+    "der das und ist ein eine einen mit auf im für von zu le la les des du et un une dans est sur avec el los las una "
+    "del en con por para il lo gli di che per sul nel het een op met och det som på em com y"
 )
 
 

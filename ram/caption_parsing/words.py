@@ -79,6 +79,15 @@ ACTIVITY_NOUNS = dict(
         "playing:play reading:read kayaking:kayak sledding:sled wrestling:wrestle cooking:cook smoking:smoke"
     )
 )
+# "A dog runs": the tagger takes some of these verbs for plural nouns ("dog runs") after a being's name.
+BEINGS = word_set(
+    "person people man woman boy girl child children kid baby toddler dog dogs puppy cat kitten bird horse cow duck "
+    "sheep fish elephant bear lion tiger monkey rabbit squirrel player surfer skier rider"
+)
+ACTS = word_set(
+    "run jump leap walk swim fly sleep sit stand eat drink play splash wrestle race ride climb dance smile swing dive "
+    "catch fetch chase dig bark roll crawl rest float lick chew graze look watch"
+)
 
 
 def _lines(name: str) -> frozenset[str]:

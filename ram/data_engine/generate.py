@@ -82,7 +82,7 @@ def sure_tags(scores_BK: np.ndarray, threshold_K: np.ndarray, max_tags: int) -> 
 def calibration_histograms(
     scorer: Scorer, truth: Truth, train_ids: Sequence[str], parsed: Table, batch_size: int
 ) -> tuple[ScoreHistogram, ScoreHistogram]:
-    """Scores of the pictures that `truth` labels, and scores of training pictures against the tags of their captions."""
+    """Scores of the pictures that `truth` labels, and of training pictures against the tags of their captions."""
     num_tags = scorer.model.num_tags
     labelled, captioned = ScoreHistogram(num_tags), ScoreHistogram(num_tags)
     for ids, scores_BK in scorer.scores(truth.image_ids, batch_size=batch_size):
@@ -114,8 +114,8 @@ class Generator:
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Tags of these pictures, and their generated captions.
 
-        `known` are the tags that they have: picture, tag id, position in `TRUST`. Tags come one row an (image, tag) with
-        its most trusted origin, in the order of the pictures; columns image_id, tag_id, origin, score, image_score.
+        `known` are the tags that they have: picture, tag id, position in `TRUST`. Tags come one row an (image, tag)
+        with its most trusted origin, in the order of the pictures; columns image_id, tag_id, origin, score, image_score.
         """
         rows, captions = [], []
         start = 0

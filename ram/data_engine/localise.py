@@ -46,7 +46,7 @@ def by_attention(attention_RHW: Tensor, params: LocaliserParams) -> Tensor:
 
 def by_grid(attention_RHW: Tensor, params: LocaliserParams) -> Tensor:
     """The one of `num_windows`² overlapping windows that holds the most attention per area."""
-    R, H, W = attention_RHW.shape
+    H, W = attention_RHW.shape[1:]
     steps = torch.arange(params.num_windows, device=attention_RHW.device, dtype=torch.float32)
     starts = steps / (params.num_windows + 1)
     span = 2 / (params.num_windows + 1)
@@ -70,7 +70,7 @@ LOCALISERS: dict[str, Callable[[Tensor, LocaliserParams], Tensor]] = {
 
 
 def box_weights(boxes_R4: Tensor, height: int, width: int) -> Tensor:
-    """weights_RHW: the share of each cell of a map in the box's area, parts of cells counted as such; a row sums to 1."""
+    """weights_RHW: the share of each cell of a map in the box's area, cells cut by its edge in part; a row sums to 1."""
     horizontal_RW = _overlaps(boxes_R4[:, 0], boxes_R4[:, 2], width)
     vertical_RH = _overlaps(boxes_R4[:, 1], boxes_R4[:, 3], height)
     return vertical_RH[:, :, None] * horizontal_RW[:, None, :]

@@ -100,7 +100,7 @@ class RegionEmbedder:
         return torch.cat(parts).float()
 
     def _region_tokens(self, map_RHWD: Tensor, boxes_R4: Tensor, attention_RHW: Tensor) -> tuple[Tensor, Tensor]:
-        """The tokens of the box alone, its mean first as the model expects its pooled token; and the region's feature."""
+        """The tokens of the box alone, their mean first as the model wants the pooled token; and the region's feature."""
         height, width = map_RHWD.shape[1:3]
         weights_RSHW = sub_box_weights(boxes_R4, self._params.num_parts, height, width)
         parts_RSD = torch.einsum("rshw,rhwd->rsd", weights_RSHW, map_RHWD)

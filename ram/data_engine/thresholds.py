@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 # B images, K tags, T bins of the logit, from low to high
+
+NEVER = 2.0  # a threshold that no score reaches
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,11 +67,18 @@ class ScoreHistogram:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Per tag: the threshold (above 1 where no score is sure enough), the expected precision there, and on what basis."""
+    """Per tag: the threshold (`NEVER` where no score is sure enough), the precision to expect there, and the basis."""
 
     threshold_K: np.ndarray
     precision_K: np.ndarray  # of the scores above it; NaN where there is no threshold
     basis: list[str]  # "labels", "captions" or "kind"
+
+    def without(self, tag_ids: Iterable[int]) -> Thresholds:
+        """The same, but that these tags are never predicted: what a benchmark holds back must not be trained on."""
+        threshold_K, precision_K = self.threshold_K.copy(), self.precision_K.copy()
+        for tag_id in tag_ids:
+            threshold_K[tag_id], precision_K[tag_id] = NEVER, np.nan
+        return Thresholds(threshold_K, precision_K, self.basis)
 
 
 def precision_thresholds(
@@ -79,9 +88,9 @@ def precision_thresholds(
 
     `labelled` counts scores against human labels and is used for tags with enough positives there. `captioned` counts
     scores of training pictures against the tags of their captions; captions leave things out, so the share of right
-    ones among the scores above a threshold is at least what is measured; it is divided by `caption_recall`. The model has
-    seen these pictures, which flatters it; hence labels come first. Each estimate is shrunk to that of the tag's kind,
-    and `caution` standard errors are taken off.
+    ones among the scores above a threshold is at least what is measured; it is divided by `caption_recall`. The model
+    has seen these pictures, which flatters it; hence labels come first. Each estimate is shrunk to that of the tag's
+    kind, and `caution` standard errors are taken off.
     """
     enough = [h.positives_KT.sum(1) >= params.min_positives for h in (labelled, captioned)]
     right_KT, total_KT = _from_the_top(labelled, 1.0)
@@ -102,7 +111,7 @@ def precision_thresholds(
     found_K = reached_KT.any(1)
     tags_K = np.arange(len(kinds))
     return Thresholds(
-        threshold_K=np.where(found_K, scores_T[first_K], 2.0),
+        threshold_K=np.where(found_K, scores_T[first_K], NEVER),
         precision_K=np.where(found_K, precision_KT[tags_K, first_K], np.nan),
         basis=["labels" if a else "captions" if b else "kind" for a, b in zip(*enough, strict=True)],
     )

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from ram.datasets.duplicates import find_duplicates
 from ram.datasets.spool import Spool
 
-# Of two pictures that are alike the one further left stays: what is evaluated on must not be trained on.
+# Of two pictures that are alike the one further left stays: what is evaluated on must not be trained on. Pictures of train
+# and finetune are not held against each other: COCO's captions may be learned from, and its labels afterwards.
 SPLIT_PRIORITY = ("test", "dev", "finetune", "train")
+LEARNING_SPLITS = ("train", "finetune")
 SHARD_ORDER = ("train", "finetune", "dev", "test")
 
 
@@ -74,12 +76,7 @@ def find_repeats(candidates: Candidates, max_distance: int | None) -> Repeats:
     codes = candidates.image_id.dictionary_encode().indices.to_numpy()
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     stays = first[inverse]  # the first of the same key
-    own = np.flatnonzero(stays == np.arange(len(codes)))
-    found = find_duplicates(
-        candidates.sha256[own], candidates.perceptual_hash[own], candidates.split[own], max_distance
-    )
-    alike = np.full(len(codes), -1, np.int64)
-    alike[own] = np.where(found >= 0, own[found], -1)
+    alike = _alike(candidates, stays == np.arange(len(codes)), max_distance)
     repeats: Repeats = {}
     for index in np.flatnonzero((stays != np.arange(len(codes))) | (alike >= 0)).tolist():
         if stays[index] != index:
@@ -91,6 +88,19 @@ def find_repeats(candidates: Candidates, max_distance: int | None) -> Repeats:
         repeat = Repeat(int(candidates.row[index]), reason, candidates.image_id[other].as_py())
         repeats.setdefault(int(candidates.chunk[index]), []).append(repeat)
     return repeats
+
+
+def _alike(candidates: Candidates, own_key: NDArray[np.bool_], max_distance: int | None) -> NDArray[np.int64]:
+    """For each picture the one that stays in its place, or -1."""
+    alike = np.full(len(candidates), -1, np.int64)
+    for learning in LEARNING_SPLITS:
+        others = [SPLIT_PRIORITY.index(split) for split in LEARNING_SPLITS if split != learning]
+        chosen = np.flatnonzero(own_key & ~np.isin(candidates.split, others))
+        found = find_duplicates(
+            candidates.sha256[chosen], candidates.perceptual_hash[chosen], candidates.split[chosen], max_distance
+        )
+        alike[chosen] = np.where(found >= 0, chosen[found], -1)
+    return alike
 
 
 def cut_shards(candidates: Candidates, repeats: Mapping[int, list[Repeat]], pictures_per_shard: int) -> list[Shard]:

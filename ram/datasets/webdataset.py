@@ -81,8 +81,10 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, suffix: str) -> byte
         return f"{member.name!r} has {member.size} bytes, more than {limit}"
     stream = tar.extractfile(member)
     assert stream is not None
-    content = stream.read()
-    return content if len(content) == member.size else f"{member.name!r} is cut off"
+    try:
+        return stream.read()
+    except tarfile.ReadError:
+        return f"{member.name!r} is cut off"
 
 
 def _captions(parts: dict[str, bytes | str | None]) -> tuple[str, ...]:

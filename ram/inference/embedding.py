@@ -47,7 +47,7 @@ def embed_images(
     with ThreadPoolExecutor(available_cores()) as pool:
         for part, image_ids in enumerate(track(shards.values(), "features", len(shards), "shard")):
             if not part_file(directory, part).is_file():
-                augmented_ids = [i for i in image_ids if images.split_of(i) in augmented_splits] if num_views > 1 else []
+                augmented_ids = [i for i in image_ids if num_views > 1 and images.split_of(i) in augmented_splits]
                 for view in range(num_views):
                     ids = augmented_ids if view else image_ids
                     batches = _batches(pool, encoder, decode, ids, view, batch_size, device)

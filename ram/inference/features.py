@@ -1,7 +1,7 @@
 """Stored features: what the frozen trunk of the image encoder gives for every picture, read through memory maps.
 
-A folder with `manifest.json` and, for every shard of pictures, one array of half-precision rows a view and the ids of the
-rows: `part-00000.json`, `part-00000.view-0.npy` (all pictures), `part-00000.view-1.npy` … (those that train).
+A folder with `manifest.json` and, for every shard of pictures, one array of half-precision rows a view and the ids of
+the rows: `part-00000.json`, `part-00000.view-0.npy` (all pictures), `part-00000.view-1.npy` … (those that train).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class FeatureStore:
         return self.enabled and self.fingerprint == fingerprint
 
     def read(self, image_ids: Sequence[str], view: int = 0) -> np.ndarray:
-        """float16 array (B, *shape) in the order of `image_ids`. Raises `ValueError` naming an id that is not stored."""
+        """float16 array (B, *shape) in the order of `image_ids`. `ValueError` names an id that is not stored."""
         if not 0 <= view < max(self.num_views, 1):
             raise ValueError(f"view must be 0 to {self.num_views - 1}, got {view}; see embed_images.num_views")
         rows = self._rows[view > 0]
@@ -91,12 +91,13 @@ def write_view(batches: Iterable[np.ndarray], num_rows: int, path: Path, part: i
     for batch in batches:
         halves = batch.astype(np.float16)
         if not np.isfinite(halves).all():
-            raise ValueError("the trunk gives values that half precision cannot hold; cut it elsewhere (num_frozen_blocks)")
+            raise ValueError("half precision cannot hold the trunk's output; cut it elsewhere (num_frozen_blocks)")
         if array is None:
             array = np.lib.format.open_memmap(temporary, "w+", np.float16, (num_rows, *batch.shape[1:]))
         array[done : done + len(batch)] = halves
         done += len(batch)
-    assert array is not None and done == num_rows, (done, num_rows)
+    assert array is not None
+    assert done == num_rows, (done, num_rows)
     shape = array.shape[1:]
     del array  # unmaps, which writes what is not yet on disk
     temporary.replace(target)

@@ -24,8 +24,8 @@ Batch = tuple[list[str], Tensor]
 class Scorer:
     """Scores pictures by id: from stored features where they are this model's trunk's, else from the pictures.
 
-    Batches of ids come in the order given. `images` may be None where `features` hold every picture asked for. The image
-    encoder is copied, made ready for inference: training the model afterwards does not change what its scorer sees.
+    Batches of ids come in the order given. `images` may be None where `features` hold every picture asked for. The
+    image encoder is copied, made ready for inference: training the model afterwards does not change what it sees.
     """
 
     def __init__(self, checkpoint: Checkpoint, images: ImageStore | None, features: FeatureStore | None = None) -> None:

@@ -74,7 +74,9 @@ class Tagger:
         self._encoder = folded(checkpoint.model.image_encoder, checkpoint.params.image_size)
         self._text_encoder: TextEncoder | None = None
         self._own = _Wanted(
-            [tag.name for tag in self.label_system.tags], list(self.label_system.tags), checkpoint.model.tag_embedding_KE
+            [tag.name for tag in self.label_system.tags],
+            list(self.label_system.tags),
+            checkpoint.model.tag_embedding_KE,
         )
         self._new: dict[str, torch.Tensor] = {}
 
@@ -107,8 +109,8 @@ class Tagger:
             raise ValueError(f"threshold must be in 0 … 1, got {threshold}")
         if top_k is not None and top_k < 1:
             raise ValueError(f"top_k must be at least 1, got {top_k}")
-        if isinstance(images, str | Path | bytes | Image.Image) or (isinstance(images, np.ndarray) and images.ndim < 4):
-            images = [images]
+        if isinstance(images, str | Path | bytes | Image.Image | np.ndarray):
+            images = list(images) if isinstance(images, np.ndarray) and images.ndim == 4 else [images]
         wanted = self._own if tags is None else self._wanted(tags)
         limits_K = np.array([self.thresholds.of(tag) if threshold is None else threshold for tag in wanted.tags])
         found = []
@@ -139,9 +141,7 @@ class Tagger:
         tags = [self.label_system.find(name) for name in names]
         self._embed([name for name, tag in zip(names, tags, strict=True) if tag is None])
         own_KE = self.checkpoint.model.tag_embedding_KE
-        rows = [
-            self._new[name] if tag is None else own_KE[tag.tag_id] for name, tag in zip(names, tags, strict=True)
-        ]
+        rows = [self._new[name] if tag is None else own_KE[tag.tag_id] for name, tag in zip(names, tags, strict=True)]
         return _Wanted(list(names), tags, torch.stack(rows))
 
     def _embed(self, names: Sequence[str]) -> None:
@@ -172,7 +172,7 @@ def _chosen(scores_K: np.ndarray, wanted: _Wanted, limits_K: np.ndarray, top_k: 
 
 
 def load(source: str | Path = "champion", device: str | torch.device = "cpu") -> Tagger:
-    """The tagger of a checkpoint folder, or of what the model registry calls `source`: `champion`, a version, `models:/…`.
+    """The tagger of a checkpoint folder, or of a model of the registry: `champion`, a version, `models:/…`.
 
     Thresholds are those of `thresholds.json` in the folder; where it has none, 0.5 for every tag.
     """

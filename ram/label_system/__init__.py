@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ram.catalog import KINDS
-from ram.label_system.forms import normalise, respellings, singulars
+from ram.label_system.forms import normalise, respellings, singulars, spelling_key
 
 _NOUN_KINDS = ("object", "scene")
 
@@ -59,6 +59,9 @@ class LabelSystem:
                         f"{synonym!r} would mean two tags, {other.name!r} and {tag.name!r}; "
                         "take it from the synonyms of one"
                     )
+        self._by_spelling: dict[str, Tag] = {}
+        for phrase, tag in self._by_phrase.items():
+            self._by_spelling.setdefault(spelling_key(phrase), tag)
         self.version = self._hash()
 
     def __len__(self) -> int:
@@ -81,14 +84,16 @@ class LabelSystem:
         With `kind`, only a tag of that kind; object and scene count as one.
         """
         plain = normalise(phrase)
+        kinds = KINDS if kind is None else _NOUN_KINDS if kind in _NOUN_KINDS else (kind,)
         for form in (plain, *singulars(plain), *respellings(plain)):
             if kind is not None:
-                kinds = _NOUN_KINDS if kind in _NOUN_KINDS else (kind,)
                 for own in kinds:
                     if tag := self._by_phrase.get(f"{form} ({own})"):
                         return tag
-            tag = self._by_phrase.get(form)
-            if tag is not None and (kind is None or tag.kind in kinds):
+            if (tag := self._by_phrase.get(form)) and tag.kind in kinds:
+                return tag
+        for form in (plain, *singulars(plain)):
+            if (tag := self._by_spelling.get(spelling_key(form))) and tag.kind in kinds:
                 return tag
         return None
 

@@ -121,7 +121,7 @@ class _Claims:
 
 
 def _usual_name(group: Group, unspoken: Sequence[str], vocabularies: Mapping[str, Vocabulary]) -> str:
-    """The usual one of everyday synonyms; else as the first vocabulary has it that lists one; else the most frequent."""
+    """The usual one of everyday synonyms; else as the first vocabulary has it; else the most frequent phrase."""
     for names in everyday_synonyms()[group.reading]:
         if set(names) & set(group.phrases):
             return names[0]

@@ -109,6 +109,8 @@ class Synonyms:
         if not senses:
             return " " in alternative or not self.wordnet.knows(alternative)
         dominant = self._dominant(alternative)
+        if self._dominant(name) not in (None, dominant):
+            return False  # a mouse is first an animal, a computer mouse never
         own = self.wordnet.senses(name, POS[self.reading])
         return dominant is not None and (dominant in own or (not own and len(senses) == 1))
 

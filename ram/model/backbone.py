@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -48,11 +49,11 @@ def pieces(backbone: nn.Module) -> Pieces:
     if has("patch_embed", "layers", "norm", "output_fmt"):  # Swin
         return _sequence(backbone, ("patch_embed",), "layers", ("norm",))
     if has("patch_embed", "blocks", "norm", "_pos_embed", "norm_pre", "patch_drop"):  # ViT
+        vit: Any = backbone
         stem = Step(
-            lambda x: backbone.norm_pre(backbone.patch_drop(backbone._pos_embed(backbone.patch_embed(x)))),
-            (backbone.patch_embed, backbone.norm_pre),  # type: ignore[arg-type]
+            lambda x: vit.norm_pre(vit.patch_drop(vit._pos_embed(vit.patch_embed(x)))), (vit.patch_embed, vit.norm_pre)
         )
-        return Pieces((stem,), _steps(backbone.blocks), _steps([backbone.norm]))  # type: ignore[arg-type, list-item]
+        return Pieces((stem,), _steps(vit.blocks), _steps([vit.norm]))
     if has("conv1", "bn1", "act1", "maxpool", "layer1", "layer2", "layer3", "layer4"):  # ResNet
         layers = [getattr(backbone, f"layer{i}") for i in range(1, 5)]
         return Pieces(_steps([getattr(backbone, n) for n in ("conv1", "bn1", "act1", "maxpool")]), _steps(layers), ())

@@ -57,7 +57,7 @@ def assemble(
     """The model of `params`; without `pretrained`, from random weights alone: nothing is read or downloaded."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        image_encoder = build_image_encoder(params, pretrained=pretrained)
+        image_encoder = build_image_encoder(params, pretrained=pretrained, seed=seed)
         tag_decoder = TagDecoder(
             embedding_width=embedding_KE.shape[1],
             token_width=image_encoder.token_width,
@@ -87,12 +87,14 @@ def assemble(
         )
 
 
-def build_image_encoder(params: ModelParams, *, pretrained: bool = True) -> ImageEncoder:
+def build_image_encoder(params: ModelParams, *, pretrained: bool = True, seed: int = 0) -> ImageEncoder:
     """The image encoder alone, with the backbone's pretrained weights where `params` names any."""
-    backbone = _backbone(params.image_encoder, from_hub=pretrained and params.pretrained == "hub")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        backbone = _backbone(params.image_encoder, from_hub=pretrained and params.pretrained == "hub")
+        encoder = ImageEncoder(backbone, params.num_frozen_blocks, params.token_width, params.standardise_features)
     if pretrained and params.pretrained not in (None, "hub"):
         load_pretrained(backbone, params.pretrained)
-    encoder = ImageEncoder(backbone, params.num_frozen_blocks, params.token_width, params.standardise_features)
     encoder.set_image_size(params.image_size)
     return encoder
 
@@ -107,7 +109,7 @@ def build_preprocess(params: ModelParams) -> Preprocess:
 def _backbone(name: str, from_hub: bool) -> nn.Module:
     _pretrained_config(name)
     backbone = timm.create_model(name, pretrained=from_hub, num_classes=0, global_pool="")
-    return backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return backbone.to(memory_format=torch.channels_last)
 
 
 def _pretrained_config(name: str) -> dict[str, Any]:

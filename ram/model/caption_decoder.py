@@ -1,12 +1,13 @@
 """Tags and image tokens -> caption: a tag encoder that looks at the image, then a causal decoder (RAM, section 3.3).
 
-The first layers of the tag encoder use the cross-attention and feed-forward weights of the tag decoder: the very modules,
-handed in with every call, so that a checkpoint holds them once.
+The first layers of the tag encoder use the cross-attention and feed-forward weights of the tag decoder: the
+very modules, handed in with every call, so that a checkpoint holds them once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,7 @@ from ram.model.layers import LAYER_NORM_EPS, Attention, FeedForward, causal_mask
 from ram.model.tag_decoder import TagDecoder
 from ram.model.vocabulary import DECODE, ENCODE, WordPieces, clean_caption
 
-# B images, N image tokens, D token width, M word pieces of the tags, L word pieces of the caption, V vocabulary, W width
+# B images, N image tokens, D token width, M pieces of the tags, L pieces of the caption, V vocabulary, W width
 
 Cache = list[tuple[Tensor, Tensor]]  # keys and values of every layer's self-attention
 
@@ -42,9 +43,10 @@ class Embeddings(nn.Module):
 class Layer(nn.Module):
     """Self-attention; and cross-attention and feed-forward of its own, unless it shares the tag decoder's."""
 
-    def __init__(
-        self, width: int, context_width: int | None, ffn_ratio: float, dropout: float, pre_norm: bool
-    ) -> None:
+    crossattention: Attention
+    feed_forward: FeedForward
+
+    def __init__(self, width: int, context_width: int | None, ffn_ratio: float, dropout: float, pre_norm: bool) -> None:
         super().__init__()
         self.attention = Attention(width, width, dropout, pre_norm)
         if context_width is not None:
@@ -120,36 +122,39 @@ class CaptionBranch(nn.Module):
         ids_BM, mask_BM = self.word_pieces.encode(joined, ENCODE, self.max_tokens)
         ids_BM, mask_BM = ids_BM.to(tokens_BND.device), mask_BM.to(tokens_BND.device)
         hidden_BMW = self.tag_embeddings(ids_BM)
-        for i, layer in enumerate(self.tag_encoder):
-            hidden_BMW = layer.attention(hidden_BMW, _context(layer, hidden_BMW), self.num_heads, mask_BM[:, None, None])  # type: ignore[operator, union-attr]
-            owner = layer if hasattr(layer, "crossattention") else tag_decoder.layer[i]
-            hidden_BMW = owner.crossattention(hidden_BMW, tokens_BND, self.num_heads)  # type: ignore[operator, union-attr]
-            hidden_BMW = owner.feed_forward(hidden_BMW)  # type: ignore[operator, union-attr]
+        for i, layer in enumerate(_layers(self.tag_encoder)):
+            context = _context(layer, hidden_BMW)
+            hidden_BMW = layer.attention(hidden_BMW, context, self.num_heads, mask_BM[:, None, None])
+            owner = layer if hasattr(layer, "crossattention") else tag_decoder.layers[i]
+            hidden_BMW = owner.crossattention(hidden_BMW, tokens_BND, self.num_heads)
+            hidden_BMW = owner.feed_forward(hidden_BMW)
         return self.tag_norm(hidden_BMW), mask_BM
 
     def project_context(self, context_BMW: Tensor) -> Cache:
         """Keys and values of the tags for every decoder layer: the same at every step of a generation."""
-        return [layer.crossattention.project_context(context_BMW, self.num_heads) for layer in self.text_decoder]  # type: ignore[operator, union-attr]
+        return [
+            layer.crossattention.project_context(context_BMW, self.num_heads) for layer in _layers(self.text_decoder)
+        ]
 
     def decode(
         self, ids_BL: Tensor, contexts: Cache, mask_BM: Tensor, cache: Cache | None = None
     ) -> tuple[Tensor, Cache]:
-        """logits_BLV of the piece after each; and the cache that lets the next call give only the pieces that follow."""
+        """logits_BLV of the piece after each; and the cache with which the next call gives just what follows."""
         start = cache[0][0].shape[-2] if cache else 0
         hidden_BLW = self.caption_embeddings(ids_BL, start)
         causal_LL = causal_mask(ids_BL.shape[1], start + ids_BL.shape[1], ids_BL.device)
         grown: Cache = []
-        for i, layer in enumerate(self.text_decoder):
+        for i, layer in enumerate(_layers(self.text_decoder)):
             own, cross = layer.attention, layer.crossattention
-            key, value = own.project_context(_context(layer, hidden_BLW), self.num_heads)  # type: ignore[operator, union-attr]
+            key, value = own.project_context(_context(layer, hidden_BLW), self.num_heads)
             if cache:
                 key, value = torch.cat([cache[i][0], key], -2), torch.cat([cache[i][1], value], -2)
             grown.append((key, value))
-            query = own.project_query(hidden_BLW, self.num_heads)  # type: ignore[operator, union-attr]
-            hidden_BLW = own.attend(hidden_BLW, query, key, value, causal_LL)  # type: ignore[operator, union-attr]
-            query = cross.project_query(hidden_BLW, self.num_heads)  # type: ignore[operator, union-attr]
-            hidden_BLW = cross.attend(hidden_BLW, query, *contexts[i], mask_BM[:, None, None])  # type: ignore[operator, union-attr]
-            hidden_BLW = layer.feed_forward(hidden_BLW)  # type: ignore[operator]
+            query = own.project_query(hidden_BLW, self.num_heads)
+            hidden_BLW = own.attend(hidden_BLW, query, key, value, causal_LL)
+            query = cross.project_query(hidden_BLW, self.num_heads)
+            hidden_BLW = cross.attend(hidden_BLW, query, *contexts[i], mask_BM[:, None, None])
+            hidden_BLW = layer.feed_forward(hidden_BLW)
         tied_VW = self.caption_embeddings.word_embeddings.weight
         return F.linear(self.transform(self.caption_norm(hidden_BLW)), tied_VW, self.vocabulary_bias_V), grown
 
@@ -163,7 +168,7 @@ class CaptionBranch(nn.Module):
         min_tokens: int,
         length_penalty: float,
     ) -> tuple[list[str], list[float]]:
-        """Captions and the natural logarithm of their probability; greedy with one beam. At least `min_tokens` pieces."""
+        """Captions of at least `min_tokens` pieces, and the natural logarithm of their probability."""
         context_BMW, mask_BM = self.encode_tags(tokens_BND, tag_texts, tag_decoder)
         mask_RM = mask_BM.repeat_interleave(num_beams, 0)
         contexts = self.project_context(context_BMW.repeat_interleave(num_beams, 0))
@@ -188,7 +193,11 @@ class CaptionBranch(nn.Module):
         return [self.word_pieces.decode(row) for row in ids], log_probabilities
 
 
-def _context(layer: nn.Module, hidden: Tensor) -> Tensor:
+def _layers(modules: nn.ModuleList) -> list[Layer]:
+    return cast(list[Layer], list(modules))
+
+
+def _context(layer: Layer, hidden: Tensor) -> Tensor:
     """What self-attention looks at: its input, normalised where its queries are."""
     attention = layer.attention
-    return attention.LayerNorm(hidden) if attention.pre_norm else hidden  # type: ignore[union-attr, operator]
+    return attention.LayerNorm(hidden) if attention.pre_norm else hidden

@@ -1,4 +1,4 @@
-"""A trained model as a folder: weights, configuration, label system; enough to tag, with no download and no other file."""
+"""A trained model as a folder: weights, configuration, label system; enough to tag, with no download."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Checkpoint:
 def save_checkpoint(
     directory: Path, model: RAM, label_system: LabelSystem, extra: Mapping[str, Any] | None = None
 ) -> str:
-    """Write the folder, its configuration last, and return its version. `extra` is any JSON that belongs to the model."""
+    """Write the folder, its configuration last, and return its version. `extra` is any JSON."""
     if len(label_system) != model.num_tags:
         raise ValueError(f"the label system has {len(label_system)} tags, the model {model.num_tags}")
     directory.mkdir(parents=True, exist_ok=True)
@@ -115,5 +115,6 @@ def _load_weights(model: RAM, path: Path) -> None:
         if name in tensors and tensors[name].shape != tensor.shape
     ]
     if problems:
-        raise ValueError(f"{path} does not fit its configuration ({len(problems)} tensors), first: {'; '.join(problems[:5])}")
+        first = "; ".join(problems[:5])
+        raise ValueError(f"{path} does not fit its configuration ({len(problems)} tensors), first: {first}")
     model.load_state_dict(tensors)

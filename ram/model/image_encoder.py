@@ -18,8 +18,11 @@ class ImageEncoder(nn.Module):
     """Gives the mean-pooled token, then the spatial tokens, all projected (RAM, section 3.3 and its code).
 
     `num_frozen_blocks` blocks of the backbone, counted from the input, never train: they are `trunk`. BatchNorm keeps
-    its statistics in training too, in the trunk and in the tail: batches are small, and the trunk's output may be stored.
+    its statistics in training too, in trunk and tail: batches are small, and the trunk's output may be stored.
     """
+
+    channel_mean_C: Tensor
+    channel_scale_C: Tensor
 
     def __init__(
         self, backbone: nn.Module, num_frozen_blocks: int | str, token_width: int | None, standardise: bool
@@ -60,7 +63,7 @@ class ImageEncoder(nn.Module):
         return self
 
     def trunk(self, images_BCHW: Tensor) -> Tensor:
-        """The output of the frozen blocks, in the backbone's own layout; the images themselves where none is frozen."""
+        """The output of the frozen blocks, in the backbone's own layout; the images where none is frozen."""
         features = self._in_layout(images_BCHW)
         with torch.no_grad():
             for step in pieces(self.backbone).before(self.cut):
@@ -103,17 +106,19 @@ class ImageEncoder(nn.Module):
     @torch.no_grad()
     def fit_standardisation(self, features: Iterable[Tensor]) -> None:
         """Set the mean and deviation of every channel from batches of the trunk's output on training pictures."""
-        count, total, squares = 0, 0.0, 0.0
+        count = 0
+        total_C = torch.zeros_like(self.channel_mean_C, dtype=torch.float64)
+        squares_C = total_C.clone()
         was_training = self.training
         self.eval()
         for batch in features:
             flat = self.map(batch).flatten(0, 2).double()
-            count, total, squares = count + len(flat), total + flat.sum(0), squares + flat.square().sum(0)
+            count, total_C, squares_C = count + len(flat), total_C + flat.sum(0), squares_C + flat.square().sum(0)
         self.train(was_training)
         if count < 2:
             raise ValueError("standardise_features wants at least one batch of training features, got none")
-        mean_C = total / count  # type: ignore[operator]
-        variance_C = (squares / count - mean_C.square()).clamp_min(0)  # type: ignore[operator]
+        mean_C = total_C / count
+        variance_C = (squares_C / count - mean_C.square()).clamp_min(0)
         self.channel_mean_C.copy_(mean_C)
         # A channel that is constant on the training pictures says nothing: it stays 0.
         self.channel_scale_C.copy_(torch.where(variance_C > 1e-12, variance_C.clamp_min(1e-12).rsqrt(), 0.0))

@@ -22,7 +22,7 @@ def is_package_spec(spec: str) -> bool:
 
 
 def package_path(spec: str) -> Path:
-    """Where the file or folder that `package:<name>` means lies; `ValueError` with the remedy where it is not installed."""
+    """Where the file or folder that `package:<name>` means lies; `ValueError` where it is not installed."""
     name = spec.removeprefix("package:")
     if name not in _FILES:
         raise ValueError(f"unknown package {spec!r}; known: {', '.join(f'package:{known}' for known in _FILES)}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 class CaptionParams:
     """The caption branch. Its width is the tag decoder's, since they share layers."""
 
-    vocabulary: str = "corpus"  # "corpus": word pieces of the training captions; or a BERT tokenizer: package:, path or hub id
+    vocabulary: str = "corpus"  # learned from the captions; or a BERT tokenizer: package:…, path or hub id
     vocabulary_size: int = 2000  # of "corpus"
     num_tag_encoder_layers: int = 2
     num_shared_layers: int = 2  # of the tag encoder, with the tag decoder
@@ -24,7 +24,8 @@ class CaptionParams:
             raise ValueError(f"max_tokens must be at least 4, got {self.max_tokens}")
         if self.num_shared_layers > self.num_tag_encoder_layers:
             raise ValueError(
-                f"num_shared_layers {self.num_shared_layers} exceeds num_tag_encoder_layers {self.num_tag_encoder_layers}"
+                f"num_shared_layers {self.num_shared_layers} exceeds num_tag_encoder_layers "
+                f"{self.num_tag_encoder_layers}"
             )
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing must be in [0, 1), got {self.label_smoothing}")

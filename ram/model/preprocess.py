@@ -37,8 +37,8 @@ class Preprocess:
 
     def normalise(self, image: Image.Image) -> Tensor:
         """The tensor of an RGB picture of any size, not resized."""
-        values_HWC = np.asarray(image, dtype=np.float32) / 255.0
-        values_HWC = (values_HWC - np.float32(self.mean)) / np.float32(self.std)
+        values_HWC: np.ndarray = np.asarray(image, dtype=np.float32) / 255.0
+        values_HWC = (values_HWC - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
         return torch.from_numpy(np.ascontiguousarray(values_HWC.transpose(2, 0, 1)))
 
 

@@ -19,7 +19,7 @@ from ram.model.tag_decoder import TagDecoder
 
 
 class RAM(nn.Module):
-    """Tags and captions from image tokens. `ram.model.build` chooses the parts; `params` is what they were chosen by."""
+    """Tags and captions from image tokens. `ram.model.build` chooses the parts by `params`."""
 
     tag_embedding_KE: Tensor  # float32, rows of length 1: the text embeddings of the model's own tags
 
@@ -100,7 +100,7 @@ class RAM(nn.Module):
         return self.tag_decoder.attention(tokens_BND, self._checked(embedding_KE))
 
     def caption_loss(self, tokens_BND: Tensor, tag_texts: Sequence[Sequence[str]], captions: Sequence[str]) -> Tensor:
-        """Mean cross-entropy (nats a word piece, label smoothed) of each picture's caption, given its tokens and tags."""
+        """Mean cross-entropy (nats a word piece, label smoothed) of the captions, given image tokens and tags."""
         return self._captions().loss(tokens_BND, tag_texts, captions, self.tag_decoder)
 
     @torch.no_grad()
@@ -124,7 +124,7 @@ class RAM(nn.Module):
         )
 
     def distillation_loss(self, tokens_BND: Tensor, paired_embedding_BD: Tensor) -> Tensor:
-        """Mean L1 distance of the pooled token to the paired image encoder's embedding, neither normalised (RAM's code)."""
+        """Mean L1 distance of the pooled token to the paired encoder's embedding, neither normalised (RAM's code)."""
         pooled_BD = tokens_BND[:, 0]
         if pooled_BD.shape != paired_embedding_BD.shape:
             raise ValueError(
@@ -139,7 +139,9 @@ class RAM(nn.Module):
 
     def other_parameters(self) -> Iterator[nn.Parameter]:
         """Every parameter that trains and is not the backbone's."""
-        return (p for n, p in self.named_parameters() if p.requires_grad and not n.startswith("image_encoder.backbone."))
+        return (
+            p for n, p in self.named_parameters() if p.requires_grad and not n.startswith("image_encoder.backbone.")
+        )
 
     def _captions(self) -> CaptionBranch:
         if self.caption_branch is None:
@@ -150,5 +152,7 @@ class RAM(nn.Module):
         assert embedding_KE is not None
         width = self.tag_decoder.query_proj.in_features
         if embedding_KE.ndim != 2 or embedding_KE.shape[1] != width or len(embedding_KE) == 0:
-            raise ValueError(f"tag embeddings must be (tags, {width}) with at least 1 tag, got {tuple(embedding_KE.shape)}")
+            raise ValueError(
+                f"tag embeddings must be (tags, {width}) with at least 1 tag, got {tuple(embedding_KE.shape)}"
+            )
         return embedding_KE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -65,19 +66,24 @@ class TagDecoder(nn.Module):
         chunks = embedding_KE.split(self.num_tags_per_chunk or max(len(embedding_KE), 1))
         return torch.cat([self._attention(contexts, chunk) for chunk in chunks], dim=1)
 
+    @property
+    def layers(self) -> list[TagDecoderLayer]:
+        """The layers, the first of which the tag encoder of the caption branch shares."""
+        return cast(list[TagDecoderLayer], list(self.layer))
+
     def _contexts(self, tokens_BND: Tensor) -> list[tuple[Tensor, Tensor]]:
         # The keys and values of a picture serve all tags: projected once, whatever the chunks.
-        return [layer.crossattention.project_context(tokens_BND, self.num_heads) for layer in self.layer]  # type: ignore[union-attr, operator]
+        return [layer.crossattention.project_context(tokens_BND, self.num_heads) for layer in self.layers]
 
     def _query(self, embedding_KE: Tensor) -> Tensor:
         # A batch of 1: queries, and the first layer's projection of them, are the same for every picture.
         return F.relu(self.query_proj(embedding_KE))[None]
 
     def _layers(self, hidden: Tensor, contexts: list[tuple[Tensor, Tensor]]) -> Tensor:
-        for layer, (key, value) in zip(self.layer, contexts, strict=False):
-            query = layer.crossattention.project_query(hidden, self.num_heads)  # type: ignore[union-attr, operator]
-            hidden = layer.crossattention.attend(hidden, query, key, value)  # type: ignore[union-attr, operator]
-            hidden = layer.feed_forward(hidden)  # type: ignore[union-attr, operator]
+        for layer, (key, value) in zip(self.layers, contexts, strict=False):
+            query = layer.crossattention.project_query(hidden, self.num_heads)
+            hidden = layer.crossattention.attend(hidden, query, key, value)
+            hidden = layer.feed_forward(hidden)
         return hidden
 
     def _logits(self, contexts: list[tuple[Tensor, Tensor]], embedding_KE: Tensor) -> Tensor:
@@ -86,7 +92,7 @@ class TagDecoder(nn.Module):
 
     def _attention(self, contexts: list[tuple[Tensor, Tensor]], embedding_KE: Tensor) -> Tensor:
         hidden_BKW = self._layers(self._query(embedding_KE), contexts[:-1])
-        last = self.layer[-1].crossattention
-        query_BHKA = last.project_query(hidden_BKW, self.num_heads)  # type: ignore[union-attr, operator]
-        attention_BKN = last.weights(query_BHKA, contexts[-1][0])[:, :, 1:]  # type: ignore[union-attr, operator]
+        last = self.layers[-1].crossattention
+        query_BHKA = last.project_query(hidden_BKW, self.num_heads)
+        attention_BKN = last.weights(query_BHKA, contexts[-1][0])[:, :, 1:]
         return attention_BKN / attention_BKN.sum(-1, keepdim=True).clamp_min(1e-12)

@@ -49,7 +49,9 @@ class TextEncoder(ABC):
 def _normalise(rows: np.ndarray, texts: Sequence[str], spec: str) -> np.ndarray:
     lengths = np.linalg.norm(rows, axis=1)
     if bad := [text for text, length in zip(texts, lengths, strict=True) if not np.isfinite(length) or length < 1e-6]:
-        raise ValueError(f"{spec} gives a zero or non-finite embedding for {bad[0]!r} ({len(bad)} in all); rename or remove it")
+        raise ValueError(
+            f"{spec} gives a zero or non-finite embedding for {bad[0]!r} ({len(bad)} in all); rename or remove it"
+        )
     return (rows / lengths[:, None]).astype(np.float32)
 
 
@@ -105,7 +107,9 @@ class WordLlamaTextEncoder(TextEncoder):
 
         super().__init__(spec)
         folder = package_path(spec)
-        self._vectors = load_file(folder / "weights" / "l2_supercat_256.safetensors")["embedding.weight"].astype(np.float32)
+        self._vectors = load_file(folder / "weights" / "l2_supercat_256.safetensors")["embedding.weight"].astype(
+            np.float32
+        )
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizers" / "l2_supercat_tokenizer_config.json"))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
@@ -129,7 +133,9 @@ def make_text_encoder(spec: str) -> TextEncoder:
     for beginning, make in TEXT_ENCODERS.items():
         if spec == beginning or (beginning.endswith(":") and spec.startswith(beginning) and spec != beginning):
             return make(spec)
-    raise ValueError(f"unknown text encoder {spec!r}; known: {', '.join(TEXT_ENCODERS)} (a folder or hub id follows the colon)")
+    raise ValueError(
+        f"unknown text encoder {spec!r}; known: {', '.join(TEXT_ENCODERS)} (a folder or hub id follows the colon)"
+    )
 
 
 def _from_hub(cls: Any, source: str) -> Any:

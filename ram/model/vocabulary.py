@@ -30,7 +30,7 @@ class WordPieces:
         tokenizer.add_special_tokens([ENCODE, DECODE])
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        self.pad_id, self.end_id = tokenizer.token_to_id(PAD), tokenizer.token_to_id(END)
+        self.pad_id, self.end_id = self.start_id(PAD), self.start_id(END)
         special = {*_BERT_SPECIAL, ENCODE, DECODE} - {END}
         self.unwritable_ids = sorted(i for i in map(tokenizer.token_to_id, special) if i is not None)
 
@@ -39,17 +39,20 @@ class WordPieces:
         return self._tokenizer.get_vocab_size()
 
     def encode(self, texts: Sequence[str], start: str, max_tokens: int) -> tuple[Tensor, Tensor]:
-        """ids_BL, int64, and mask_BL, true where there is a piece: `start`, the pieces, the end; at most `max_tokens`."""
+        """ids_BL, int64, and mask_BL, true where there is a piece: start, text, end, at most `max_tokens`."""
         encoded = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        start_id = self._tokenizer.token_to_id(start)
+        start_id = self.start_id(start)
         rows = [[start_id, *pieces.ids[: max_tokens - 2], self.end_id] for pieces in encoded]
         ids_BL = torch.full((len(rows), max(map(len, rows), default=2)), self.pad_id)
         for i, row in enumerate(rows):
             ids_BL[i, : len(row)] = torch.tensor(row)
-        return ids_BL, ids_BL != self.pad_id
+        return ids_BL, ids_BL.ne(self.pad_id)
 
     def start_id(self, start: str) -> int:
-        return self._tokenizer.token_to_id(start)
+        """The id of a special token, such as `[ENC]` or `[DEC]`."""
+        token_id = self._tokenizer.token_to_id(start)
+        assert token_id is not None, start
+        return token_id
 
     def decode(self, ids: Sequence[int]) -> str:
         return self._tokenizer.decode(list(ids), skip_special_tokens=True)

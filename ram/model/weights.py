@@ -25,13 +25,19 @@ def load_pretrained(backbone: nn.Module, spec: str) -> None:
     expected = backbone.state_dict()
     if not expected.keys() <= tensors.keys():
         tensors = _by_order(tensors, expected, spec)
-    wrong = [f"{k} {tuple(tensors[k].shape)} for {tuple(v.shape)}" for k, v in expected.items() if tensors[k].shape != v.shape]
+    wrong = [
+        f"{k} {tuple(tensors[k].shape)} for {tuple(v.shape)}"
+        for k, v in expected.items()
+        if tensors[k].shape != v.shape
+    ]
     if wrong:
         raise ValueError(f"{spec} does not fit this backbone, first: {'; '.join(wrong[:3])}")
     backbone.load_state_dict({name: tensors[name] for name in expected})
 
 
-def input_statistics(spec: str | None, mean: tuple[float, ...], std: tuple[float, ...]) -> tuple[tuple[float, ...], ...]:
+def input_statistics(
+    spec: str | None, mean: tuple[float, ...], std: tuple[float, ...]
+) -> tuple[tuple[float, ...], ...]:
     """Mean and deviation of the input that weights `spec` want; the given ones unless they are known to differ."""
     return _INPUTS.get(spec or "", (mean, std))
 
@@ -56,6 +62,7 @@ def _by_order(tensors: dict[str, Tensor], expected: dict[str, Tensor], spec: str
     for (name, wanted), (other, tensor) in zip(expected.items(), given, strict=False):
         if wanted.shape != tensor.shape:
             raise ValueError(
-                f"{spec} does not fit this backbone: {other} {tuple(tensor.shape)} stands where {name} {tuple(wanted.shape)} is due"
+                f"{spec} does not fit this backbone: {other} {tuple(tensor.shape)} stands where "
+                f"{name} {tuple(wanted.shape)} is due"
             )
     return {name: tensor for name, (_, tensor) in zip(expected, given, strict=False)}

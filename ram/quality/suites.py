@@ -12,7 +12,7 @@ from ram.catalog import CATALOG, CHECKED_TABLES, KINDS, ORIGINS, REASONS, SPLITS
 from ram.quality.rules import Frame, Rule
 
 _VALUE_SETS = {"split": SPLITS, "origin": ORIGINS, "kind": KINDS, "reason": REASONS}
-_FRACTIONS = ("score", "image_score", "region_score", "outlier_score", "x0", "y0", "x1", "y1")
+_FRACTIONS = ("score", "image_score", "region_score", "outlier_score", "wrong_probability", "x0", "y0", "x1", "y1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

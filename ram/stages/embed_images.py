@@ -1,4 +1,4 @@
-"""images -> image_features: what the frozen part of the image encoder gives, computed once for every picture and view."""
+"""images -> image_features: the output of the frozen part of the image encoder, for every picture and view."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def run(inputs: Inputs, params: Params) -> Outputs:
         reason = "nothing of the image encoder is frozen" if params.enabled else "enabled is false"
         write_manifest(directory, {"enabled": False, "reason": reason})
         return Outputs(directory)
-    encoder = build_image_encoder(params.model)
+    encoder = build_image_encoder(params.model, seed=params.seed)
     preprocess = build_preprocess(params.model)
     images = ImageStore(inputs.images, inputs.image_shards)
     embed_images(

@@ -1,4 +1,4 @@
-"""preliminary model, images, generated_tags -> region_features: where each tag is, what that looks like, and who agrees."""
+"""preliminary model, images, generated_tags -> region_features: where each tag is, and what speaks for it there."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ class _Parts:
         )
         picture, image_ids = pd.factorize(rows["image_id"])
         if (np.diff(picture) < 0).any():
-            raise ValueError(f"{self._paths[index]}: the rows of a picture must stand together; run generate_tags again")
+            raise ValueError(f"{self._paths[index]}: a picture's rows do not stand together; run generate_tags again")
         return list(image_ids), picture, rows
 
     def _folds(self, index: int) -> np.ndarray:

@@ -48,7 +48,6 @@ class Inputs(NamedTuple):
     image_shards: Path
     image_features: Path
     parsed_tags: Table
-    parsed_tags_check: dict[str, Any]
     labels: Table
     benchmarks: dict[str, Any]
     label_system: dict[str, Any]
@@ -102,7 +101,13 @@ def _thresholds(
     labelled, captioned = calibration_histograms(
         scorer, truth, [image_ids[i] for i in np.sort(sample)], inputs.parsed_tags, params.batch_size
     )
-    return precision_thresholds(labelled, captioned, [tag.kind for tag in label_system.tags], params.thresholds)
+    kinds = [tag.kind for tag in label_system.tags]
+    return precision_thresholds(labelled, captioned, kinds, params.thresholds).without(
+        tag.tag_id
+        for facts in inputs.benchmarks.values()
+        for name in facts["unseen"]
+        if (tag := label_system.find(name)) is not None
+    )
 
 
 def _write_parts(

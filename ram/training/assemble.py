@@ -81,7 +81,7 @@ def caption_embeddings(directory: Path, texts: Texts, text_encoder: str) -> np.n
                 rows = np.lib.format.open_memmap(partial, "w+", np.float16, (len(texts), batch.shape[1]))
             rows[start : start + len(batch)] = batch / np.linalg.norm(batch, axis=1, keepdims=True).clip(min=1e-12)
         if rows is None:
-            raise ValueError("caption_distillation_weight is set, and no picture to train on has a caption")
+            raise ValueError("alignment_weight is set, and no picture to train on has a caption")
         rows.flush()
         partial.replace(path)
     return load_array(path)
@@ -113,13 +113,13 @@ def train_model(
 ) -> pd.DataFrame:
     """Train the model in place on the corpus; the curves. `preferred_tags` are scored in every step, as they fit."""
     embeddings = None
-    if params.loss.caption_distillation_weight:
+    if params.loss.alignment_weight:
         with processes.main_first():
             embeddings = [
                 caption_embeddings(part.caption_texts.directory.parent, part.caption_texts, model.params.text_encoder)
                 for part in corpus.parts
             ]
-    wants_captions = params.loss.caption_weight or params.loss.caption_distillation_weight
+    wants_captions = params.loss.caption_weight or params.loss.alignment_weight
     batches = Batches(
         corpus,
         inputs,

@@ -60,7 +60,8 @@ class Batch:
     captioned: Tensor  # places in the batch of the pictures whose caption is learned
     captions: list[str]
     tag_texts: list[list[str]]  # the tags that go into each caption
-    caption_embedding_CE: Tensor | None
+    caption_of: Tensor  # (captions of this process,): their rows in caption_embedding_CE
+    caption_embedding_CE: Tensor | None  # of the captions of all processes
     num_pictures: int
     num_known: int
     num_captions: int
@@ -131,7 +132,8 @@ class Batches(Dataset[Batch]):
             captioned=torch.tensor([caption.place // self.world_size for caption in chosen], dtype=torch.long),
             captions=[self.corpus.parts[c.part].caption_texts.take([c.text])[0] for c in chosen],
             tag_texts=[self._tag_texts(caption, view_seeds[caption.place]) for caption in chosen],
-            caption_embedding_CE=self._embeddings(chosen),
+            caption_of=torch.tensor([captions.index(caption) for caption in chosen], dtype=torch.long),
+            caption_embedding_CE=self._embeddings(captions),
             num_pictures=len(rows),
             num_known=int(known.sum()),
             num_captions=len(captions),

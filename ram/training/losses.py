@@ -1,6 +1,6 @@
-"""The tag loss of RAM, and its balance against the caption loss; the other losses are the model's own."""
+"""The losses that are not the model's own: the tag loss of RAM, its balance against the caption loss, the alignment."""
 
-# B images, K tags
+# B images, K tags, C captions, E text embedding width
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ class LossParams:
     gamma_neg: float = 2.0  # RAM: 7
     gamma_pos: float = 0.0
     clip: float = 0.05  # a negative whose score is below this costs nothing
-    reduction: str = "mean"  # over the labels of the step; RAM: "sum"
+    reduction: str = "mean"  # over the labels of the step; "picture": a picture's labels are summed; RAM: "sum", of all
     balance: bool = False  # RAM: the tag loss is rescaled every step to the value of the caption loss
     caption_weight: float = 0.0  # 0 leaves the caption branch out of this stage
     caption_share: float = 1.0  # share of a batch's pictures that are captioned
     caption_every: int = 1  # caption in one step of so many
     distillation_weight: float = 0.0  # L1 to the paired image encoder's embedding of the picture
-    caption_distillation_weight: float = 0.0  # L1 to the text encoder's embedding of a caption
+    alignment_weight: float = 0.0  # each picture against the captions of its batch; wants model.text_alignment
 
     def __post_init__(self) -> None:
-        for name in ("gamma_neg", "gamma_pos", "caption_weight", "distillation_weight", "caption_distillation_weight"):
+        for name in ("gamma_neg", "gamma_pos", "caption_weight", "distillation_weight", "alignment_weight"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if not 0 <= self.clip < 1:
             raise ValueError(f"clip must be in [0, 1), got {self.clip}")
-        if self.reduction not in ("mean", "sum"):
-            raise ValueError(f"reduction must be mean or sum, got {self.reduction!r}")
+        if self.reduction not in ("mean", "picture", "sum"):
+            raise ValueError(f"reduction must be mean, picture or sum, got {self.reduction!r}")
         if not 0 < self.caption_share <= 1:
             raise ValueError(f"caption_share must be in (0, 1], got {self.caption_share}; 0 is caption_weight: 0")
         if self.caption_every < 1:
@@ -86,3 +86,15 @@ def balanced(loss: Tensor, reference: Tensor, value: Tensor | None = None) -> Te
     """
     value = loss if value is None else value
     return loss * (reference.detach() / value.detach().clamp(min=1e-12))
+
+
+ALIGNMENT_TEMPERATURE = 0.05
+
+
+def alignment_loss(aligned_BE: Tensor, caption_CE: Tensor, caption_of_B: Tensor) -> Tensor:
+    """Cross-entropy (nats, mean over pictures) of finding each picture's caption among those of the batch.
+
+    Softmax over cosine / temperature (InfoNCE, van den Oord et al. 2018, eq. 4), from pictures to captions: each process
+    can do its own pictures against all captions, so that the number of processes changes nothing. Rows have length 1.
+    """
+    return F.cross_entropy(aligned_BE.float() @ caption_CE.float().T / ALIGNMENT_TEMPERATURE, caption_of_B)

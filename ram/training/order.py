@@ -69,7 +69,7 @@ class Corpus:
         rows, keys = [], []
         for number, part in enumerate(self.parts):
             order = rng.permutation(len(part)) if window is None else _shard_order(part.shard_N, rng)
-            if part is self.extra:
+            if number == len(self.main):
                 order = order[: self._num_extra(sum(map(len, self.main)))]
             place = np.arange(len(order)) + rng.uniform(0, len(order) if window is None else window, len(order))
             rows.append(order + self.starts[number])

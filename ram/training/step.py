@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ram.model.ram import RAM
 from ram.model.vocabulary import DECODE, clean_caption
 from ram.training.batches import Batch
-from ram.training.losses import asymmetric_loss, balanced
+from ram.training.losses import alignment_loss, asymmetric_loss, balanced
 from ram.training.paired import PairedImageEncoder, make_paired_encoder
 from ram.training.params import TrainingParams
 from ram.training.processes import Processes
@@ -36,7 +36,7 @@ class TrainingStep(nn.Module):
             embedding_TE = self._embeddings(batch)
             logits_BT = self.model.tag_logits(tokens_BND, embedding_TE)
             caption = self._caption_loss(tokens_BND, batch)
-            distillation = self._distillation(tokens_BND, batch)
+            others = self._distillation(tokens_BND, batch) | self._alignment(tokens_BND, batch)
         tag = asymmetric_loss(
             logits_BT,
             batch.targets_BT,
@@ -46,9 +46,8 @@ class TrainingStep(nn.Module):
             known_BK=batch.known_BT,
             reduction="sum",
         )
-        if loss.reduction == "mean":
-            tag = tag / max(batch.num_known, 1)
-        shares = {"tag": tag, **caption, **distillation}
+        tag = tag / {"sum": 1, "picture": batch.num_pictures, "mean": max(batch.num_known, 1)}[loss.reduction]
+        shares = {"tag": tag, **caption, **others}
         values = dict(zip(shares, self._processes.total(torch.stack(list(shares.values()))), strict=True))
         if loss.balance and batch.num_captions:
             shares["tag"] = balanced(tag, values["caption"], values["tag"])
@@ -56,7 +55,7 @@ class TrainingStep(nn.Module):
             "tag": 1.0,
             "caption": loss.caption_weight,
             "distillation": loss.distillation_weight,
-            "caption_distillation": loss.caption_distillation_weight,
+            "alignment": loss.alignment_weight,
         }
         total = torch.stack([weights[name] * share for name, share in shares.items()]).sum()
         return total * world_size, values
@@ -103,12 +102,16 @@ class TrainingStep(nn.Module):
         if self.params.loss.distillation_weight:
             assert self._paired is not None
             losses["distillation"] = self.model.distillation_loss(tokens_BND, self._paired(batch.inputs)) * share
-        if self.params.loss.caption_distillation_weight and batch.num_captions:
-            loss = tokens_BND.new_zeros((), dtype=torch.float32)
-            if (target_CE := batch.caption_embedding_CE) is not None:
-                loss = self.model.distillation_loss(tokens_BND[batch.captioned], target_CE)
-            losses["caption_distillation"] = loss * len(batch.captions) / batch.num_captions
         return losses
+
+    def _alignment(self, tokens_BND: Tensor, batch: Batch) -> dict[str, Tensor]:
+        if not self.params.loss.alignment_weight or batch.caption_embedding_CE is None:
+            return {}
+        loss = tokens_BND.new_zeros((), dtype=torch.float32)
+        if len(batch.captioned):
+            aligned_BE = self.model.aligned(tokens_BND[batch.captioned])
+            loss = alignment_loss(aligned_BE, batch.caption_embedding_CE, batch.caption_of)
+        return {"alignment": loss * len(batch.captions) / batch.num_captions}
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:

@@ -40,7 +40,8 @@ def write_pictures(tmp_path: Path) -> Callable[[], tuple[Table, Path]]:
             with tarfile.open(shards / shard) as tar:
                 rows += [
                     {
-                        "image_id": f"s/{m.name[:-4]}", "source": "s", "split": "train" if int(m.name[:-4]) % 3 else "test",
+                        "image_id": f"s/{m.name[:-4]}", "source": "s",
+                        "split": "train" if int(m.name[:-4]) % 3 else "test",
                         "shard": shard, "member": m.name, "offset": m.offset_data, "num_bytes": m.size, "width": 50,
                         "height": 40, "sha256": "", "perceptual_hash": "",
                     }
@@ -56,8 +57,8 @@ def write_pictures(tmp_path: Path) -> Callable[[], tuple[Table, Path]]:
 @pytest.fixture
 def params() -> ModelParams:
     return ModelParams(
-        image_encoder="resnet10t", image_size=32, num_frozen_blocks=3, token_width=16, width=16, num_heads=2, ffn_ratio=2.0,
-        text_encoder="package:wordllama", templates="plain", caption=CaptionParams(vocabulary_size=60, num_heads=2),
+        image_encoder="resnet10t", image_size=32, num_frozen_blocks=3, token_width=16, width=16, num_heads=2,
+        ffn_ratio=2.0, text_encoder="package:wordllama", templates="plain", caption=CaptionParams(vocabulary_size=60, num_heads=2),
     )  # fmt: skip
 
 

@@ -48,7 +48,7 @@ def test_it_says_what_it_holds(store: FeatureStore) -> None:
 def test_what_is_not_stored_is_refused_by_name(store: FeatureStore) -> None:
     with pytest.raises(ValueError, match="'s/9'"):
         store.read(["s/0", "s/9"])
-    with pytest.raises(ValueError, match="'s/0' .* in view 1"):
+    with pytest.raises(ValueError, match=r"'s/0' .* in view 1"):
         store.read(["s/0"], view=1)
     with pytest.raises(ValueError, match="view must be 0 to 1"):
         store.read(["s/0"], view=2)

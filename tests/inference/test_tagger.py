@@ -31,7 +31,9 @@ def _scores(checkpoint: Checkpoint, picture: Image.Image) -> dict[str, float]:
     return dict(zip(NAMES, logits.sigmoid().tolist(), strict=True))
 
 
-def test_paths_bytes_pictures_and_arrays_give_the_same_tags(checkpoint: Checkpoint, picture: Image.Image, tmp_path: Path) -> None:
+def test_paths_bytes_pictures_and_arrays_give_the_same_tags(
+    checkpoint: Checkpoint, picture: Image.Image, tmp_path: Path
+) -> None:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     (tmp_path / "p.png").write_bytes(buffer.getvalue())
@@ -58,7 +60,9 @@ def test_a_threshold_of_the_call_has_an_effect_and_those_of_the_file_hold_withou
     assert [t.name for t in tagger([picture])[0]] == [second]
     middle = (scores[best] + scores[second]) / 2
     assert [(t.name, t.threshold) for t in tagger([picture], threshold=middle)[0]] == [(best, middle)]
-    assert [t.name for t in tagger([picture], tags=["zeppelin", best])[0]] == ["zeppelin"], "new tags have the open-set one"
+    assert [t.name for t in tagger([picture], tags=["zeppelin", best])[0]] == ["zeppelin"], (
+        "new tags have the open-set one"
+    )
 
 
 def test_top_k_keeps_the_best(checkpoint: Checkpoint, picture: Image.Image) -> None:

@@ -15,7 +15,9 @@ CAPTIONS = ["A dog runs on the grass.", "Two cats sit", "a man rides a horse on 
 
 @pytest.fixture
 def model(make_model: Callable[..., RAM]) -> RAM:
-    return make_model(dropout=0.0, caption=CaptionParams(vocabulary_size=80, num_heads=2, max_tokens=12, dropout=0.0)).eval()
+    return make_model(
+        dropout=0.0, caption=CaptionParams(vocabulary_size=80, num_heads=2, max_tokens=12, dropout=0.0)
+    ).eval()
 
 
 def test_loss_is_the_label_smoothed_cross_entropy_of_each_next_piece(model: RAM, images_BCHW: torch.Tensor) -> None:
@@ -33,7 +35,9 @@ def test_loss_is_the_label_smoothed_cross_entropy_of_each_next_piece(model: RAM,
     assert model.caption_loss(tokens_BND, TAGS, CAPTIONS).item() == pytest.approx(total / count, rel=1e-4)
 
 
-def test_first_layers_of_the_tag_encoder_use_the_weights_of_the_tag_decoder(model: RAM, images_BCHW: torch.Tensor) -> None:
+def test_first_layers_of_the_tag_encoder_use_the_weights_of_the_tag_decoder(
+    model: RAM, images_BCHW: torch.Tensor
+) -> None:
     model.caption_loss(model.encode(images_BCHW), TAGS, CAPTIONS).backward()
     for layer in model.tag_decoder.layer:
         assert layer.crossattention.key.weight.grad.abs().sum() > 0
@@ -62,9 +66,14 @@ def test_every_way_to_share_layers_gives_a_loss_that_falls(
     assert losses[-1] < losses[0] - 0.5
 
 
-def test_a_model_that_has_learned_three_captions_says_them(make_model: Callable[..., RAM], images_BCHW: torch.Tensor) -> None:
+def test_a_model_that_has_learned_three_captions_says_them(
+    make_model: Callable[..., RAM], images_BCHW: torch.Tensor
+) -> None:
     model = make_model(
-        pre_norm=True, dropout=0.0, num_frozen_blocks="all", caption=CaptionParams(vocabulary_size=80, num_heads=2, dropout=0.0)
+        pre_norm=True,
+        dropout=0.0,
+        num_frozen_blocks="all",
+        caption=CaptionParams(vocabulary_size=80, num_heads=2, dropout=0.0),
     ).train()
     features = model.trunk(images_BCHW)
     optimizer = torch.optim.AdamW(model.other_parameters(), lr=5e-3)

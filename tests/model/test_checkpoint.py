@@ -35,7 +35,9 @@ def test_a_loaded_model_gives_what_the_saved_one_gave(
         assert loaded.model.generate_captions(tokens_BND, tags) == model.generate_captions(tokens_BND, tags)
 
 
-def test_loading_reads_no_pretrained_weights(tmp_path: Path, make_model: Callable[..., RAM], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loading_reads_no_pretrained_weights(
+    tmp_path: Path, make_model: Callable[..., RAM], monkeypatch: pytest.MonkeyPatch
+) -> None:
     save_checkpoint(tmp_path, make_model(), LABELS)
     config = json.loads((tmp_path / CONFIG).read_text())
     config["params"]["pretrained"] = "hub"
@@ -44,7 +46,9 @@ def test_loading_reads_no_pretrained_weights(tmp_path: Path, make_model: Callabl
     assert load_checkpoint(tmp_path).params.pretrained == "hub"
 
 
-def test_version_changes_with_the_weights_and_not_with_what_lies_beside(tmp_path: Path, make_model: Callable[..., RAM]) -> None:
+def test_version_changes_with_the_weights_and_not_with_what_lies_beside(
+    tmp_path: Path, make_model: Callable[..., RAM]
+) -> None:
     model = make_model()
     first = save_checkpoint(tmp_path, model, LABELS)
     (tmp_path / "thresholds.json").write_text("{}")

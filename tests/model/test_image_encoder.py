@@ -50,7 +50,12 @@ def test_every_cut_gives_the_tokens_of_the_whole_backbone(name: str) -> None:
 def test_efficientnet_cut_at_its_last_block_is_behind_its_head_convolution() -> None:
     encoder = build_image_encoder(_params("tf_efficientnet_lite0", 7))
     assert encoder.trunk(torch.zeros(1, 3, 64, 64)).shape == (1, 1280, 2, 2)
-    assert build_image_encoder(_params("tf_efficientnet_lite0", 5)).trunk(torch.zeros(1, 3, 64, 64)).shape == (1, 112, 4, 4)
+    assert build_image_encoder(_params("tf_efficientnet_lite0", 5)).trunk(torch.zeros(1, 3, 64, 64)).shape == (
+        1,
+        112,
+        4,
+        4,
+    )
 
 
 @pytest.mark.parametrize("name", ["resnet10t", "swin_tiny_patch4_window7_224", "vit_tiny_patch16_224"])
@@ -63,7 +68,9 @@ def test_just_the_blocks_behind_the_cut_train(name: str) -> None:
     for step in pieces(encoder.backbone).after(2):
         assert all(p.grad is not None for m in step.modules for p in m.parameters() if p.requires_grad)
     assert any(p.requires_grad for p in encoder.backbone.parameters())
-    assert all(torch.equal(before[k], v) for k, v in encoder.state_dict().items()), "batch norm must keep its statistics"
+    assert all(torch.equal(before[k], v) for k, v in encoder.state_dict().items()), (
+        "batch norm must keep its statistics"
+    )
 
 
 def test_standardised_tokens_have_mean_0_and_deviation_1_in_every_channel() -> None:
@@ -75,7 +82,9 @@ def test_standardised_tokens_have_mean_0_and_deviation_1_in_every_channel() -> N
     assert varies.float().mean() > 0.3
     assert not spatial[:, ~varies].any(), "a channel that never varies says nothing"
     torch.testing.assert_close(spatial.mean(0), torch.zeros(512), atol=1e-4, rtol=0)
-    torch.testing.assert_close(spatial[:, varies].std(0, correction=0), torch.ones(int(varies.sum())), atol=1e-2, rtol=0)
+    torch.testing.assert_close(
+        spatial[:, varies].std(0, correction=0), torch.ones(int(varies.sum())), atol=1e-2, rtol=0
+    )
     with pytest.raises(ValueError, match="at least one batch"):
         encoder.fit_standardisation(iter([]))
 
@@ -100,7 +109,9 @@ def test_a_backbone_of_fixed_size_is_fitted_to_another_as_timm_fits_it() -> None
     encoder.set_image_size(128)
     assert encoder(torch.zeros(1, 3, 128, 128)).shape == (1, 1 + 16, 20)
     reference = timm.create_model("swin_tiny_patch4_window7_224", num_classes=0, global_pool="")
-    reference.load_state_dict(build_image_encoder(_params("swin_tiny_patch4_window7_224", 0, image_size=224)).backbone.state_dict())
+    reference.load_state_dict(
+        build_image_encoder(_params("swin_tiny_patch4_window7_224", 0, image_size=224)).backbone.state_dict()
+    )
     reference.set_input_size(img_size=(128, 128))
     assert {k: v.shape for k, v in reference.state_dict().items()} == {
         k: v.shape for k, v in encoder.backbone.state_dict().items()
@@ -122,5 +133,5 @@ def test_fingerprint_tells_trunks_apart_and_ignores_what_is_behind_the_cut() -> 
 def test_a_cut_behind_the_last_block_and_an_unknown_backbone_are_refused() -> None:
     with pytest.raises(ValueError, match="0 to 4"):
         build_image_encoder(_params("resnet10t", 5))
-    with pytest.raises(ValueError, match="no model of timm.*resnet"):
+    with pytest.raises(ValueError, match=r"no model of timm.*resnet"):
         build_image_encoder(ModelParams(image_encoder="resnet_of_mine", image_size=64))

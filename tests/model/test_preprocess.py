@@ -54,7 +54,11 @@ def test_large_jpegs_may_be_decoded_smaller_but_never_under_the_size_asked_for()
 
 @pytest.mark.parametrize(
     ("data", "message"),
-    [(b"", "not a readable"), (b"no picture", "not a readable"), (_encoded(Image.new("RGB", (60, 60)), "JPEG")[:200], "not a readable")],
+    [
+        (b"", "not a readable"),
+        (b"no picture", "not a readable"),
+        (_encoded(Image.new("RGB", (60, 60)), "JPEG")[:200], "not a readable"),
+    ],
 )
 def test_what_is_no_whole_picture_is_refused(data: bytes, message: str) -> None:
     with pytest.raises(PictureError, match=message):

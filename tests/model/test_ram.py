@@ -11,7 +11,9 @@ from ram.model.params import DistillationParams
 from ram.model.ram import RAM
 
 
-def test_stored_features_give_the_tokens_of_the_images(make_model: Callable[..., RAM], images_BCHW: torch.Tensor) -> None:
+def test_stored_features_give_the_tokens_of_the_images(
+    make_model: Callable[..., RAM], images_BCHW: torch.Tensor
+) -> None:
     model = make_model().eval()
     with torch.inference_mode():
         features = model.trunk(images_BCHW)
@@ -37,7 +39,9 @@ def test_new_tags_do_not_change_the_logits_of_old_ones(
     assert model.num_tags == 10
 
 
-def test_attention_of_tag_ids_is_that_of_their_embeddings(make_model: Callable[..., RAM], images_BCHW: torch.Tensor) -> None:
+def test_attention_of_tag_ids_is_that_of_their_embeddings(
+    make_model: Callable[..., RAM], images_BCHW: torch.Tensor
+) -> None:
     model = make_model().eval()
     with torch.inference_mode():
         tokens_BND = model.encode(images_BCHW)
@@ -50,13 +54,18 @@ def test_attention_of_tag_ids_is_that_of_their_embeddings(make_model: Callable[.
 def test_distillation_is_the_mean_absolute_difference_of_the_pooled_token(make_model: Callable[..., RAM]) -> None:
     model = make_model()
     tokens_BND, paired_BD = torch.randn(2, 5, 24), torch.randn(2, 24)
-    wanted = sum(abs(a - b) for a, b in zip(tokens_BND[:, 0].flatten().tolist(), paired_BD.flatten().tolist(), strict=True)) / 48
+    wanted = (
+        sum(abs(a - b) for a, b in zip(tokens_BND[:, 0].flatten().tolist(), paired_BD.flatten().tolist(), strict=True))
+        / 48
+    )
     assert model.distillation_loss(tokens_BND, paired_BD).item() == pytest.approx(wanted, rel=1e-5)
-    with pytest.raises(ValueError, match="set model.token_width"):
+    with pytest.raises(ValueError, match=r"set model\.token_width"):
         model.distillation_loss(tokens_BND, torch.randn(2, 30))
 
 
-def test_equal_arguments_give_equal_weights_and_leave_the_global_generator_alone(make_model: Callable[..., RAM]) -> None:
+def test_equal_arguments_give_equal_weights_and_leave_the_global_generator_alone(
+    make_model: Callable[..., RAM],
+) -> None:
     torch.manual_seed(5)
     wanted = torch.rand(3)
     torch.manual_seed(5)
@@ -82,6 +91,18 @@ def test_parameters_that_train_are_the_backbones_behind_the_cut_and_all_others(m
     assert {id(p) for p in groups} == {id(p) for p in model.parameters() if p.requires_grad}
     assert len(groups) == len({id(p) for p in groups})
     assert not list(make_model(num_frozen_blocks="all").backbone_parameters())
+
+
+def test_alignment_adds_the_scaled_cosine_to_each_tags_logit(
+    make_model: Callable[..., RAM], images_BCHW: torch.Tensor, embedding_KE: torch.Tensor
+) -> None:
+    model = make_model(text_alignment=True).eval()
+    with torch.inference_mode():
+        tokens_BND = model.encode(images_BCHW)
+        added = model.tag_logits(tokens_BND) - model.tag_decoder(tokens_BND, embedding_KE)
+        aligned_BE = model.text_alignment.proj(tokens_BND[:, 0])
+        cosine = torch.nn.functional.cosine_similarity(aligned_BE[:, None], embedding_KE[None], dim=-1)
+    torch.testing.assert_close(added, model.text_alignment.log_scale.exp() * (cosine - 0.2), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("bad_KE", [torch.zeros(0, 16), torch.zeros(3, 15), torch.zeros(16)])

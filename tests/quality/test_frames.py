@@ -34,7 +34,8 @@ def make_cleaned(path, rows: list[tuple[str, int, bool]]) -> Table:
         }
         for image, tag, kept in rows
     ]  # fmt: skip
-    write_table(frame, path, CATALOG["cleaned_tags"].schema)
+    filler = {column.name: None if column.nullable else 0.5 for column in CATALOG["cleaned_tags"].schema}
+    write_table([filler | row for row in frame], path, CATALOG["cleaned_tags"].schema)
     return Table(path, CATALOG["cleaned_tags"].schema)
 
 

@@ -47,7 +47,8 @@ def check(workspace: Path, name: str, rows: list[dict[str, Any]], params: Params
     schema, path = CATALOG[name].schema, workspace / "table"
     for part in path.glob("*"):
         part.unlink()
-    write_table(rows, path, schema)
+    filler = {column.name: None if column.nullable else 0.5 for column in schema}
+    write_table([filler | row for row in rows], path, schema)
     (workspace / "scratch").mkdir(exist_ok=True)
     inputs = Inputs(
         table=Table(path, schema),

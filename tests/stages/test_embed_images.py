@@ -42,7 +42,8 @@ def inputs(tmp_path: Path) -> Inputs:
             rows += [
                 {
                     "image_id": m.name[0], "source": "s", "split": SPLITS[m.name[0]], "shard": shard, "member": m.name,
-                    "offset": m.offset_data, "num_bytes": m.size, "width": 36, "height": 40, "sha256": "", "perceptual_hash": "",
+                    "offset": m.offset_data, "num_bytes": m.size, "width": 36, "height": 40,
+                    "sha256": "", "perceptual_hash": "",
                 }
                 for m in tar
             ]  # fmt: skip
@@ -54,7 +55,7 @@ def inputs(tmp_path: Path) -> Inputs:
 
 def test_view_0_is_the_trunks_output_of_the_plain_picture(inputs: Inputs) -> None:
     store = FeatureStore(run(inputs, PARAMS).image_features)
-    images, encoder = ImageStore(inputs.images, inputs.image_shards), build_image_encoder(MODEL).eval()
+    images, encoder = ImageStore(inputs.images, inputs.image_shards), build_image_encoder(MODEL, seed=1).eval()
     assert store.covers(list(SPLITS))
     for image_id in SPLITS:
         wanted = encoder.trunk(build_preprocess(MODEL)(images.open(image_id))[None])
@@ -63,7 +64,7 @@ def test_view_0_is_the_trunks_output_of_the_plain_picture(inputs: Inputs) -> Non
 
 def test_the_model_built_of_the_same_knobs_takes_the_features_for_its_own(inputs: Inputs) -> None:
     store = FeatureStore(run(inputs, PARAMS).image_features)
-    model = build_model(MODEL, torch.nn.functional.normalize(torch.randn(3, 16), dim=1))
+    model = build_model(MODEL, torch.nn.functional.normalize(torch.randn(3, 16), dim=1), seed=1)
     assert store.fits(model.trunk_fingerprint())
     other = build_model(dataclasses.replace(MODEL, num_frozen_blocks=3), torch.ones(3, 16))
     assert not store.fits(other.trunk_fingerprint())
@@ -91,7 +92,9 @@ def test_a_killed_run_goes_on_after_its_last_whole_shard(inputs: Inputs) -> None
 
 
 @pytest.mark.parametrize(
-    "changes", [{"enabled": False}, {"model": dataclasses.replace(MODEL, num_frozen_blocks=0)}], ids=["off", "nothing frozen"]
+    "changes",
+    [{"enabled": False}, {"model": dataclasses.replace(MODEL, num_frozen_blocks=0)}],
+    ids=["off", "nothing frozen"],
 )
 def test_nothing_is_stored_where_it_is_off_or_nothing_is_frozen(inputs: Inputs, changes: dict) -> None:
     folder = run(inputs, dataclasses.replace(PARAMS, **changes)).image_features

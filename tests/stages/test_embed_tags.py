@@ -26,7 +26,7 @@ def test_rows_are_the_embeddings_of_the_tags_by_id(tmp_path: Path) -> None:
 
 def test_embeddings_of_other_tags_or_another_encoder_are_refused(tmp_path: Path) -> None:
     folder = run(Inputs(LABELS.to_json(), tmp_path), Params(model=MODEL)).tag_embeddings
-    with pytest.raises(ValueError, match="label_system_version .* run embed_tags again"):
+    with pytest.raises(ValueError, match=r"label_system_version .* run embed_tags again"):
         load_tag_embeddings(folder, LABELS.extended(["cat"]), MODEL)
     other = ModelParams(image_encoder="resnet10t", image_size=32, text_encoder="package:wordllama", templates="plain")
     with pytest.raises(ValueError, match="templates short, not plain"):

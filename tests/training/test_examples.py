@@ -6,7 +6,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
+from ram.catalog import artifact
 from ram.storage import Table
 from ram.training.examples import Examples, examples_from_labels, examples_from_tags
 
@@ -55,7 +57,9 @@ def test_removed_rows_are_no_labels_and_predicted_rows_may_be_targets_of_their_s
 ) -> None:
     def row(tag: int, origin: str, score: float, kept: bool) -> dict[str, Any]:
         box = {"x0": None, "y0": None, "x1": None, "y1": None}
-        scores = {"score": score, "outlier_score": None, "image_score": 0.5, "region_score": 0.5}
+        # Whatever else the table tells of a row is nothing that training reads.
+        evidence = {f.name: 0.0 for f in artifact("cleaned_tags").schema or () if f.type == pa.float32()}
+        scores = {**evidence, "score": score, "outlier_score": None, "image_score": 0.5, "region_score": 0.5}
         fate = {"kept": kept, "reason": None if kept else "cluster_outlier"}
         return {"image_id": "web/1", "tag_id": tag, "origin": origin, **scores, **fate, **box}
 

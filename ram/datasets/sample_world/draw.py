@@ -34,10 +34,10 @@ def _draw_thing(
 ) -> Box:
     side = round(thing.side * min(canvas.size))
     colour: RGB = tuple(min(max(c + rng.randint(-16, 16), 0), 255) for c in COLOURS[thing.colour])  # type: ignore[assignment]
-    tilt = 90 if thing.action == "swim" and thing.kind == "person" else rng.gauss(0, 7)
+    tilt = 90 if thing.action == "swim" and thing.kind == "person" else rng.gauss(0, 5)
     if thing.action in ("fly", "jump"):
-        tilt -= rng.uniform(4, 18)
-    pen = Pen(side, colour, style, rng, turn=tilt, aspect=rng.uniform(0.82, 1.2), mirror=rng.random() < 0.5)
+        tilt -= rng.uniform(4, 14)
+    pen = Pen(side, colour, style, rng, turn=tilt, aspect=rng.uniform(0.86, 1.16), mirror=rng.random() < 0.5)
     THINGS[thing.kind].draw(pen, thing.action or "stand")
     layer = pen.textured()
     left, top = round(place[0] * canvas.width - side / 2), round(place[1] * canvas.height - side / 2)

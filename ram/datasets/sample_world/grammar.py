@@ -32,6 +32,7 @@ SCENE_PHRASES = {
 }
 META = ("a drawing of", "a picture of", "an illustration of", "this is", "we can see", "an image of")
 FACTS = ("kind", "colour", "size", "action")  # of a thing
+FORGOTTEN_THINGS = 1.3  # the first is never forgotten, so the others are forgotten more often
 NUMBERS = {2: ("two", "two", "a pair of"), 3: ("three", "three", "several")}
 
 
@@ -69,30 +70,27 @@ def write_captions(world: World, rng: random.Random, *, omitted_share: float, fa
 
 
 def _remembered(world: World, rng: random.Random, omitted_share: float) -> tuple[list[Mention], str | None]:
-    """What is left when a share of all facts is forgotten; one thing at least is."""
-    mentions: list[Mention | None] = [
+    """What is left when a share of all facts is forgotten: first whole things, one excepted, then single facts."""
+    mentions = [
         Mention(kind=t.kind, count=len(t.places), colour=t.colour, size=t.size, action=t.action, index=i)
         for i, t in enumerate(world.things)
     ]
-    facts = [(i, f) for i, m in enumerate(mentions) for f in FACTS if m and getattr(m, f)]
-    facts += [(-1, "scene")] if world.scene else []
-    rng.shuffle(facts)
-    to_forget = len(facts) * omitted_share
-    to_forget = int(to_forget) + (rng.random() < to_forget % 1)
-    scene, forgotten = world.scene, 0
-    for index, fact in facts:
-        mention = mentions[index] if index >= 0 else None
-        cost = 1 if fact != "kind" or mention is None else sum(bool(getattr(mention, f)) for f in FACTS)
-        if forgotten + cost > to_forget:
-            continue
-        if fact == "scene":
-            scene = None
-        elif mention is None or (fact == "kind" and sum(m is not None for m in mentions) == 1):
-            continue
-        else:
-            mentions[index] = None if fact == "kind" else replace(mention, **{fact: None})
-        forgotten += cost
-    return [m for m in mentions if m is not None], scene
+    num_facts = sum(map(_num_facts, mentions)) + bool(world.scene)
+    rng.shuffle(mentions)
+    kept = mentions[:1] + [mention for mention in mentions[1:] if rng.random() >= omitted_share * FORGOTTEN_THINGS]
+    budget = num_facts * omitted_share - (sum(map(_num_facts, mentions)) - sum(map(_num_facts, kept)))
+    budget = int(budget) + (rng.random() < budget % 1) if budget > 0 else 0
+    details = [(i, fact) for i, m in enumerate(kept) for fact in FACTS[1:] if getattr(m, fact)]
+    details += [(-1, "scene")] if world.scene else []
+    forgotten = rng.sample(details, min(budget, len(details)))
+    for index, fact in forgotten:
+        if index >= 0:
+            kept[index] = replace(kept[index], **{fact: None})
+    return kept, None if (-1, "scene") in forgotten else world.scene
+
+
+def _num_facts(mention: Mention) -> int:
+    return sum(getattr(mention, fact) is not None for fact in FACTS)
 
 
 def _some(count: int, rng: random.Random) -> list[int]:

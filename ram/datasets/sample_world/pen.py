@@ -29,6 +29,7 @@ INKS: dict[str, RGB] = {
     "rose": (224, 130, 140),
     "paper": (250, 248, 240),
 }
+FILLED = 0.84  # of the layer is used; the rest is room to turn
 COLOURS: dict[str, RGB] = {
     "red": (206, 38, 38),
     "orange": (242, 132, 26),
@@ -99,7 +100,7 @@ class Pen:
             "light": shade(colour, light),
         }
         cos, sin = math.cos(math.radians(turn)), math.sin(math.radians(turn))
-        wide, high = 0.78 * min(aspect, 1.0), 0.78 / max(aspect, 1.0)
+        wide, high = FILLED * min(aspect, 1.0), FILLED / max(aspect, 1.0)
         wide *= -1 if mirror else 1
         self._matrix = (wide * cos, -high * sin, wide * sin, high * cos)
         self._line_width = max(round(style.outline * side), 1)
@@ -141,7 +142,7 @@ class Pen:
     def line(self, points: Sequence[Point], fill: Fill = "ink", width: float = 0.03) -> None:
         """A line with round ends, `width` in units of the thing."""
         placed = self._placed(points)
-        thick = max(round(width * self.side * 0.78), 1)
+        thick = max(round(width * self.side * FILLED), 1)
         rgb = self._rgb(fill)
         self._draw.line(placed, fill=rgb, width=thick, joint="curve")
         if thick > 3:

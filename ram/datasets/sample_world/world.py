@@ -10,8 +10,9 @@ from ram.datasets.sample_world.scenes import SCENE_NAMES
 from ram.datasets.sample_world.things import SEEN_COLOURS, SEEN_THINGS, THINGS
 
 PLAIN_SHARE = 0.12  # of the pictures show no place
-NATURAL_SHARE = 0.5  # of the things have a colour that their kind mostly has
+NATURAL_SHARE = 0.6  # of the things have a colour that their kind mostly has
 ACTION_SHARE = 0.6  # of the things that can do something are doing it
+SIDES = ((0.27, 0.36), (0.42, 0.6), (0.42, 0.6), (0.66, 0.85))  # small, two of neither, large
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +29,7 @@ class Thing:
     @property
     def size(self) -> str | None:
         """The word for its size."""
-        return "small" if self.side < 0.3 else "large" if self.side > 0.56 else None
+        return "small" if self.side < 0.36 else "large" if self.side > 0.62 else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +63,7 @@ def imagine(seed: int, number: int, *, allow_unseen: bool) -> World:
     horizon = rng.uniform(0.38, 0.58)
     kinds = tuple(THINGS) if allow_unseen else SEEN_THINGS
     colours = tuple(COLOURS) if allow_unseen else SEEN_COLOURS
-    num_things = rng.choices((1, 2, 3, 4), weights=(3, 5, 4, 2))[0]
+    num_things = rng.choices((1, 2, 3, 4), weights=(3, 5, 4, 1))[0]
     chosen = rng.sample(kinds, num_things)
     things = [_thing(name, colours, num_things, horizon, rng) for name in chosen]
     things.sort(key=lambda thing: thing.places[0][1] + 0.2 * thing.side)  # what is further up is further back
@@ -75,10 +76,10 @@ def _thing(name: str, colours: tuple[str, ...], num_things: int, horizon: float,
     natural = [colour for colour in kind.colours if colour in colours]
     colour = rng.choice(natural) if natural and rng.random() < NATURAL_SHARE else rng.choice(colours)
     action = rng.choice(kind.actions) if kind.actions and rng.random() < ACTION_SHARE else None
-    side = rng.choice((rng.uniform(0.22, 0.3), rng.uniform(0.34, 0.5), rng.uniform(0.34, 0.5), rng.uniform(0.58, 0.75)))
+    side = rng.uniform(*rng.choice(SIDES))
     if num_things > 2:
-        side = min(side, 0.62)
-    count = rng.choice((2, 2, 3)) if side < 0.45 and rng.random() < 0.16 else 1
+        side = min(side, 0.7)
+    count = rng.choice((2, 2, 3)) if side < 0.52 and rng.random() < 0.16 else 1
     airborne = action == "fly" or (kind.floats and rng.random() < 0.7)
     low, high = (0.18, horizon) if airborne else (horizon + 0.02, 0.86)
     low, high = max(low, side * 0.4), min(high, 1 - side * 0.36)

@@ -1,0 +1,148 @@
+"""Which tags are wrong? Every row's evidence, put together as a probability, and the rules that remove."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ram.catalog import ORIGINS
+from ram.data_engine.outliers import OutlierParams, outlier_scores
+
+# R rows, one (image, tag) each
+
+NEVER_REMOVED = ("human",)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvidenceParams:
+    """How sure is it that a row is wrong? Log odds: of its origin, plus what each witness adds."""
+
+    noise: Mapping[str, float]  # share of wrong rows to expect, by origin
+    foreign_share: float  # of the captions belong to another picture altogether: all their tags fall together
+    probe_weight: float  # of the held-out evidence, which is in log odds already
+    outlier_weight: float  # log odds between the most typical and the most outlying region of a tag
+    region_weight: float  # log odds between the highest and the lowest region score of a tag
+    image_weight: float  # log odds between the highest and the lowest image score of a tag
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.noise) - set(ORIGINS):
+            raise ValueError(f"noise has the unknown origin {unknown.pop()!r}; known: {', '.join(ORIGINS)}")
+        if missing := set(ORIGINS) - set(NEVER_REMOVED) - set(self.noise):
+            raise ValueError(f"noise lacks the origins {', '.join(sorted(missing))}")
+        if not all(0 < share < 1 for share in self.noise.values()):
+            raise ValueError(f"the shares of noise must lie between 0 and 1, got {dict(self.noise)}")
+        if not 0 <= self.foreign_share < 1:
+            raise ValueError(f"foreign_share must be in [0, 1), got {self.foreign_share}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RuleParams:
+    """What is removed: a row that any of these rules names. A null switches a rule off."""
+
+    max_wrong_probability: float | None  # rows that are likelier wrong than this
+    outlier_share: float | None  # of each tag's regions, the most outlying (the paper: 0.1)
+    min_outlier_score: float  # and none below this outlier score by that rule
+    min_region_score: float | None  # rows whose region the model scores below this (the paper: not predicted)
+
+    def __post_init__(self) -> None:
+        for knob in ("max_wrong_probability", "outlier_share", "min_outlier_score", "min_region_score"):
+            value = getattr(self, knob)
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f"{knob} must be in [0, 1], got {value}")
+
+
+def witnesses_of_bucket(path: Path, params: OutlierParams, seed: int) -> pa.Table:
+    """For every row of a bucket of tags: its outlier score (NaN: not clustered), and its ranks among its tag's rows.
+
+    Ranks lie between 0 and 1, highest score highest; 0.5 where the outlier score is not known.
+    """
+    table = pq.read_table(path)
+    width = len(table["feature"][0])
+    feature_RD = table["feature"].combine_chunks().flatten().to_numpy().reshape(-1, width)
+    tag_R, row_R = table["tag_id"].to_numpy(), table["row"].to_numpy()
+    region_R, image_R = table["region_score"].to_numpy(), table["image_score"].to_numpy()
+    found = {c: np.empty(len(tag_R), dtype=np.float32) for c in ("outlier_score", "outlier", "region", "image")}
+    for tag in np.unique(tag_R):
+        mine = np.flatnonzero(tag_R == tag)
+        scores = outlier_scores(feature_RD[mine], params, seed)
+        found["outlier_score"][mine] = scores
+        found["outlier"][mine] = np.full(len(mine), 0.5) if np.isnan(scores).any() else _ranks(scores)
+        found["region"][mine] = _ranks(region_R[mine])
+        found["image"][mine] = _ranks(image_R[mine])
+    return pa.table({"row": row_R} | found)
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    return (pd.Series(values).rank().to_numpy() - 0.5) / len(values)
+
+
+def wrong_probability(rows: pd.DataFrame, params: EvidenceParams) -> tuple[np.ndarray, np.ndarray]:
+    """The probability that each row is wrong, and whether its region's outlyingness weighed most towards that.
+
+    `rows` are all rows of some pictures: image_id, origin, held_out_evidence, and the ranks outlier, region, image.
+    """
+    probe_R = -params.probe_weight * rows["held_out_evidence"].to_numpy(dtype=np.float64)
+    outlier_R = params.outlier_weight * (rows["outlier"].to_numpy(dtype=np.float64) - 0.5)
+    model_R = params.region_weight * (0.5 - rows["region"].to_numpy(dtype=np.float64))
+    model_R += params.image_weight * (0.5 - rows["image"].to_numpy(dtype=np.float64))
+    odds_R = _logit(_prior(rows, probe_R, params)) + probe_R + outlier_R + model_R
+    probability_R = np.where(rows["origin"].isin(NEVER_REMOVED), 0.0, _sigmoid(odds_R))
+    return probability_R, outlier_R > np.maximum(probe_R + model_R, 0)
+
+
+def _prior(rows: pd.DataFrame, against_R: np.ndarray, params: EvidenceParams) -> np.ndarray:
+    """Share of wrong rows to expect, by origin; of words of captions, more where the picture's other ones do not fit."""
+    prior_R = rows["origin"].map({**dict.fromkeys(NEVER_REMOVED, 0.5), **params.noise}).to_numpy(dtype=np.float64)
+    if params.foreign_share == 0:
+        return prior_R
+    said_R = (rows["origin"] == "caption").to_numpy()
+    # One witness may not decide for all: what it says about the others is bounded.
+    bounded_R = np.where(said_R, np.clip(against_R, -3, 3), 0)
+    others_R = pd.Series(bounded_R).groupby(rows["image_id"].to_numpy(), sort=False).transform("sum").to_numpy()
+    others_R = others_R - bounded_R
+    foreign_R = _sigmoid(_logit(params.foreign_share) + others_R)
+    given_R = said_R | (rows["origin"] == "implied").to_numpy()
+    return np.where(given_R, foreign_R + (1 - foreign_R) * prior_R, prior_R)
+
+
+def removals(rows: pd.DataFrame, evidence: EvidenceParams, rules: RuleParams) -> pd.DataFrame:
+    """The columns kept, reason (None where kept) and wrong_probability of `rows`: those of `wrong_probability`, with
+    outlier_score (NaN: not clustered) and region_score."""
+    probability_R, outlying_R = wrong_probability(rows, evidence)
+    by_cluster_R = np.zeros(len(rows), dtype=bool)
+    contrary_R = np.zeros(len(rows), dtype=bool)
+    if rules.max_wrong_probability is not None:
+        likely_R = probability_R > rules.max_wrong_probability
+        by_cluster_R |= likely_R & outlying_R
+        contrary_R |= likely_R & ~outlying_R
+    if rules.outlier_share is not None:
+        far_R = (rows["outlier"] > 1 - rules.outlier_share) & (rows["outlier_score"] >= rules.min_outlier_score)
+        by_cluster_R |= far_R.to_numpy()
+    if rules.min_region_score is not None:
+        contrary_R |= (rows["region_score"] < rules.min_region_score).to_numpy()
+    removed_R = (by_cluster_R | contrary_R) & ~rows["origin"].isin(NEVER_REMOVED).to_numpy()
+    reason_R = np.where(by_cluster_R, "cluster_outlier", "contrary_prediction").astype(object)
+    reason_R[~removed_R] = None
+    return pd.DataFrame(
+        {
+            "kept": ~removed_R,
+            "reason": reason_R,
+            "wrong_probability": probability_R.astype(np.float32),
+        },
+        index=rows.index,
+    )
+
+
+def _logit(share: np.ndarray | float) -> np.ndarray:
+    share = np.clip(share, 1e-9, 1 - 1e-9)
+    return np.log(share) - np.log1p(-share)
+
+
+def _sigmoid(odds: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.clip(odds, -50, 50)))

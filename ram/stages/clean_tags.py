@@ -1,0 +1,141 @@
+"""generated_tags, region_features -> cleaned_tags: every tag, kept or removed with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ram import storage
+from ram.catalog import artifact
+from ram.data_engine.clean import EvidenceParams, RuleParams, removals, witnesses_of_bucket
+from ram.data_engine.cleaning_report import cleaning_report
+from ram.data_engine.gather import gather_by_tag
+from ram.data_engine.outliers import OutlierParams
+from ram.data_engine.truth import Truth
+from ram.engine import Engine
+from ram.label_system import LabelSystem
+from ram.progress import track
+from ram.storage import Table
+
+_WITNESSES = ("outlier_score", "outlier", "region", "image")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Params:
+    seed: int
+    outliers: OutlierParams
+    evidence: EvidenceParams
+    rules: RuleParams
+    max_rows_at_once: int  # rows of one or several tags that a worker holds; a tag with more is clustered in shares
+
+    def __post_init__(self) -> None:
+        if self.max_rows_at_once < self.outliers.min_regions:
+            raise ValueError(
+                f"max_rows_at_once must be at least outliers.min_regions ({self.outliers.min_regions}), "
+                f"got {self.max_rows_at_once}"
+            )
+
+
+class Inputs(NamedTuple):
+    generated_tags: Table
+    region_features: Table
+    images: Table
+    labels: Table
+    benchmarks: dict[str, Any]
+    label_system: dict[str, Any]
+    scratch: Path
+    engine: Engine
+
+
+class Outputs(NamedTuple):
+    cleaned_tags: Path
+    cleaning_report: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One part of the tables, and where its rows begin among all rows."""
+
+    index: int
+    tags_path: Path
+    regions_path: Path
+    first_row: int
+
+
+def run(inputs: Inputs, params: Params) -> Outputs:
+    """Per tag, regions are clustered; per picture, the evidence is put together. A killed run goes on where it was.
+
+    The labels of the training pictures are read for the report, after every decision has been taken.
+    """
+    label_system = LabelSystem.from_json(inputs.label_system)
+    cleaned_dir = inputs.scratch / "cleaned_tags"
+    witnesses_path = _find_witnesses(inputs, params, len(label_system))
+    parts, first_row = [], 0
+    paths = zip(inputs.generated_tags.part_paths, inputs.region_features.part_paths, strict=True)
+    for index, (tags_path, regions_path) in enumerate(paths):
+        parts.append(_Part(index, tags_path, regions_path, first_row))
+        first_row += pq.read_metadata(tags_path).num_rows
+    _write_missing(
+        inputs.engine, partial(_decide, witnesses_path=witnesses_path, params=params), parts, cleaned_dir, "cleaning"
+    )
+    cleaned = Table(cleaned_dir, _schema())
+    truth = Truth(inputs.labels, inputs.benchmarks, inputs.images, label_system, split="train")
+    return Outputs(cleaned_tags=cleaned_dir, cleaning_report=cleaning_report(cleaned, label_system, truth))
+
+
+def _schema() -> pa.Schema:
+    schema = artifact("cleaned_tags").schema
+    assert schema is not None
+    return schema
+
+
+def _find_witnesses(inputs: Inputs, params: Params, num_tags: int) -> Path:
+    """An array (rows, len(_WITNESSES)) on disk, in the order of generated_tags."""
+    path = inputs.scratch / "witnesses.npy"
+    if path.exists():
+        return path
+    buckets = gather_by_tag(
+        inputs.generated_tags, inputs.region_features, inputs.scratch / "buckets", params.max_rows_at_once, num_tags
+    )
+    function = partial(witnesses_of_bucket, params=params.outliers, seed=params.seed)
+    temporary = path.with_suffix(".tmp.npy")
+    shape = (max(inputs.generated_tags.num_rows, 1), len(_WITNESSES))
+    witnesses = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+    for found in track(inputs.engine.map(function, buckets), "clustering regions", len(buckets), "bucket"):
+        witnesses[found["row"].to_numpy()] = np.stack([found[name].to_numpy() for name in _WITNESSES], axis=1)
+    witnesses.flush()
+    temporary.replace(path)
+    for bucket in buckets:
+        bucket.unlink()
+    return path
+
+
+def _write_missing(engine: Engine, function: Any, parts: Sequence[_Part], directory: Path, what: str) -> None:
+    missing = [part for part in parts if not storage.part_path(directory, part.index).exists()]
+    directory.mkdir(parents=True, exist_ok=True)
+    results = engine.map(function, missing)
+    for part, table in zip(missing, track(results, what, len(missing), "part"), strict=True):
+        storage.write_part(table, directory, part.index, _schema())
+
+
+def _decide(part: _Part, witnesses_path: Path, params: Params) -> pa.Table:
+    """The rows of cleaned_tags of one part."""
+    tags = pq.read_table(part.tags_path, columns=["image_id", "tag_id", "origin", "score", "image_score"])
+    sides = ["x0", "y0", "x1", "y1"]
+    regions = pq.read_table(part.regions_path, columns=["region_score", "held_out_evidence", *sides])
+    witnesses = np.load(witnesses_path, mmap_mode="r")[part.first_row : part.first_row + tags.num_rows]
+    rows = tags.to_pandas()
+    rows["origin"] = rows["origin"].astype(str)
+    for name in regions.column_names:
+        rows[name] = regions[name].to_numpy()
+    for i, name in enumerate(_WITNESSES):
+        rows[name] = witnesses[:, i]
+    decided = rows.join(removals(rows, params.evidence, params.rules))
+    return storage.as_arrow(decided, _schema())

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import State
+
+from flows.pipeline import pipeline
+from flows.stage_graph import StageFailed
+
+pytestmark = pytest.mark.usefixtures("server_workspace")
+Make = Callable[[dict[str, Any]], Path]
+
+
+def _stage(name: str, *deps: str, code: str = "") -> dict[str, Any]:
+    """A stage that notes its start in log.txt, runs `code`, and writes the file of its name."""
+    script = f"open('log.txt','a').write('{name} '); {code or 'pass'}; open('{name}','w').write('1')"
+    return {"cmd": f'{Path(sys.executable).name} -c "{script}"', "outs": [name], "deps": list(deps)}
+
+
+def _task_states(state: State[Any]) -> dict[str, str]:
+    with get_client(sync_client=True) as client:
+        wanted = FlowRunFilter(id=FlowRunFilterId(any_=[_flow_run_id(state)]))
+        return {run.name: str(run.state_name) for run in client.read_task_runs(flow_run_filter=wanted)}
+
+
+def _artifacts(state: State[Any]) -> dict[str, Any]:
+    with get_client(sync_client=True) as client:
+        wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[_flow_run_id(state)]))
+        return {str(found.key): found.data for found in client.read_artifacts(artifact_filter=wanted)}
+
+
+def _flow_run_id(state: State[Any]) -> UUID:
+    assert state.state_details.flow_run_id is not None
+    return state.state_details.flow_run_id
+
+
+def test_stages_run_one_by_one_in_the_order_of_the_file_and_people_see_what_dvc_did(dvc_project: Make) -> None:
+    workspace = dvc_project({"b": _stage("b", "a"), "a": _stage("a", "in"), "c": _stage("c", "in")})
+    (workspace / "in").write_text("x")
+    (workspace / "reports").mkdir()
+    (workspace / "reports" / "evaluate.json").write_text(json.dumps({"finetuned": {"coco": {"mAP": 0.5, "note": "x"}}}))
+    (workspace / "c").write_text("made by hand")  # its stage has to run all the same
+    state = pipeline(workspace=workspace, publish=False, return_state=True)
+    rows = state.result()
+    assert (workspace / "log.txt").read_text().split() == ["a", "b", "c"]
+    assert [(row["stage"], row["outcome"]) for row in rows] == [("a", "Ran"), ("b", "Ran"), ("c", "Ran")]
+    shown = _artifacts(state)
+    assert json.loads(shown["dvc-stages"]) == rows
+    assert json.loads(shown["metrics"]) == [{"model": "finetuned", "benchmark": "coco", "mAP": 0.5}]
+    assert f"sqlite:///{workspace}/.state/mlflow.db" in shown["where-to-look"]
+
+    rows = pipeline(targets=["b"], force=["b"], workspace=workspace)
+    assert [(row["stage"], row["outcome"]) for row in rows] == [("a", "Cached"), ("b", "Ran")]
+
+
+def test_a_failed_stage_holds_up_those_below_it_and_no_other(dvc_project: Make) -> None:
+    broken = _stage("a", code="raise ValueError('no pictures')")
+    workspace = dvc_project({"a": broken, "b": _stage("b", "a"), "c": _stage("c")})
+    state = pipeline(workspace=workspace, return_state=True)
+    assert state.is_failed()
+    with pytest.raises(StageFailed) as caught:
+        state.result()
+    assert "ValueError: no pictures\nnot run, since they wait for it: b" in str(caught.value)
+    assert (workspace / "log.txt").read_text().split() == ["a", "c"]
+
+
+def test_a_failed_stage_is_tried_again_as_often_as_asked(dvc_project: Make) -> None:
+    flaky = _stage("a", code="assert len(open('log.txt').read().split()) == 2")
+    workspace = dvc_project({"a": flaky})
+    state = pipeline(workspace=workspace, publish=False, retries=1, retry_delay_s=0.1, return_state=True)
+    assert [row["outcome"] for row in state.result()] == ["Ran"]
+    assert (workspace / "log.txt").read_text().split() == ["a", "a"]
+    assert _task_states(state) == {"dvc:a": "Ran"}
+
+
+def test_a_knob_or_a_target_that_makes_no_sense_is_refused(dvc_project: Make) -> None:
+    workspace = dvc_project({"a": _stage("a")})
+    with pytest.raises(ValueError, match="max_parallel_stages must be at least 1, got 0"):
+        pipeline(workspace=workspace, max_parallel_stages=0)
+    with pytest.raises(ValueError, match="no stage 'z'"):
+        pipeline(workspace=workspace, targets=["z"])

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from flows.processes import exclusive, stream
+
+# starts a grandchild that would write a file in one second, prints its process id, and waits
+PARENT = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1); open('late', 'w')"])
+print(child.pid, flush=True)
+time.sleep(30)
+"""
+
+
+def _ends(pid: int) -> bool:
+    """Whether the process has ended, or does so now."""
+    for _ in range(100):
+        status = Path(f"/proc/{pid}/stat")
+        if not status.exists() or status.read_text().rsplit(")", 1)[1].split()[0] == "Z":
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_lines_come_while_the_child_runs_with_its_errors_among_them(tmp_path: Path) -> None:
+    code = "import sys; print('one', flush=True); print('two', file=sys.stderr, flush=True); input()"
+    seen: list[str] = []
+    done = stream([sys.executable, "-c", code], tmp_path, os.environ, seen.append)
+    assert seen[:2] == ["one", "two"]
+    assert done.lines == seen
+    assert (done.returncode, done.timed_out) == (1, False)  # there is nothing to read for it
+
+
+def test_at_the_end_of_its_time_a_child_is_stopped_with_all_it_started(tmp_path: Path) -> None:
+    start = time.monotonic()
+    done = stream([sys.executable, "-c", PARENT], tmp_path, os.environ, lambda line: None, timeout_s=0.5)
+    assert done.timed_out
+    assert time.monotonic() - start < 10
+    assert _ends(int(done.lines[0]))
+    assert not (tmp_path / "late").exists()
+
+
+def test_an_exception_on_our_side_ends_the_child_too(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def fail(line: str) -> None:
+        seen.append(line)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stream([sys.executable, "-c", PARENT], tmp_path, os.environ, fail)
+    assert _ends(int(seen[0]))
+
+
+def test_a_lock_that_another_process_holds_is_waited_for_and_said(tmp_path: Path) -> None:
+    path = tmp_path / "locks" / "one.lock"
+    path.parent.mkdir()
+    code = f"import fcntl, sys; f = open({str(path)!r}, 'w'); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); input()"
+    holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdin is not None
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    waiting = threading.Event()
+
+    def let_go() -> None:
+        waiting.wait(10)
+        holder.communicate("\n")
+
+    thread = threading.Thread(target=let_go)
+    thread.start()
+    with exclusive(path, waiting.set):
+        assert waiting.is_set()
+    thread.join()
+    assert holder.returncode == 0

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ram.label_system import LabelSystem, Tag
+
+
+def system() -> LabelSystem:
+    return LabelSystem(
+        [
+            Tag(tag_id=0, name="person", synonyms=("people",)),
+            Tag(tag_id=1, name="man", parents=("person",)),
+            Tag(tag_id=2, name="gray", kind="attribute"),
+            Tag(tag_id=3, name="orange", synonyms=("tangerine",)),
+            Tag(tag_id=4, name="orange color", synonyms=("orange (attribute)",), kind="attribute"),
+            Tag(tag_id=5, name="t-shirt"),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("phrase", "name"),
+    [
+        ("Person", "person"),
+        ("people", "person"),
+        ("men", "man"),
+        ("grey", "gray"),
+        ("oranges", "orange"),
+        ("T Shirt", "t-shirt"),
+        ("tshirts", "t-shirt"),
+        ("dog", None),
+        ("", None),
+    ],
+)
+def test_find_knows_synonyms_plurals_and_spellings(phrase: str, name: str | None) -> None:
+    tag = system().find(phrase)
+    assert (tag and tag.name) == name
+
+
+def test_a_word_with_two_readings_is_found_by_kind() -> None:
+    tags = system()
+    found = [tags.find("orange", kind) for kind in (None, "object", "scene", "attribute", "action")]
+    assert [tag and tag.tag_id for tag in found] == [3, 3, 3, 4, None]
+
+
+def test_json_gives_the_same_label_system_back() -> None:
+    tags = system()
+    again = LabelSystem.from_json(json.loads(json.dumps(tags.to_json())))
+    assert again.tags == tags.tags
+    assert again.version == tags.version
+    assert len(tags.version) == 12
+
+
+def test_the_version_tells_changes() -> None:
+    tags = system()
+    assert LabelSystem(tags.tags[:-1]).version != tags.version
+    assert LabelSystem([*tags.tags[:-1], Tag(tag_id=5, name="t-shirt", kind="scene")]).version != tags.version
+
+
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        ([Tag(tag_id=0, name="dog"), Tag(tag_id=1, name="dog")], "two tags"),
+        ([Tag(tag_id=0, name="t-shirt"), Tag(tag_id=1, name="t shirt")], "two tags"),
+        ([Tag(tag_id=0, name="dog", synonyms=("cat",)), Tag(tag_id=1, name="cat")], "mean two tags"),
+        ([Tag(tag_id=0, name="a", synonyms=("x",)), Tag(tag_id=1, name="b", synonyms=("x",))], "mean two tags"),
+        ([Tag(tag_id=1, name="dog")], "in order"),
+        ([Tag(tag_id=0, name="dog"), Tag(tag_id=2, name="cat")], "in order"),
+    ],
+)
+def test_contradictions_are_refused(tags: list[Tag], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LabelSystem(tags)
+
+
+def test_malformed_tags_are_refused() -> None:
+    for values in ({"name": "Dog"}, {"name": ""}, {"name": "dog", "kind": "verb"}):
+        with pytest.raises(ValueError):
+            Tag(tag_id=0, **values)
+    with pytest.raises(ValueError, match="unknown fields"):
+        LabelSystem.from_json({"tags": [{"tag_id": 0, "name": "dog", "colour": "red"}]})
+    with pytest.raises(ValueError, match="lacks"):
+        LabelSystem.from_json({"tags": [{"name": "dog"}]})
+
+
+@given(st.lists(st.sampled_from(["person", "people", "Dog", "dogs", "cat", "sea lion", "grey", "T shirt"]), max_size=8))
+def test_extending_keeps_old_ids_and_makes_every_name_known(names: list[str]) -> None:
+    tags = system()
+    longer = tags.extended(names, kind="object", source="test")
+    assert longer.tags[: len(tags)] == tags.tags
+    assert all(longer.find(name) is not None for name in names)
+    assert longer.extended(names).tags == longer.tags

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from ram.catalog import CATALOG
+from ram.label_system import LabelSystem, Tag
+from ram.stages.tag_captions import Inputs, Params, run
+from ram.storage import Table, write_table
+
+TAGS = LabelSystem(
+    [
+        Tag(tag_id=0, name="person"),
+        Tag(tag_id=1, name="man", parents=("person",)),
+        Tag(tag_id=2, name="truck", parents=("vehicle",)),
+        Tag(tag_id=3, name="vehicle"),
+        Tag(tag_id=4, name="park", kind="action"),
+    ]
+)
+ROWS = [
+    ("a", 0, "man", "object"),
+    ("a", 1, "man", "object"),
+    ("a", 1, "ice cream truck", "object"),
+    ("a", 2, "park", "scene"),
+    ("b", 0, "people", "object"),
+    ("b", 0, "men", "object"),
+    ("b", 1, "park", "action"),
+    ("c", 0, "unicorn", "object"),
+]
+
+
+def tagged(tmp_path: Path, implied: bool) -> list[tuple[object, ...]]:
+    schema = CATALOG["caption_phrases"].schema
+    names = ("image_id", "caption_index", "phrase", "kind")
+    write_table([dict(zip(names, row, strict=True)) | {"split": "train"} for row in ROWS], tmp_path, schema)
+    inputs = Inputs(caption_phrases=Table(tmp_path, schema), label_system=TAGS.to_json())
+    work = run(inputs, Params(implied_parents=implied)).parsed_tags.work
+    table = work.function(work.items[0])
+    assert table.schema == CATALOG["parsed_tags"].schema
+    assert set(table["score"].to_pylist()) == {1.0}
+    columns = ("image_id", "tag_id", "origin", "caption_indices")
+    return [tuple(row[column] for column in columns) for row in table.to_pylist()]
+
+
+def test_an_image_has_one_row_a_tag_with_the_captions_that_name_it(tmp_path: Path) -> None:
+    assert tagged(tmp_path, implied=False) == [
+        ("a", 1, "caption", [0, 1]),
+        ("a", 2, "caption", [1]),
+        ("b", 0, "caption", [0]),
+        ("b", 1, "caption", [0]),
+        ("b", 4, "caption", [1]),
+    ]
+
+
+def test_parents_are_added_as_implied_unless_a_caption_names_them(tmp_path: Path) -> None:
+    assert tagged(tmp_path, implied=True) == [
+        ("a", 0, "implied", [0, 1]),
+        ("a", 1, "caption", [0, 1]),
+        ("a", 2, "caption", [1]),
+        ("a", 3, "implied", [1]),
+        ("b", 0, "caption", [0]),
+        ("b", 1, "caption", [0]),
+        ("b", 4, "caption", [1]),
+    ]
