@@ -73,7 +73,9 @@ def main() -> int:
     with prefect_api(Path()) as url:
         from prefect import serve
 
-        print(f"serving {', '.join(e['name'] for e in entries)}; runs are shown at {url.removesuffix('/api')}", flush=True)
+        print(
+            f"serving {', '.join(e['name'] for e in entries)}; runs are shown at {url.removesuffix('/api')}", flush=True
+        )
         # schedules are what prefect.yaml says, also after a restart
         serve(
             *[to_runner_deployment(entry) for entry in entries],

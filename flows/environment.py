@@ -23,7 +23,7 @@ NO_TELEMETRY = {
 
 
 def apply() -> None:
-    """Set what the user has not set. Prefect's home is the workspace's own, so that no profile of the user is changed."""
+    """Set what the user has not set. Prefect's home lies in the workspace, so that no profile of the user changes."""
     if "PREFECT_HOME" not in os.environ:
         prefect_home(Path()).mkdir(parents=True, exist_ok=True)  # Prefect complains where it has to make the parent
     defaults = {

@@ -46,10 +46,10 @@ def prefect_api(workspace: Path) -> Iterator[str]:
             with _announced(url, home):
                 yield url
         finally:
-            with exclusive(home / "server.lock"):
-                with suppress(BlockingIOError):  # others still use it: the last of them stops it
-                    fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    _stop(home)
+            # where others still use it, the last of them stops it
+            with exclusive(home / "server.lock"), suppress(BlockingIOError):
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _stop(home)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 # DVC is the only cache: with one of Prefect's beside it there would be two answers to "is this up to date?"
 @task(task_run_name="dvc:{stage}", cache_policy=NO_CACHE, persist_result=False)
-def dvc_stage(stage: str, workspace: Path, force: bool = False, timeout_s: float | None = None) -> State[StageRecord]:
+def dvc_stage(stage: str, workspace: Path, force: bool = False, timeout_s: float | None = None) -> Any:
     """Bring one stage up to date; the task's state is named after what DVC did: Ran, Restored or Cached."""
     record = repro(workspace, stage, get_run_logger().info, force, timeout_s)
     return Completed(name=record.outcome, message=f"DVC: {record.outcome.lower()}, {record.seconds} s", data=record)
@@ -68,11 +68,11 @@ def pipeline(
         forced = set(expand(graph, force or []))
         one_stage = dvc_stage.with_options(
             retries=retries,
-            retry_delay_seconds=exponential_backoff(retry_delay_s) if retries else None,
+            retry_delay_seconds=exponential_backoff(retry_delay_s),
         )
 
         def submit(stage: str, upstream: list[PrefectFuture[Any]]) -> PrefectFuture[Any]:
-            return one_stage.submit(stage, workspace, stage in forced, timeout_s, wait_for=upstream)
+            return one_stage.submit(stage, workspace, force=stage in forced, timeout_s=timeout_s, wait_for=upstream)
 
         futures = run_in_order(select(graph, targets), submit, max_parallel_stages)
         rows = [_row(stage, future.state) for stage, future in futures.items()]
@@ -108,7 +108,7 @@ def run_in_order(
 
 def _row(stage: str, state: State[Any]) -> dict[str, Any]:
     if state.is_completed():
-        record: StageRecord = state.result()  # type: ignore[assignment]
+        record: StageRecord = state.result()
         return record.row()
     return {"stage": stage, "outcome": state.name, "seconds": None}
 

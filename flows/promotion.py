@@ -6,14 +6,11 @@ Each step is keyed by the content of what it handles, so that running this twice
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
-
-if TYPE_CHECKING:
-    from prefect.client.schemas.objects import State
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -33,7 +30,7 @@ def register(workspace: Path) -> str:
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def promote(workspace: Path) -> State[dict[str, Any]]:
+def promote(workspace: Path) -> Any:
     """Let the challenger replace the champion if it is better; the task's state is named after the decision."""
     from ram.registry import promote
 
@@ -49,7 +46,7 @@ def promotion(workspace: Path = Path()) -> dict[str, Any]:
     workspace = workspace.resolve()
     run_id = track(workspace)
     version = register(workspace)
-    decision: dict[str, Any] = promote(workspace)
+    decision: dict[str, Any] = promote(workspace, return_state=True).result()  # its state, which has a name
     get_run_logger().info("MLflow run %s, version %s: %s", run_id, version, decision["outcome"])
     create_markdown_artifact(key="decision", markdown=as_markdown(decision), description="Is it the champion now?")
     return decision
@@ -59,4 +56,6 @@ def as_markdown(decision: dict[str, Any]) -> str:
     """A decision for people: what was decided, then every rule with what it found."""
     lines = [f"## Version {decision['version']}: {decision['outcome']}", "", "| rule | kept | found |", "|---|---|---|"]
     lines += [f"| {r['rule']} | {'yes' if r['passed'] else '**no**'} | {r['detail']} |" for r in decision["rules"]]
-    return "\n".join([*lines, "", f"Champion: version {decision['champion']}. Before: {decision['previous'] or 'none'}."])
+    return "\n".join(
+        [*lines, "", f"Champion: version {decision['champion']}. Before: {decision['previous'] or 'none'}."]
+    )

@@ -15,7 +15,9 @@ def show_stages(rows: list[dict[str, Any]]) -> None:
     """Put what DVC did with each stage beside the flow run."""
     from prefect.artifacts import create_table_artifact
 
-    create_table_artifact(key="dvc-stages", table=rows, description="What DVC did with each stage, and how long it took")
+    create_table_artifact(
+        key="dvc-stages", table=rows, description="What DVC did with each stage, and how long it took"
+    )
 
 
 def show_results(workspace: Path) -> None:
@@ -23,7 +25,9 @@ def show_results(workspace: Path) -> None:
     from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
     if rows := list(metric_rows(workspace)):
-        create_table_artifact(key="metrics", table=rows, description="reports/evaluate.json, one row a model and benchmark")
+        create_table_artifact(
+            key="metrics", table=rows, description="reports/evaluate.json, one row a model and benchmark"
+        )
     lines = [f"- [{name}]({path.as_uri()})" for name, path in pages(workspace).items()]
     lines.append(f"- MLflow: `{mlflow_command(workspace)}`")
     create_markdown_artifact(key="where-to-look", markdown="\n".join(lines), description="Report, Data Docs, MLflow")

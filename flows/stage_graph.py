@@ -93,7 +93,15 @@ def repro(
 
     `--single-item`: what it waits for is up to date already, and side by side runs would find the shared part busy.
     """
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", *(["--force"] if force else [])]
+    command = [
+        sys.executable,
+        "-m",
+        "dvc",
+        "--wait-for-lock",
+        "repro",
+        "--single-item",
+        *(["--force"] if force else []),
+    ]
     start = time.monotonic()
     done = stream([*command, stage], workspace, child_environment(), on_line, timeout_s)
     seconds = round(time.monotonic() - start, 1)

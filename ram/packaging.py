@@ -1,4 +1,4 @@
-"""A checkpoint as a model that MLflow can load and serve anywhere: its code beside its weights, tried before it counts."""
+"""A checkpoint as a model that MLflow can load and serve: its code beside its weights, tried before it counts."""
 
 from __future__ import annotations
 
@@ -20,14 +20,26 @@ from ram.tracking import CHECKPOINT, MODEL_NAME, import_mlflow
 if TYPE_CHECKING:
     from ram.tracking import MlflowClient
 
-THRESHOLDS_FILE = "thresholds.json"  # beside the checkpoint: `ram.inference.tagger.load` looks for it there
 # what tagging imports; the packaged model brings its own copy of ram
-_REQUIREMENTS = ("mlflow", "torch", "timm", "transformers", "safetensors", "numpy", "pandas", "pyarrow", "pillow", "pyyaml")
+_REQUIREMENTS = (
+    "mlflow",
+    "torch",
+    "timm",
+    "transformers",
+    "safetensors",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "pillow",
+    "pyyaml",
+)
 
 
 @contextmanager
 def stage_checkpoint(workspace: Path, model: Artifact, thresholds: Artifact) -> Iterator[Path]:
     """A temporary folder with the files of `model` and its thresholds; `ValueError` where one is missing."""
+    from ram.inference.tagger import THRESHOLDS_FILE
+
     for entry in (model, thresholds):
         if not (workspace / entry.path).exists():
             raise ValueError(f"no {entry.name} at {workspace / entry.path}; run the stage that makes it")
@@ -39,7 +51,7 @@ def stage_checkpoint(workspace: Path, model: Artifact, thresholds: Artifact) -> 
 
 
 def package(client: MlflowClient, experiment_id: str, run_id: str, checkpoint: Path) -> tuple[str, str]:
-    """Upload `checkpoint` as a logged model of the run; where it lies and its id. One that does not load is not uploaded."""
+    """Upload `checkpoint` as a logged model of the run; where it lies and its id. One that does not load is refused."""
     mlflow = import_mlflow()
     with suppress(mlflow.exceptions.MlflowException):  # it exists, which is all that is wanted
         client.create_registered_model(MODEL_NAME)

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from ram.catalog import artifact
+from ram.params import load_yaml
 from ram.storage import Table, read_json
 
 
@@ -27,7 +28,9 @@ class PromotionParams:
 
     def __post_init__(self) -> None:
         if self.min_gain < 0:
-            raise ValueError(f"min_gain must be at least 0, got {self.min_gain}: a champion is not replaced by a worse one")
+            raise ValueError(
+                f"min_gain must be at least 0, got {self.min_gain}: a champion is not replaced by a worse one"
+            )
         for name, drop in self.max_drop.items():
             if "/" not in name or drop < 0:
                 raise ValueError(f"max_drop maps benchmark/metric to a number of at least 0, got {name}: {drop}")
@@ -89,7 +92,7 @@ def _same_evaluation_set(challenger: Candidate, champion: Candidate, benchmark: 
     mine, theirs = challenger.evaluation_sets.get(benchmark), champion.evaluation_sets.get(benchmark)
     passed = mine is not None and mine == theirs
     detail = f"{mine}" if passed else f"{mine} against {theirs}: score champion version {champion.version} on it first"
-    return Finding(rule=f"same pictures and labels of {benchmark}", passed=passed, detail=detail)
+    return Finding(rule=f"same evaluation on {benchmark}", passed=passed, detail=detail)
 
 
 def _beats(challenger: Candidate, champion: Candidate, params: PromotionParams) -> Finding:
@@ -115,7 +118,11 @@ def _number(value: float | None) -> str:
 
 
 def evaluation_sets(workspace: Path) -> dict[str, str]:
-    """{benchmark: digest of its test pictures, their labels and the labelled names}: equal ones give comparable metrics."""
+    """{benchmark: digest of its test pictures, labels, labelled names and of how they are scored}.
+
+    Metrics of equal digests can be compared.
+    """
+    knobs = load_yaml(workspace / "params.yaml").get("evaluate")
     benchmarks = read_json(workspace / artifact("benchmarks").path)
     images = _table(workspace, "images").to_pandas(["image_id", "source", "sha256"], pc.field("split") == "test")
     labels = _table(workspace, "labels")
@@ -128,8 +135,9 @@ def evaluation_sets(workspace: Path) -> dict[str, str]:
             "images": mine[["image_id", "sha256"]].values.tolist(),
             "labels": sorted(map(list, set(rows.itertuples(index=False, name=None)))),
             "names": sorted(benchmark["names"]),
+            "knobs": knobs,
         }
-        found[name] = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+        found[name] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
     return found
 
 

@@ -59,15 +59,25 @@ def _evidence(workspace: Path) -> dict[str, str]:
         **read_provenance(workspace).tags(),
         "label_system_version": str(label_system.get("version", "none")),
         "evaluation_sets": json.dumps(evaluation_sets(workspace), sort_keys=True),
-        "metrics": json.dumps(flat_metrics(metrics), sort_keys=True),
+        "metrics": json.dumps(_plain_metrics(metrics), sort_keys=True),
     }
 
 
-def promote(workspace: Path = Path()) -> dict[str, Any]:
+def _plain_metrics(evaluation: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """{"benchmark/metric": value} of the numbers that stand for a whole benchmark, not of their details."""
+    plain = {
+        benchmark: {name: value for name, value in values.items() if not isinstance(value, Mapping)}
+        for benchmark, values in evaluation.items()
+    }
+    return flat_metrics(plain)
+
+
+def promote(workspace: Path = Path(), override: str | None = None) -> dict[str, Any]:
     """Make the challenger the champion if it keeps every rule of section `promotion`; the decision.
 
     `outcome` is first, promoted, refused (`failures` says why) or unchanged, for a challenger that is the champion.
-    A decision is written to .state/decisions and to the version's tags; the same question again gives the same answer.
+    With `override`, a person's reason, it is promoted whatever the rules find; the decision tells both. A decision is
+    written to .state/decisions and to the version's tags; the same question again gives the same answer.
     """
     params = _promotion_params(workspace)
     client, _ = connect(workspace)
@@ -75,28 +85,28 @@ def promote(workspace: Path = Path()) -> dict[str, Any]:
     if challenger is None:
         raise ValueError("there is no challenger; `ram models register` makes one")
     same = champion is not None and champion.version == challenger.version
-    rivals = None if champion is None or same else _candidate(champion)
-    findings = judge(_candidate(challenger), rivals, params)
-    accepted = all(finding.passed for finding in findings)
+    findings = judge(_candidate(challenger), None if champion is None or same else _candidate(champion), params)
+    accepted = override is not None or all(finding.passed for finding in findings)
     if same:
         outcome = "unchanged"
     elif not accepted:
         outcome = "refused"
     else:
         outcome = "first" if champion is None else "promoted"
+    crowned = outcome in ("first", "promoted")
     before = _number(champion)
-    decision = _decision(outcome, _number(challenger), before if not accepted or same else _number(challenger), before, findings)
-    if outcome in ("first", "promoted"):
+    decision = _decision(outcome, _number(challenger), _number(challenger) if crowned else before, before, findings)
+    if same:
+        return decision
+    if crowned:
         _crown(client, challenger, champion)
-    if not same:
-        for name in ("outcome", "failures"):
-            client.set_model_version_tag(MODEL_NAME, challenger.version, f"decision_{name}", json.dumps(decision[name]))
-        decision = _record(workspace, decision, _candidate(challenger), params)
-    return decision
+    for name in ("outcome", "failures"):
+        client.set_model_version_tag(MODEL_NAME, challenger.version, f"decision_{name}", json.dumps(decision[name]))
+    return _record(workspace, {**decision, "override": override}, _candidate(challenger), params)
 
 
 def rollback(workspace: Path = Path(), reason: str = "rolled back by hand") -> dict[str, Any]:
-    """Make the previous champion the champion again; the decision. The one taken back is never promoted again by itself."""
+    """Make the previous champion the champion again; the decision. The one taken back is not promoted again."""
     client, _ = connect(workspace)
     champion, previous = _aliased(client, "champion"), _aliased(client, "previous")
     if champion is None or previous is None:

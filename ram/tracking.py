@@ -241,7 +241,7 @@ def _find_version(client: MlflowClient, uri: str) -> ModelVersion:
         return client.get_model_version_by_alias(name, version)
     except MlflowException as error:
         raise ValueError(
-            f"the registry {client.tracking_uri} has no model {uri!r}: {error.message}. `ram models list` lists what it has; "
+            f"the registry {client.tracking_uri} has no model {uri!r}: {error.message}. `ram models list` lists them; "
             f"`ram models register` and `ram models promote` make one; the aliases are {', '.join(_ALIASES)}"
         ) from error
 
@@ -254,7 +254,9 @@ def _download(client: MlflowClient, version: ModelVersion, directory: Path) -> N
     try:
         path = Path(
             mlflow.artifacts.download_artifacts(
-                artifact_uri=f"{source}/artifacts/{CHECKPOINT}", dst_path=str(temporary), tracking_uri=client.tracking_uri
+                artifact_uri=f"{source}/artifacts/{CHECKPOINT}",
+                dst_path=str(temporary),
+                tracking_uri=client.tracking_uri,
             )
         )
         if (found := content_hash(path)) != version.tags["content"]:

@@ -8,7 +8,7 @@ import shutil
 import sys
 import types
 from collections import namedtuple
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -100,14 +100,16 @@ def _write_rest(workspace: Path, weights: bytes) -> None:
 
 
 @pytest.fixture
-def fake_tagger(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def fake_tagger(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tagger that knows two tags and finds both in every picture; asked for the tag `nothing` it refuses."""
 
     def load(directory: str) -> Callable[..., list[list[TagScore]]]:
         assert Path(directory, "thresholds.json").is_file()
         assert json.loads(Path(directory, "label_system.json").read_text())["version"] == "abc"
 
-        def tagger(images: list, tags: list | None = None, threshold: float | None = None, top_k: int | None = None) -> list:
+        def tagger(
+            images: list, tags: list | None = None, threshold: float | None = None, top_k: int | None = None
+        ) -> list:
             if tags == ["nothing"]:
                 raise ValueError("no embedding for 'nothing'")
             found = [TagScore(0, "cat", 0.9, 0.5, "object"), TagScore(1, "dog", 0.6, 0.5, "object")]
@@ -118,5 +120,5 @@ def fake_tagger(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     fake = types.ModuleType("ram.inference.tagger")
     fake.load = load  # type: ignore[attr-defined]
+    fake.THRESHOLDS_FILE = "thresholds.json"  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "ram.inference.tagger", fake)
-    yield

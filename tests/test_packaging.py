@@ -8,12 +8,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from ram import registry
+from ram.inference.tagger import THRESHOLDS_FILE, load
+from ram.label_system import LabelSystem, Tag
+from ram.model.build import ModelParams, build_model
+from ram.model.checkpoint import save_checkpoint
+from ram.packaging import save
+from ram.storage import write_json
 from ram.tracking import connect, import_mlflow
-
-pytestmark = pytest.mark.usefixtures("fake_tagger")
 
 
 def _picture(colour: str) -> bytes:
@@ -22,6 +27,7 @@ def _picture(colour: str) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.usefixtures("fake_tagger")
 def test_a_registered_model_is_served_by_mlflow_and_a_bad_row_spoils_no_other(
     finished_workspace: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -51,6 +57,7 @@ def test_a_registered_model_is_served_by_mlflow_and_a_bad_row_spoils_no_other(
     assert trusting.predict(pd.DataFrame({"image": rows[-1:]}))[0]["tags"] == ["cat", "dog"]
 
 
+@pytest.mark.usefixtures("fake_tagger")
 def test_a_model_that_cannot_be_loaded_is_not_registered(
     finished_workspace: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -62,3 +69,31 @@ def test_a_model_that_cannot_be_loaded_is_not_registered(
     with pytest.raises(Exception, match="half a checkpoint"):
         registry.register(workspace)
     assert registry.list_models(workspace) == []
+
+
+def test_a_packaged_checkpoint_tags_as_the_checkpoint_does(tmp_path: Path) -> None:
+    checkpoint = _write_checkpoint(tmp_path / "checkpoint")
+    save(checkpoint, tmp_path / "model")
+    before = list(sys.path)
+    model = import_mlflow().pyfunc.load_model(str(tmp_path / "model"))
+    sys.path[:] = before
+    pictures = [_picture("red"), _picture("green")]
+    rows = pd.DataFrame({"image": [base64.b64encode(picture).decode() for picture in pictures]})
+    answers = model.predict(rows, params={"threshold": 0.0})
+    expected = load(checkpoint)(pictures, threshold=0.0)
+    assert [answer["tags"] for answer in answers] == [[tag.name for tag in tags] for tags in expected]
+    for answer, tags in zip(answers, expected, strict=True):
+        assert answer["scores"] == pytest.approx([tag.score for tag in tags], abs=1e-5)
+    assert [len(answer["tags"]) for answer in model.predict(rows)] == [0, 0]  # the thresholds of the file are high
+
+
+def _write_checkpoint(directory: Path) -> Path:
+    params = ModelParams(
+        image_encoder="resnet10t", image_size=32, num_frozen_blocks=3, token_width=16, width=16, num_heads=2,
+        ffn_ratio=2.0, text_encoder="package:wordllama", templates="plain",
+    )  # fmt: skip
+    embedding_KE = torch.nn.functional.normalize(torch.randn(2, 256, generator=torch.Generator().manual_seed(0)), dim=1)
+    tags = LabelSystem([Tag(tag_id=0, name="dog"), Tag(tag_id=1, name="cat")])
+    save_checkpoint(directory, build_model(params, embedding_KE), tags)
+    write_json({"default": 0.999, "tags": {}, "open_set": 0.999}, directory / THRESHOLDS_FILE)
+    return directory

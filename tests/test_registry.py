@@ -80,7 +80,7 @@ def test_a_refusal_names_every_rule_that_was_broken(finished_workspace: Make) ->
     decision = _promote(finished_workspace, 0.2, b"two", test_pictures=4)
     assert [finding["rule"] for finding in decision["rules"] if not finding["passed"]] == [
         "minimum drawn/mAP",
-        "same pictures and labels of drawn",
+        "same evaluation on drawn",
         "better drawn/mAP",
         "drawn/F1 does not fall",
     ]
@@ -91,6 +91,15 @@ def test_scores_on_other_pictures_do_not_count_until_the_champion_is_scored_on_t
     assert _promote(finished_workspace, 0.9, b"two", test_pictures=4)["outcome"] == "refused"
     _register(finished_workspace, 0.55, b"one", test_pictures=4)  # the champion, evaluated anew
     assert _promote(finished_workspace, 0.9, b"two", test_pictures=4)["outcome"] == "promoted"
+
+
+def test_a_person_may_override_the_rules_and_the_decision_says_so(finished_workspace: Make) -> None:
+    _promote(finished_workspace, 0.5, b"one")
+    workspace, _ = _register(finished_workspace, 0.45, b"two")
+    decision = registry.promote(workspace, override="half the size")
+    assert (decision["outcome"], decision["champion"], decision["override"]) == ("promoted", "2", "half the size")
+    assert decision["failures"]
+    assert _aliases(workspace)["champion"] == "2"
 
 
 def test_the_same_question_gives_the_recorded_answer(finished_workspace: Make) -> None:
@@ -126,7 +135,12 @@ def test_the_champion_comes_as_the_folder_that_was_registered(finished_workspace
     workspace, version = _register(finished_workspace, 0.5, b"one")
     registry.promote(workspace)
     directory = champion_dir(workspace)
-    assert {p.name for p in directory.iterdir()} == {"model.safetensors", "config.json", "label_system.json", "thresholds.json"}
+    assert {p.name for p in directory.iterdir()} == {
+        "model.safetensors",
+        "config.json",
+        "label_system.json",
+        "thresholds.json",
+    }
     assert (directory / "model.safetensors").read_bytes() == b"one"
     client, _ = connect(workspace)
     assert content_hash(directory) == client.get_model_version(registry.MODEL_NAME, version).tags["content"]

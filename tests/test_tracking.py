@@ -82,8 +82,13 @@ def test_the_users_tracking_server_comes_before_the_workspaces_data_base(
 
 
 def test_names_of_metrics_are_ones_that_mlflow_takes() -> None:
-    document = {"model": {"OpenImages (rare)": {"mAP": 0.5, "mAP@unseen": 1, "ok": True, "none": None, "nan": float("nan")}}}
-    assert tracking.flat_metrics(document) == {"model/OpenImages _rare_/mAP": 0.5, "model/OpenImages _rare_/mAP_unseen": 1.0}
+    document = {
+        "model": {"OpenImages (rare)": {"mAP": 0.5, "mAP@unseen": 1, "ok": True, "none": None, "nan": float("nan")}}
+    }
+    assert tracking.flat_metrics(document) == {
+        "model/OpenImages _rare_/mAP": 0.5,
+        "model/OpenImages _rare_/mAP_unseen": 1.0,
+    }
 
 
 @pytest.mark.parametrize("uri", ["champion", "7", "models:/ram-tagger@champion", "models:/other/3"])

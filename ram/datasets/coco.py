@@ -73,9 +73,7 @@ class Coco(FileSource):
             raise ValueError(f"source {self.name} has categories: set benchmark_name, the benchmark they belong to")
         if unknown := set(self.unseen) - set(names):
             raise ValueError(f"source {self.name}: unseen names {sorted(unknown)} are no categories of it")
-        return Benchmark(
-            name=self.benchmark_name, names=tuple(names), unseen=self.unseen, description=self.description
-        )
+        return Benchmark(name=self.benchmark_name, names=tuple(names), unseen=self.unseen, description=self.description)
 
     def _categories(self) -> list[str]:
         return sorted({c["name"].lower() for document in self._documents() for c in document.get("categories", [])})

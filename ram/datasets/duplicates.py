@@ -60,8 +60,8 @@ def near_pairs(hashes: NDArray[np.uint64], max_distance: int) -> tuple[Indices, 
     """All pairs (first < second) of distinct hashes that differ in at most `max_distance` bits, 0 … 10.
 
     Cut into d + 2 bands, two hashes at distance d agree in at least 2 of them, so it is enough to compare those that
-    share a pair of bands (multi-index hashing, Norouzi, Punjani and Fleet, CVPR 2012). For 14 M hashes and d = 4 that is
-    15 sorts and some 7 candidates a hash in each.
+    share a pair of bands (multi-index hashing, Norouzi, Punjani and Fleet, CVPR 2012). For 14 M hashes and d = 4
+    that is 15 sorts and some 7 candidates a hash in each.
     """
     if not 0 <= max_distance <= MAX_DISTANCE:
         raise ValueError(f"max_distance must be 0 to {MAX_DISTANCE} bits, got {max_distance}")

@@ -43,7 +43,7 @@ class PictureFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refused:
-    """Why a picture is not accepted; `reason` is one of `undecodable`, `animated`, `too_small`, `too_large`, `too_long`."""
+    """Why a picture is not accepted: `reason` is `undecodable`, `animated`, `too_small`, `too_large` or `too_long`."""
 
     reason: str
     detail: str
@@ -56,7 +56,7 @@ def examine(content: bytes, limits: PictureLimits) -> PictureFacts | Refused:
             warnings.simplefilter("ignore")  # max_pixels is the bound; Pillow warns at one of its own
             with Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP")) as image:
                 return _refusal(image, limits) or _facts(image, content)
-    # Decoders of broken files raise anything from OSError to SyntaxError and struct.error: each becomes a quarantine row.
+    # Decoders of broken files raise anything from OSError to SyntaxError and struct.error: each is a quarantine row.
     except Exception as error:
         return Refused(reason="undecodable", detail=f"{type(error).__name__}: {error}"[:200])
 

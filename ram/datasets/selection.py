@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ram.datasets.duplicates import find_duplicates
 from ram.datasets.spool import Spool
 
-# Of two pictures that are alike the one further left stays: what is evaluated on must not be trained on. Pictures of train
-# and finetune are not held against each other: COCO's captions may be learned from, and its labels afterwards.
+# Of two pictures that are alike the one further left stays: what is evaluated on must not be trained on. Pictures of
+# train and finetune are not held against each other: COCO's captions may be learned from, and its labels afterwards.
 SPLIT_PRIORITY = ("test", "dev", "finetune", "train")
 LEARNING_SPLITS = ("train", "finetune")
 SHARD_ORDER = ("train", "finetune", "dev", "test")

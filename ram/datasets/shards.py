@@ -1,4 +1,4 @@
-"""Writing pictures as WebDataset tar shards whose bytes depend on nothing but the pictures, and the tables beside them."""
+"""Writing pictures as WebDataset tar shards whose bytes depend on the pictures alone, and the tables beside them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
 def member_stem(source: str, key: str) -> str:
     """A member name without suffix, its own for every (source, key): no dot, no folder but the source's.
 
-    WebDataset cuts names at the first dot, and a key may hold anything: what is not a letter, a digit, - or _ is written
-    as %XX, the bytes of its UTF-8.
+    WebDataset cuts names at the first dot, and a key may hold anything: what is not a letter, a digit, - or _ is
+    written as %XX, the bytes of its UTF-8.
     """
 
     def escaped(match: re.Match[str]) -> str:
@@ -43,7 +43,7 @@ class ShardWriter:
 
     def __enter__(self) -> ShardWriter:
         self._temporary = self.path.with_name(f".{self.path.name}.tmp")
-        self._tar = tarfile.open(self._temporary, "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
+        self._tar = tarfile.open(self._temporary, "w", format=tarfile.PAX_FORMAT)
         return self
 
     def __exit__(

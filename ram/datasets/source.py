@@ -93,7 +93,9 @@ class FileSource:
     path: str  # a file or a pattern; ${VARIABLE} is taken from the environment
     split: str = "train"
     dev_share: float = 0.0  # this share of the pictures, chosen by a hash of their keys, goes to split dev
-    captions: Literal["required", "optional", "off"] = "required"  # required: a picture of split train without is refused
+    captions: Literal["required", "optional", "off"] = (
+        "required"  # required: a picture of split train without is refused
+    )
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -133,14 +135,16 @@ def expand(path: str) -> Path:
     def value(match: re.Match[str]) -> str:
         name = match.group(1)
         if name not in os.environ:
-            raise ValueError(f"{path!r} needs the environment variable {name}, which is not set: export {name}=<folder>")
+            raise ValueError(
+                f"{path!r} needs the environment variable {name}, which is not set: export {name}=<folder>"
+            )
         return os.environ[name]
 
     return Path(_VARIABLE.sub(value, path))
 
 
 def find_files(pattern: str) -> list[str]:
-    """The files that `pattern` matches, sorted, spelled with the same ${VARIABLE}s: a listing made here holds elsewhere.
+    """The files that `pattern` matches, sorted, with the same ${VARIABLE}s: a listing made here holds elsewhere.
 
     Raises `ValueError` where there is none.
     """

@@ -33,7 +33,8 @@ class WebDataset(FileSource):
         return [expand(file) for file in files]
 
     def read(self, chunk: Path) -> Iterator[Sample | Refusal]:
-        key, parts = "", {}
+        key = ""
+        parts: dict[str, bytes | str | None] = {}
         try:
             with tarfile.open(chunk, "r:") as tar:
                 for member in tar:

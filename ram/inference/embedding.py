@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,23 +36,25 @@ def embed_images(
     augmented_splits: Collection[str],
     batch_size: int,
     device: torch.device,
+    precision: str,
     facts: dict[str, Any],
 ) -> None:
     """Write the folder that `FeatureStore` reads; a part that is there is kept. `facts` go into its manifest.
 
-    Views 1 … are made of pictures of `augmented_splits` alone.
+    Views 1 … are made of pictures of `augmented_splits` alone. `precision` "bf16" computes in bfloat16: more than
+    twice as fast on processors that have it.
     """
     directory.mkdir(parents=True, exist_ok=True)
     shards = images.by_shard()
-    encoder = folded(encoder, image_size).to(device)
+    embed = _Embed(folded(encoder, image_size).to(device), decode, device, precision)
     shape: tuple[int, ...] | None = None
-    with ThreadPoolExecutor(available_cores()) as pool:
+    with _one_thread_a_batch(), ThreadPoolExecutor(available_cores()) as pool:
         for part, image_ids in enumerate(track(shards.values(), "features", len(shards), "shard")):
             if not part_file(directory, part).is_file():
                 augmented_ids = [i for i in image_ids if num_views > 1 and images.split_of(i) in augmented_splits]
                 for view in range(num_views):
                     ids = augmented_ids if view else image_ids
-                    batches = _batches(pool, encoder, decode, ids, view, batch_size, device)
+                    batches = _batches(pool, embed, ids, view, batch_size)
                     if ids:
                         shape = write_view(batches, len(ids), directory, part, view)
                 ids_of = {"image_ids": image_ids, "augmented_ids": augmented_ids, "shape": list(shape or ())}
@@ -70,22 +74,42 @@ def embed_images(
     )
 
 
+@contextmanager
+def _one_thread_a_batch() -> Iterator[None]:
+    """A core per batch instead of all cores in one: small convolutions lose more by sharing than they win."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(num_threads)
+
+
+@dataclass(frozen=True)
+class _Embed:
+    """One batch of pictures -> features, on whichever thread it is called."""
+
+    encoder: ImageEncoder
+    decode: Decode
+    device: torch.device
+    precision: str
+
+    def __call__(self, image_ids: Sequence[str], view: int) -> np.ndarray:
+        batch = torch.stack([self.decode(image_id, view) for image_id in image_ids]).to(self.device)
+        bf16 = self.precision == "bf16"
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+            features = self.encoder.trunk(batch)
+        return features.float().contiguous().cpu().numpy()
+
+
 def _batches(
-    pool: ThreadPoolExecutor,
-    encoder: ImageEncoder,
-    decode: Decode,
-    image_ids: Sequence[str],
-    view: int,
-    batch_size: int,
-    device: torch.device,
+    pool: ThreadPoolExecutor, embed: _Embed, image_ids: Sequence[str], view: int, batch_size: int
 ) -> Iterator[np.ndarray]:
-    """Features, batch by batch; threads decode the next batches while the trunk is busy with one."""
-    starts = deque(range(0, len(image_ids), batch_size))
-    waiting: deque[list[Future[Tensor]]] = deque()
-    while starts or waiting:
-        while starts and len(waiting) < 3:
-            start = starts.popleft()
-            waiting.append([pool.submit(decode, i, view) for i in image_ids[start : start + batch_size]])
-        batch = torch.stack([future.result() for future in waiting.popleft()]).to(device)
-        with torch.inference_mode():
-            yield encoder.trunk(batch).float().contiguous().cpu().numpy()
+    """Features, batch by batch and in order; at most two batches a core are under way."""
+    waiting: deque[Future[np.ndarray]] = deque()
+    for start in range(0, len(image_ids), batch_size):
+        waiting.append(pool.submit(embed, image_ids[start : start + batch_size], view))
+        if len(waiting) >= 2 * available_cores():
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -56,6 +57,12 @@ class RAM(nn.Module):
         """Replace the model's own tags: row i is tag_id i. Any number of tags; the width must be the text encoder's."""
         embedding_KE = torch.as_tensor(embedding_KE, dtype=torch.float32)
         self.tag_embedding_KE = self._checked(embedding_KE).detach().clone().to(self.device)
+
+    def set_image_size(self, image_size: int) -> None:
+        """Take pictures of another size from here on, as RAM does to fine-tune: 224 pixels before, 384 after."""
+        self.image_encoder.set_image_size(image_size)
+        self.params = dataclasses.replace(self.params, image_size=image_size)
+        self.preprocess = dataclasses.replace(self.preprocess, image_size=image_size)
 
     def trunk(self, images_BCHW: Tensor) -> Tensor:
         """Features: the output of the frozen part of the image encoder; the images where nothing is frozen."""

@@ -152,6 +152,7 @@ class PairTotals:
     """Totals of the table pairs."""
 
     images: ImageIndex
+    num_refused: int = 0  # rows of the quarantine
     num_rows: int = 0
     _keys: list[np.ndarray] = field(default_factory=list)
     _captions: list[np.ndarray] = field(default_factory=list)
@@ -177,6 +178,7 @@ class PairTotals:
             "max_captions": int(self._per_image.max(initial=0)),
             # A caption that stands there once is no boilerplate, however short the table.
             "share_of_one_caption": most / self.num_rows if most > 1 else 0.0,
+            "share_refused": self.num_refused / max(self.num_refused + len(self.images), 1),
         }
 
 

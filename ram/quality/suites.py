@@ -22,9 +22,12 @@ class PairBounds:
     min_rows: int
     max_captions: int  # of one picture
     max_share_of_one_caption: float  # rows with the most frequent caption: boilerplate shows here
+    max_share_refused: float  # rows of the quarantine, of these and the accepted pictures
 
     def __post_init__(self) -> None:
-        _require_shares(max_share_of_one_caption=self.max_share_of_one_caption)
+        _require_shares(
+            max_share_of_one_caption=self.max_share_of_one_caption, max_share_refused=self.max_share_refused
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,6 +121,12 @@ def pair_rules(bounds: PairBounds) -> list[Rule]:
         _rows("caption_index_range", "caption_index counts from 0", "ToBeBetween", column="caption_index", min_value=0),
         _total("num_rows", "enough_rows", f"There are at least {bounds.min_rows:,} rows", min_value=bounds.min_rows),
         _total("num_repeated_rows", "pairs_unique", "No (image_id, caption_index) stands there twice", max_value=0),
+        _total(
+            "share_refused",
+            "share_refused",
+            f"At most {bounds.max_share_refused:.1%} of what was read is in quarantine",
+            max_value=bounds.max_share_refused,
+        ),
         _total(
             "max_captions",
             "captions_per_image",

@@ -26,9 +26,9 @@ from ram.storage import Table
 
 ITEMS: dict[str, dict[str, str | None]] = {
     "pairs": {"table": "pairs", "label_system": None, "report": "pairs_check", "docs": "pairs_docs"},
-    "parsed_tags": {"table": "parsed_tags", "report": "parsed_tags_check", "docs": "parsed_tags_docs"},
-    "generated_tags": {"table": "generated_tags", "report": "generated_tags_check", "docs": "generated_tags_docs"},
-    "cleaned_tags": {"table": "cleaned_tags", "report": "cleaned_tags_check", "docs": "cleaned_tags_docs"},
+    "parsed_tags": {"table": "parsed_tags", "quarantine": None, "report": "parsed_tags_check", "docs": "parsed_tags_docs"},
+    "generated_tags": {"table": "generated_tags", "quarantine": None, "report": "generated_tags_check", "docs": "generated_tags_docs"},
+    "cleaned_tags": {"table": "cleaned_tags", "quarantine": None, "report": "cleaned_tags_check", "docs": "cleaned_tags_docs"},
 }
 
 
@@ -53,7 +53,8 @@ class Params:
 class Inputs(NamedTuple):
     table: Table
     images: Table
-    label_system: dict[str, Any] | None
+    label_system: dict[str, Any] | None  # None for pairs, which come before it
+    quarantine: Table | None  # for pairs alone
     state: Path
     scratch: Path
 
@@ -71,7 +72,8 @@ def run(inputs: Inputs, params: Params) -> Outputs:
     schema = schema_rules(inputs.table.schema)
     if inputs.label_system is None:
         rules = soften([*schema, *pair_rules(params.pairs)], params.warn_only)
-        totals = PairTotals(images)
+        assert inputs.quarantine is not None
+        totals = PairTotals(images, inputs.quarantine.num_rows)
         return Outputs(*check_table(name, inputs.table, totals, images, rules, None, inputs.scratch, reading))
 
     names = LabelSystem.from_json(inputs.label_system).names

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -32,7 +32,8 @@ class Params:
     enabled: bool  # false, or nothing frozen: training and tagging read the pictures
     num_views: int  # 1: the plain picture; each more is one augmented view of every picture to train on
     augment: AugmentParams
-    batch_size: int = 32
+    batch_size: int = 16
+    precision: Literal["fp32", "bf16"] = "fp32"  # of the computation; what is stored has 16 bits
 
     def __post_init__(self) -> None:
         if self.num_views < 1:
@@ -71,8 +72,10 @@ def run(inputs: Inputs, params: Params) -> Outputs:
         augmented_splits=AUGMENTED_SPLITS,
         batch_size=params.batch_size,
         device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
+        precision=params.precision,
         facts={
             "fingerprint": encoder.trunk_fingerprint(params.model.image_encoder, preprocess),
+            "precision": params.precision,
             "image_encoder": params.model.image_encoder,
             "num_frozen_blocks": params.model.num_frozen_blocks,
             "preprocess": asdict(preprocess),

@@ -1,7 +1,7 @@
 """raw sources -> images, pairs, labels, benchmarks, image shards, quarantine.
 
-Two passes. The first reads every chunk of every source once and examines its pictures; the second, which knows all their
-hashes, leaves out what is there twice and writes the shards. Both go on where a killed run was, and neither holds
+Two passes. The first reads every chunk of every source once and examines its pictures; the second, which knows all
+their hashes, leaves out what is there twice and writes the shards. Both go on where a killed run was, and neither holds
 pictures: some hundred bytes of keys and hashes a picture are in memory between them.
 
 Every picture that was read is either a row of images or of quarantine; a caption that is left out has a row there too
@@ -145,7 +145,7 @@ def _is_moot(row: Mapping[str, str], left_out_ids: set[tuple[str, str]]) -> bool
 
 
 def merge_benchmarks(sources: Sequence[Source]) -> dict[str, dict[str, Any]]:
-    """`{benchmark: {sources, names, unseen, description}}`; `ValueError` where its sources are labelled for different names."""
+    """`{benchmark: {sources, names, unseen, description}}`; `ValueError` where its sources have different names."""
     merged: dict[str, tuple[Benchmark, list[str]]] = {}
     for source in sources:
         benchmark = source.benchmark()

@@ -37,7 +37,9 @@ def read(source: Source) -> dict[str, Sample | Refusal]:
 
 
 @pytest.mark.parametrize("pictures", ["pictures.tar", "folder"])
-def test_captions_and_labels_come_from_a_tar_and_from_a_folder_alike(tmp_path: Path, write_tar: WriteTar, pictures: str) -> None:
+def test_captions_and_labels_come_from_a_tar_and_from_a_folder_alike(
+    tmp_path: Path, write_tar: WriteTar, pictures: str
+) -> None:
     write_tar(tmp_path / "pictures.tar", {"a.jpg": b"first", "b.jpg": b"second"})
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/a.jpg").write_bytes(b"first")

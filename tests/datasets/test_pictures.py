@@ -24,8 +24,8 @@ def encoded(mode: str = "RGB", size: tuple[int, int] = (64, 48), kind: str = "JP
 
 @pytest.mark.parametrize(
     ("mode", "kind", "suffix"),
-    [("RGB", "JPEG", ".jpg"), ("L", "JPEG", ".jpg"), ("CMYK", "JPEG", ".jpg"), ("P", "PNG", ".png"), ("LA", "PNG", ".png"),
-     ("RGBA", "PNG", ".png"), ("1", "PNG", ".png"), ("RGB", "WEBP", ".webp")],
+    [("RGB", "JPEG", ".jpg"), ("L", "JPEG", ".jpg"), ("CMYK", "JPEG", ".jpg"), ("P", "PNG", ".png"),
+     ("LA", "PNG", ".png"), ("RGBA", "PNG", ".png"), ("1", "PNG", ".png"), ("RGB", "WEBP", ".webp")],
 )  # fmt: skip
 def test_any_colour_mode_is_accepted_and_measured(mode: str, kind: str, suffix: str) -> None:
     content = encoded(mode, kind=kind)

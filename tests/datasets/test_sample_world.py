@@ -132,7 +132,20 @@ def test_captions_vary(source: SampleWorld) -> None:
     assert min(lengths) <= 3
     assert max(lengths) >= 16
     text = " ".join(captions).lower()
-    for word in ("bike", "bicycle", "couch", "sofa", "plane", "two", "next to", "behind", "is red", "grey", "little", "drawing of"):
+    for word in (
+        "bike",
+        "bicycle",
+        "couch",
+        "sofa",
+        "plane",
+        "two",
+        "next to",
+        "behind",
+        "is red",
+        "grey",
+        "little",
+        "drawing of",
+    ):
         assert f"{word} " in text, word
     assert "  " not in text
     assert not re.search(r"\ba [aeio]", text), "an article that does not fit"

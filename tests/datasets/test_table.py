@@ -8,7 +8,9 @@ import pytest
 
 from ram.datasets import Refusal, Sample, make_source
 
-ROWS = pd.DataFrame({"path": ["p/a.jpg", "p/a.jpg", "p/b.jpg", "../c.jpg"], "caption": ["one", "two, with comma", "", "x"]})
+ROWS = pd.DataFrame(
+    {"path": ["p/a.jpg", "p/a.jpg", "p/b.jpg", "../c.jpg"], "caption": ["one", "two, with comma", "", "x"]}
+)
 
 
 def read(path: Path, **knobs: Any) -> list[Sample | Refusal]:

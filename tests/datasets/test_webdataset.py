@@ -8,7 +8,6 @@ from typing import Any
 
 from ram.datasets import Refusal, Sample, make_source
 
-
 WriteTar = Callable[[Path, dict[str, bytes]], Path]
 
 

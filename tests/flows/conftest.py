@@ -24,20 +24,15 @@ def server_workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
 
 
 @pytest.fixture
-def dvc_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], Path]:
-    """Makes `tmp_path` a DVC project without git, of the stages given as in dvc.yaml."""
+def dvc_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Makes `tmp_path`, or the folder given, a DVC project without git, of the stages given as in dvc.yaml."""
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / ".state" / "dvc"))
 
-    def make(stages: dict[str, Any]) -> Path:
-        return make_dvc_project(tmp_path, stages)
+    def make(stages: dict[str, Any], directory: Path = tmp_path) -> Path:
+        from dvc.repo import Repo
+
+        (directory / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
+        Repo.init(str(directory), no_scm=True, force=True).close()
+        return directory
 
     return make
-
-
-def make_dvc_project(directory: Path, stages: dict[str, Any]) -> Path:
-    from dvc.repo import Repo
-
-    (directory / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
-    if not (directory / ".dvc").is_dir():
-        Repo.init(str(directory), no_scm=True).close()
-    return directory

@@ -5,11 +5,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import make_dvc_project
 from prefect.client.orchestration import get_client
 
 from flows.deployments import read_deployments, to_runner_deployment
@@ -37,10 +37,16 @@ def test_a_folder_without_deployments_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_that_is_due_is_started_and_does_the_stages(server_workspace: Path) -> None:
+def test_a_run_that_is_due_is_started_and_does_the_stages(
+    server_workspace: Path, dvc_project: Callable[..., Path]
+) -> None:
     first = {"cmd": "python -c \"open('a.txt','w').write('1')\"", "outs": ["a.txt"]}
-    second = {"cmd": "python -c \"open('b.txt','w').write(open('a.txt').read())\"", "deps": ["a.txt"], "outs": ["b.txt"]}
-    workspace = make_dvc_project(server_workspace, {"first": first, "second": second})
+    second = {
+        "cmd": "python -c \"open('b.txt','w').write(open('a.txt').read())\"",
+        "deps": ["a.txt"],
+        "outs": ["b.txt"],
+    }
+    workspace = dvc_project({"first": first, "second": second}, server_workspace)
     deployment = {
         "name": "often",
         "entrypoint": "flows/pipeline.py:pipeline",

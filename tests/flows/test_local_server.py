@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_second_process_uses_the_server_that_runs_and_leaves_it_to_the_first(server_workspace: Path) -> None:
-    code = "from pathlib import Path\nfrom flows.local_server import prefect_api\nwith prefect_api(Path()) as url: print(url)"
+    code = "import pathlib, flows.local_server as s\nwith s.prefect_api(pathlib.Path()) as url: print(url)"
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -63,7 +63,9 @@ def test_an_exception_on_our_side_ends_the_child_too(tmp_path: Path) -> None:
 def test_a_lock_that_another_process_holds_is_waited_for_and_said(tmp_path: Path) -> None:
     path = tmp_path / "locks" / "one.lock"
     path.parent.mkdir()
-    code = f"import fcntl, sys; f = open({str(path)!r}, 'w'); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); input()"
+    code = (
+        f"import fcntl; f = open({str(path)!r}, 'w'); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); input()"
+    )
     holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert holder.stdin is not None
     assert holder.stdout is not None

@@ -39,7 +39,7 @@ def test_targets_choose_all_they_need_and_keep_the_order(targets: list[str] | No
 
 
 def test_an_unknown_stage_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="no stage 'e' in dvc.yaml; it has a, b@x, b@y, c, d"):
+    with pytest.raises(ValueError, match=r"no stage 'e' in dvc\.yaml; it has a, b@x, b@y, c, d"):
         expand(GRAPH, ["a", "e"])
 
 

@@ -58,7 +58,8 @@ def write_pictures(tmp_path: Path) -> Callable[[], tuple[Table, Path]]:
 def params() -> ModelParams:
     return ModelParams(
         image_encoder="resnet10t", image_size=32, num_frozen_blocks=3, token_width=16, width=16, num_heads=2,
-        ffn_ratio=2.0, text_encoder="package:wordllama", templates="plain", caption=CaptionParams(vocabulary_size=60, num_heads=2),
+        ffn_ratio=2.0, text_encoder="package:wordllama", templates="plain",
+        caption=CaptionParams(vocabulary_size=60, num_heads=2),
     )  # fmt: skip
 
 

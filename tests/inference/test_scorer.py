@@ -19,7 +19,8 @@ def _stored(directory: Path, images: ImageStore, checkpoint: Checkpoint, fingerp
     preprocess = checkpoint.model.preprocess
     embed_images(
         directory, images, checkpoint.model.image_encoder, lambda i, view: preprocess(images.open(i)), image_size=32,
-        num_views=1, augmented_splits=(), batch_size=2, device=torch.device("cpu"), facts={"fingerprint": fingerprint},
+        num_views=1, augmented_splits=(), batch_size=2, device=torch.device("cpu"), precision="fp32",
+        facts={"fingerprint": fingerprint},
     )  # fmt: skip
     return FeatureStore(directory)
 

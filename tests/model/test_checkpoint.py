@@ -58,6 +58,17 @@ def test_version_changes_with_the_weights_and_not_with_what_lies_beside(
     assert save_checkpoint(tmp_path, model, LABELS) != first
 
 
+def test_a_model_moved_to_larger_pictures_is_loaded_as_such(tmp_path: Path, make_model: Callable[..., RAM]) -> None:
+    model = make_model(image_encoder="swin_tiny_patch4_window7_224", num_frozen_blocks=0, caption=None).eval()
+    model.set_image_size(128)
+    save_checkpoint(tmp_path, model, LABELS)
+    loaded = load_checkpoint(tmp_path).model
+    assert loaded.preprocess.image_size == loaded.params.image_size == 128
+    images_BCHW = torch.randn(1, 3, 128, 128)
+    with torch.inference_mode():
+        assert torch.equal(loaded.encode(images_BCHW), model.encode(images_BCHW))
+
+
 @pytest.mark.parametrize("harm", ["missing tensor", "wrong shape", "cut short", "no config", "other format"])
 def test_a_folder_that_is_no_whole_checkpoint_is_refused_saying_what_is_wrong(
     tmp_path: Path, make_model: Callable[..., RAM], harm: str

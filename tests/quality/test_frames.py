@@ -72,10 +72,10 @@ def test_unknown_pictures_are_marked_and_not_counted(tmp_path) -> None:
 
 def test_pair_totals_count_repeats_and_boilerplate(tmp_path) -> None:
     images = ImageIndex(make_images(tmp_path / "images"))
-    totals = PairTotals(images)
+    totals = PairTotals(images, num_refused=len(images))
     frame = pd.DataFrame({"image_id": ["s/0", "s/0", "s/1", "s/1"], "caption_index": [0, 1, 0, 0], "caption": list("aabc")})
     totals.add(frame, images.positions(frame["image_id"]))
-    assert totals.row() == {"num_rows": 4, "num_repeated_rows": 1, "max_captions": 2, "share_of_one_caption": 0.5}
+    assert totals.row() == {"num_rows": 4, "num_repeated_rows": 1, "max_captions": 2, "share_of_one_caption": 0.5, "share_refused": 0.5}
 
 
 def test_no_keys_repeat_in_an_empty_table() -> None:

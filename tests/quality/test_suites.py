@@ -46,6 +46,6 @@ def test_softened_rules_only_warn() -> None:
 
 def test_bounds_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ValueError, match="max_share_of_one_caption must lie between 0 and 1, got 2"):
-        PairBounds(min_rows=1, max_captions=5, max_share_of_one_caption=2)
+        PairBounds(min_rows=1, max_captions=5, max_share_of_one_caption=2, max_share_refused=0.1)
     with pytest.raises(ValueError, match="exceeds"):
         RemovalBounds(min_share=0.5, max_share=0.1)

@@ -18,7 +18,7 @@ BOUNDS = TagBounds(
     min_rows=1, min_mean_tags=1, max_mean_tags=10, max_tags=50, max_share_without_tags=0.5, max_share_of_one_tag=0.9, max_drift=0.1
 )  # fmt: skip
 PARAMS = Params(
-    pairs=PairBounds(min_rows=1, max_captions=5, max_share_of_one_caption=0.5),
+    pairs=PairBounds(min_rows=1, max_captions=5, max_share_of_one_caption=0.5, max_share_refused=0.2),
     parsed_tags=BOUNDS,
     generated_tags=BOUNDS,
     cleaned_tags=BOUNDS,
@@ -39,6 +39,8 @@ def workspace(tmp_path: Path) -> Path:
         for i in range(NUM_IMAGES)
     ]  # fmt: skip
     write_table(rows, tmp_path / "images", CATALOG["images"].schema)
+    refused = [{"source": "s", "key": "x", "reason": "broken", "detail": ""}]
+    write_table(refused, tmp_path / "quarantine", CATALOG["quarantine"].schema)
     (tmp_path / "state").mkdir()
     return tmp_path
 
@@ -54,6 +56,7 @@ def check(workspace: Path, name: str, rows: list[dict[str, Any]], params: Params
         table=Table(path, schema),
         images=Table(workspace / "images", CATALOG["images"].schema),
         label_system=None if name == "pairs" else LABELS.to_json(),
+        quarantine=Table(workspace / "quarantine", CATALOG["quarantine"].schema) if name == "pairs" else None,
         state=workspace / "state",
         scratch=workspace / "scratch",
     )
@@ -177,3 +180,11 @@ def test_the_other_tables_of_tags_are_checked_by_their_own_schema(workspace: Pat
 def test_items_name_artifacts_of_the_catalog() -> None:
     for fields in ITEMS.values():
         assert all(artifact is None or artifact in CATALOG for artifact in fields.values())
+
+
+def test_too_much_in_quarantine_fails_the_pairs(workspace: Path) -> None:
+    rows = [{"image_id": f"s/{i}", "split": "train", "caption_index": 0, "caption": f"caption {i}"} for i in range(NUM_IMAGES)]
+    assert "share_refused" not in failed(check(workspace, "pairs", rows)[0])
+    refused = [{"source": "s", "key": f"{i}", "reason": "broken", "detail": ""} for i in range(NUM_IMAGES)]
+    write_table(refused, workspace / "quarantine", CATALOG["quarantine"].schema)
+    assert "share_refused" in failed(check(workspace, "pairs", rows)[0])

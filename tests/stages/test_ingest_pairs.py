@@ -136,7 +136,10 @@ def test_pairs_labels_and_benchmarks_belong_to_the_accepted_pictures(
     ingest(tmp_path / "ws", sources)
     split_of = {row["image_id"]: row["split"] for row in rows(tmp_path / "ws", "images")}
     pairs = rows(tmp_path / "ws", "pairs")
-    assert [(p["caption_index"], p["caption"]) for p in pairs if p["image_id"] == "web/good"] == [(0, "a dog"), (1, "two dogs")]
+    assert [(p["caption_index"], p["caption"]) for p in pairs if p["image_id"] == "web/good"] == [
+        (0, "a dog"),
+        (1, "two dogs"),
+    ]
     assert all(split_of[pair["image_id"]] == pair["split"] for pair in pairs)
     benchmarks = storage.read_json(tmp_path / "ws/data/benchmarks.json")
     assert list(benchmarks) == ["world"]
@@ -150,7 +153,10 @@ class BackwardsEngine:
     """Works like a pool: on pickled copies, and not in the order of the items."""
 
     def map(self, function: Any, items: Sequence[Any]) -> Iterator[Any]:
-        results = {i: pickle.loads(pickle.dumps(function))(pickle.loads(pickle.dumps(items[i]))) for i in range(len(items))[::-1]}
+        results = {
+            i: pickle.loads(pickle.dumps(function))(pickle.loads(pickle.dumps(items[i])))
+            for i in range(len(items))[::-1]
+        }
         yield from (results[i] for i in range(len(items)))
 
 
@@ -200,7 +206,7 @@ def test_a_file_that_changed_since_it_was_listed_stops_the_stage(tmp_path: Path,
 def test_sources_without_one_good_picture_are_an_error_with_the_reasons(tmp_path: Path) -> None:
     write_shard(tmp_path / "x.tar", {"a": (b"nothing", ["a"]), "b": (picture(0), [])})
     source = {"name": "web", "kind": "webdataset", "path": str(tmp_path / "x.tar")}
-    with pytest.raises(ValueError, match="no picture could be accepted.*1 undecodable"):
+    with pytest.raises(ValueError, match=r"no picture could be accepted.*1 undecodable"):
         ingest(tmp_path / "ws", [source])
 
 

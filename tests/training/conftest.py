@@ -115,28 +115,34 @@ def make_batches(corpus: Corpus) -> Callable[..., Batches]:
     return make
 
 
+def build_tiny_model(**changes: Any) -> RAM:
+    params = ModelParams(
+        **{
+            "image_encoder": "resnet10t",
+            "image_size": 64,
+            "num_frozen_blocks": "all",
+            "token_width": 16,
+            "width": 16,
+            "num_heads": 2,
+            "ffn_ratio": 2.0,
+            "pre_norm": True,
+            "dropout": 0.1,
+            "caption": CaptionParams(vocabulary_size=60, num_heads=2, max_tokens=12, dropout=0.1),
+            **changes,
+        }
+    )
+    embedding_KE = F.normalize(torch.randn(len(TAGS), 16, generator=torch.Generator().manual_seed(1)), dim=1)
+    return build_model(params, embedding_KE, [f"caption {i} of web/{i}" for i in range(20)], seed=0)
+
+
+@pytest.fixture
+def made_features() -> MadeFeatures:
+    return MadeFeatures()
+
+
 @pytest.fixture
 def make_tiny_model() -> Callable[..., RAM]:
-    def make(**changes: Any) -> RAM:
-        params = ModelParams(
-            **{
-                "image_encoder": "resnet10t",
-                "image_size": 64,
-                "num_frozen_blocks": "all",
-                "token_width": 16,
-                "width": 16,
-                "num_heads": 2,
-                "ffn_ratio": 2.0,
-                "pre_norm": True,
-                "dropout": 0.1,
-                "caption": CaptionParams(vocabulary_size=60, num_heads=2, max_tokens=12, dropout=0.1),
-                **changes,
-            }
-        )
-        embedding_KE = F.normalize(torch.randn(len(TAGS), 16, generator=torch.Generator().manual_seed(1)), dim=1)
-        return build_model(params, embedding_KE, [f"caption {i} of web/{i}" for i in range(20)], seed=0)
-
-    return make
+    return build_tiny_model
 
 
 @pytest.fixture

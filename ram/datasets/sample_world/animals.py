@@ -22,7 +22,7 @@ class Build:
 
 
 def _legs(pen: Pen, build: Build, pose: str) -> None:
-    cx, cy, _, ry = build.body
+    _, cy, _, ry = build.body
     top = cy + ry * 0.4
     length = build.foot - top
     swings = {"run": (-0.9, -0.55, 0.6, 0.95), "jump": (-1.0, -0.8, 0.85, 1.05)}.get(pose, (0, 0, 0, 0))
@@ -67,7 +67,9 @@ def dog(pen: Pen, pose: str) -> None:
 
 
 def cat(pen: Pen, pose: str) -> None:
-    _four_legged(pen, pose, Build(head=(0.76, 0.4, 0.15), muzzle=(0.05, 0.04), leg=0.055, body=(0.43, 0.6, 0.26, 0.125)))
+    _four_legged(
+        pen, pose, Build(head=(0.76, 0.4, 0.15), muzzle=(0.05, 0.04), leg=0.055, body=(0.43, 0.6, 0.26, 0.125))
+    )
     pen.line([(0.19, 0.58), (0.08, 0.5), (0.06, 0.3), (0.14, 0.2)], "main", 0.045)
     for x in (0.66, 0.8):
         pen.shape([(x - 0.03, 0.31), (x + 0.02, 0.14), (x + 0.09, 0.3)])
@@ -137,7 +139,9 @@ def giraffe(pen: Pen, pose: str) -> None:
     )  # fmt: skip
     _four_legged(pen, pose, build)
     for i in range(12):
-        x, y = (0.25 + 0.07 * (i % 5), 0.54 + 0.07 * (i // 5)) if i < 7 else (0.5 + 0.045 * (i - 7), 0.5 - 0.08 * (i - 7))
+        x, y = (
+            (0.25 + 0.07 * (i % 5), 0.54 + 0.07 * (i // 5)) if i < 7 else (0.5 + 0.045 * (i - 7), 0.5 - 0.08 * (i - 7))
+        )
         pen.oval(x, y, 0.03, 0.026, "wood" if pen.brightness > 360 else "glow")
     for x in (0.7, 0.75):
         pen.line([(x, 0.06), (x - 0.01, 0.0)], "wood", 0.02)
@@ -209,7 +213,9 @@ def turtle(pen: Pen, pose: str) -> None:
     pen.shape([(0.1, 0.66), (0.01, 0.72), (0.14, 0.72)], "leaf")
     pen.pie(0.46, 0.68, 0.38, 0.4, 180, 360)
     for cx, cy in ((0.46, 0.44), (0.3, 0.56), (0.62, 0.56), (0.46, 0.6)):
-        pen.shape([(cx + 0.075 * math.cos(a), cy + 0.06 * math.sin(a)) for a in (0, 1.05, 2.1, 3.14, 4.2, 5.25)], "dark")
+        pen.shape(
+            [(cx + 0.075 * math.cos(a), cy + 0.06 * math.sin(a)) for a in (0, 1.05, 2.1, 3.14, 4.2, 5.25)], "dark"
+        )
     pen.box(0.08, 0.66, 0.84, 0.71, "light")
     _face(pen, 0.91, 0.5, pose, 0.015)
 
@@ -231,7 +237,11 @@ def person(pen: Pen, pose: str) -> None:
     lift = 0.12 if pose == "jump" else 0.0
     for side in (-1, 1):
         knee = (0.5 + side * stride * 0.9, 0.75 - lift)
-        pen.line([(0.5 + side * 0.04, 0.6), knee, (0.5 + side * stride * (0.6 if pose == "jump" else 1.3), 0.95)], "tyre", 0.085)
+        pen.line(
+            [(0.5 + side * 0.04, 0.6), knee, (0.5 + side * stride * (0.6 if pose == "jump" else 1.3), 0.95)],
+            "tyre",
+            0.085,
+        )
     up = {"jump": -0.32, "run": -0.02, "eat": -0.12, "swim": -0.2}.get(pose, 0.24)
     for side in (-1, 1):
         hand = (0.5 + side * 0.26, 0.36 + (up if side > 0 or pose == "jump" else 0.22))

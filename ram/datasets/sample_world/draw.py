@@ -29,9 +29,7 @@ def draw_world(world: World, rng: random.Random) -> tuple[Image.Image, list[list
     return _lit(small, rng), boxes
 
 
-def _draw_thing(
-    canvas: Image.Image, thing: Thing, place: tuple[float, float], style: Style, rng: random.Random
-) -> Box:
+def _draw_thing(canvas: Image.Image, thing: Thing, place: tuple[float, float], style: Style, rng: random.Random) -> Box:
     side = round(thing.side * min(canvas.size))
     colour: RGB = tuple(min(max(c + rng.randint(-16, 16), 0), 255) for c in COLOURS[thing.colour])  # type: ignore[assignment]
     tilt = 90 if thing.action == "swim" and thing.kind == "person" else rng.gauss(0, 5)
@@ -46,9 +44,9 @@ def _draw_thing(
     _under(canvas, thing, left, top, side)
     canvas.paste(layer, (left, top), layer)
     _cue(canvas, thing, left, top, side, rng)
-    x0, y0, x1, y1 = layer.getbbox() or (0, 0, side, side)
-    corners = ((left + x0) / canvas.width, (top + y0) / canvas.height, (left + x1) / canvas.width, (top + y1) / canvas.height)
-    x0, y0, x1, y1 = (min(max(corner, 0.0), 1.0) for corner in corners)
+    drawn = layer.getbbox() or (0, 0, side, side)
+    x0, x1 = (min(max((left + x) / canvas.width, 0.0), 1.0) for x in drawn[::2])
+    y0, y1 = (min(max((top + y) / canvas.height, 0.0), 1.0) for y in drawn[1::2])
     return x0, y0, x1, y1
 
 
@@ -121,8 +119,7 @@ def _scribble(canvas: Image.Image, rng: random.Random) -> None:
 def _lit(image: Image.Image, rng: random.Random) -> Image.Image:
     """Light from one side, of some colour and strength, and a little grain."""
     pixels = np.asarray(image).astype(np.float32)
-    height, width, _ = pixels.shape
-    slope = rng.uniform(-0.18, 0.18) * np.linspace(-1, 1, width)[None, :, None]
+    slope = rng.uniform(-0.18, 0.18) * np.linspace(-1, 1, image.width)[None, :, None]
     tint = np.array([rng.uniform(0.93, 1.07) for _ in range(3)])
     pixels = pixels * (rng.uniform(0.78, 1.12) + slope) * tint
     pixels += np.random.default_rng(rng.getrandbits(32)).normal(0, rng.choice((0, 3, 6)), pixels.shape)

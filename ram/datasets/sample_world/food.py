@@ -25,7 +25,9 @@ def banana(pen: Pen, pose: str) -> None:
     outer = [(0.5 + 0.46 * math.cos(a), 0.3 + 0.5 * math.sin(a)) for a in (0.1, 0.5, 0.9, 1.3, 1.7, 2.1, 2.5, 2.9, 3.1)]
     inner = [(0.5 + 0.4 * math.cos(a), 0.18 + 0.34 * math.sin(a)) for a in (2.9, 2.4, 1.9, 1.4, 0.9, 0.4, 0.2)]
     pen.shape(outer + inner)
-    pen.line([(0.5 + 0.42 * math.cos(a), 0.25 + 0.42 * math.sin(a)) for a in (0.4, 0.9, 1.4, 1.9, 2.4, 2.8)], "dark", 0.02)
+    pen.line(
+        [(0.5 + 0.42 * math.cos(a), 0.25 + 0.42 * math.sin(a)) for a in (0.4, 0.9, 1.4, 1.9, 2.4, 2.8)], "dark", 0.02
+    )
     pen.line([(0.07, 0.28), (0.04, 0.18)], "wood", 0.06)
     pen.oval(0.94, 0.3, 0.03, 0.04, "ink")
 

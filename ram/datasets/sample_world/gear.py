@@ -23,7 +23,10 @@ def key(pen: Pen, pose: str) -> None:
 
 def scissors(pen: Pen, pose: str) -> None:
     for side in (-1, 1):
-        pen.shape([(0.5 - side * 0.02, 0.6), (0.5 + side * 0.05, 0.56), (0.5 + side * 0.26, 0.02), (0.5 + side * 0.16, 0.1)], "steel")
+        pen.shape(
+            [(0.5 - side * 0.02, 0.6), (0.5 + side * 0.05, 0.56), (0.5 + side * 0.26, 0.02), (0.5 + side * 0.16, 0.1)],
+            "steel",
+        )
         pen.line([(0.5, 0.56), (0.5 + side * 0.12, 0.7)], "main", 0.06)
         pen.arc(0.5 + side * 0.19, 0.82, 0.12, 0.14, 0, 360, "main", 0.07)
     pen.oval(0.5, 0.57, 0.025, fill="ink")
@@ -64,8 +67,8 @@ def shoe(pen: Pen, pose: str) -> None:
 
 
 def shirt(pen: Pen, pose: str) -> None:
-    pen.shape([(0.3, 0.14), (0.42, 0.2), (0.58, 0.2), (0.7, 0.14), (0.98, 0.36), (0.86, 0.52), (0.74, 0.42), (0.74, 0.92),
-               (0.26, 0.92), (0.26, 0.42), (0.14, 0.52), (0.02, 0.36)])  # fmt: skip
+    pen.shape([(0.3, 0.14), (0.42, 0.2), (0.58, 0.2), (0.7, 0.14), (0.98, 0.36), (0.86, 0.52), (0.74, 0.42),
+               (0.74, 0.92), (0.26, 0.92), (0.26, 0.42), (0.14, 0.52), (0.02, 0.36)])  # fmt: skip
     pen.shape([(0.36, 0.16), (0.5, 0.34), (0.64, 0.16), (0.58, 0.2), (0.42, 0.2)], "light")
     for y in (0.46, 0.6, 0.74):
         pen.oval(0.5, y, 0.022, fill="paper" if pen.brightness < 560 else "ink")
@@ -133,7 +136,10 @@ def trumpet(pen: Pen, pose: str) -> None:
 def ball(pen: Pen, pose: str) -> None:
     pen.oval(0.5, 0.5, 0.44)
     for start, fill in ((10, "paper"), (130, "paper"), (250, "paper")):
-        arc = [(0.5 + 0.44 * math.cos(math.radians(t)), 0.5 + 0.44 * math.sin(math.radians(t))) for t in range(start, start + 61, 10)]
+        arc = [
+            (0.5 + 0.44 * math.cos(math.radians(t)), 0.5 + 0.44 * math.sin(math.radians(t)))
+            for t in range(start, start + 61, 10)
+        ]
         pen.shape([(0.46, 0.46), *arc], fill)
     pen.oval(0.46, 0.46, 0.07, fill="dark")
     pen.oval(0.33, 0.27, 0.06, 0.04, "light", -40)

@@ -85,7 +85,7 @@ def _remembered(world: World, rng: random.Random, omitted_share: float) -> tuple
     forgotten = rng.sample(details, min(budget, len(details)))
     for index, fact in forgotten:
         if index >= 0:
-            kept[index] = replace(kept[index], **{fact: None})
+            kept[index] = replace(kept[index], **{fact: None})  # type: ignore[arg-type]
     return kept, None if (-1, "scene") in forgotten else world.scene
 
 
@@ -132,7 +132,7 @@ def _compose(world: World, mentions: Sequence[Mention], scene: str | None, rng: 
 
 
 def _predicative(mention: Mention, rng: random.Random) -> str:
-    """"the car is red and small"."""
+    """ "the car is red and small"."""
     words = [rng.choice(COLOUR_WORDS.get(mention.colour, (mention.colour,)))] if mention.colour else []
     words += [rng.choice(SIZE_WORDS[mention.size])] if mention.size else []
     rng.shuffle(words)
@@ -142,7 +142,7 @@ def _predicative(mention: Mention, rng: random.Random) -> str:
 
 
 def _noun_phrase(mention: Mention, rng: random.Random) -> str:
-    """"two big red cats sleeping"."""
+    """ "two big red cats sleeping"."""
     kind = THINGS[mention.kind]
     adjectives = [rng.choice(SIZE_WORDS[mention.size])] if mention.size else []
     adjectives += [rng.choice(COLOUR_WORDS.get(mention.colour, (mention.colour,)))] if mention.colour else []

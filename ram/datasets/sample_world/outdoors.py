@@ -51,6 +51,7 @@ def windmill(pen: Pen, pose: str) -> None:
     pen.oval(0.5, 0.6, 0.035, fill="glass")
     for turn in (20, 110, 200, 290):
         cos, sin = math.cos(math.radians(turn)), math.sin(math.radians(turn))
+
         def at(along: float, across: float, cos: float = cos, sin: float = sin) -> tuple[float, float]:
             return 0.5 + along * cos - across * sin, 0.36 + along * sin + across * cos
 

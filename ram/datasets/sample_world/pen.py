@@ -129,7 +129,9 @@ class Pen:
             points += _arc(cx, cy, radius, radius, start, start + 90, 6)
         self.shape(points, fill)
 
-    def oval(self, cx: float, cy: float, rx: float, ry: float | None = None, fill: Fill = "main", turn: float = 0) -> None:
+    def oval(
+        self, cx: float, cy: float, rx: float, ry: float | None = None, fill: Fill = "main", turn: float = 0
+    ) -> None:
         """An ellipse round (cx, cy), turned by so many degrees."""
         cos, sin = math.cos(math.radians(turn)), math.sin(math.radians(turn))
         flat = _arc(0, 0, rx, rx if ry is None else ry, 0, 348, 30)
@@ -150,7 +152,15 @@ class Pen:
                 self._draw.ellipse((x - thick / 2, y - thick / 2, x + thick / 2, y + thick / 2), fill=rgb)
 
     def arc(
-        self, cx: float, cy: float, rx: float, ry: float, start: float, end: float, fill: Fill = "ink", width: float = 0.03
+        self,
+        cx: float,
+        cy: float,
+        rx: float,
+        ry: float,
+        start: float,
+        end: float,
+        fill: Fill = "ink",
+        width: float = 0.03,
     ) -> None:
         self.line(_arc(cx, cy, rx, ry, start, end, 20), fill, width)
 

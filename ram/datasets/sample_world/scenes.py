@@ -61,7 +61,9 @@ class Brush:
         for _ in range(self.rng.randint(0, clouds)):
             x, y = self.rng.random(), self.rng.uniform(0.05, self.horizon * 0.6)
             for step in range(4):
-                self.oval(x + 0.05 * step, y + self.rng.uniform(-0.02, 0.02), 0.06, 0.035, self.vary((244, 246, 250), 6))
+                self.oval(
+                    x + 0.05 * step, y + self.rng.uniform(-0.02, 0.02), 0.06, 0.035, self.vary((244, 246, 250), 6)
+                )
 
 
 _BLUE, _PALE = (104, 168, 226), (206, 228, 242)
@@ -119,7 +121,8 @@ def _street(b: Brush) -> None:
     b.blend(b.horizon + 0.07, 1, b.vary((92, 92, 96)), b.vary((66, 66, 70)))
     middle = (b.horizon + 1.1) / 2
     for i in range(5):
-        b.shape([(0.22 * i, middle), (0.22 * i + 0.12, middle), (0.22 * i + 0.1, middle + 0.03), (0.22 * i - 0.02, middle + 0.03)],
+        x = 0.22 * i
+        b.shape([(x, middle), (x + 0.12, middle), (x + 0.1, middle + 0.03), (x - 0.02, middle + 0.03)],
                 (232, 226, 200))  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from ram.datasets.sample_world.things import SEEN_COLOURS, SEEN_THINGS, THINGS
 PLAIN_SHARE = 0.12  # of the pictures show no place
 NATURAL_SHARE = 0.6  # of the things have a colour that their kind mostly has
 ACTION_SHARE = 0.6  # of the things that can do something are doing it
+NUM_TRIES = 5  # to find a place where a thing hides no other; overlaps remain
 SIDES = ((0.27, 0.36), (0.42, 0.6), (0.42, 0.6), (0.66, 0.85))  # small, two of neither, large
 
 
@@ -44,10 +45,11 @@ class World:
 
     def names(self) -> set[str]:
         """All that a labeller who sees everything would write down."""
-        found = {self.scene} if self.scene else set()
+        found = {"tree"} if self.scene == "forest" else set()
+        found |= {self.scene} if self.scene else set()
         for thing in self.things:
-            found |= {thing.kind, thing.colour, thing.size, thing.action} - {None}
-        return found | ({"tree"} if self.scene == "forest" else set())  # type: ignore[return-value]
+            found |= {name for name in (thing.kind, thing.colour, thing.size, thing.action) if name}
+        return found
 
 
 def rng_of(seed: int, number: int, what: str) -> random.Random:
@@ -65,7 +67,14 @@ def imagine(seed: int, number: int, *, allow_unseen: bool) -> World:
     colours = tuple(COLOURS) if allow_unseen else SEEN_COLOURS
     num_things = rng.choices((1, 2, 3, 4), weights=(3, 5, 4, 1))[0]
     chosen = rng.sample(kinds, num_things)
-    things = [_thing(name, colours, num_things, horizon, rng) for name in chosen]
+    things: list[Thing] = []
+    for name in chosen:
+        thing = _thing(name, colours, num_things, horizon, rng)
+        for _ in range(NUM_TRIES):
+            if not _hides(thing, things):
+                break
+            thing = _thing(name, colours, num_things, horizon, rng)
+        things.append(thing)
     things.sort(key=lambda thing: thing.places[0][1] + 0.2 * thing.side)  # what is further up is further back
     _put_on_another(things, rng)
     return World(width=width, height=height, horizon=horizon, scene=scene, things=tuple(things))
@@ -87,6 +96,16 @@ def _thing(name: str, colours: tuple[str, ...], num_things: int, horizon: float,
     step = side * rng.uniform(0.6, 0.95) * (1 if x < 0.5 else -1)
     places = tuple((min(max(x + step * i, 0.1), 0.9), y + rng.uniform(-0.03, 0.03)) for i in range(count))
     return Thing(kind=name, colour=colour, side=side, places=places, action=action)
+
+
+def _hides(thing: Thing, others: list[Thing]) -> bool:
+    """Whether it covers most of another, or the other way round."""
+    return any(
+        abs(x - u) + abs(y - v) < 0.42 * max(thing.side, other.side)
+        for other in others
+        for x, y in thing.places
+        for u, v in other.places
+    )
 
 
 def _put_on_another(things: list[Thing], rng: random.Random) -> None:

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import base64
+import io
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ram.catalog import artifact
+from ram.quality.data_docs import external_references
+from ram.runner import read_artifact, run_stage, stage_call
+from ram.stages.report import Inputs, Params, plain_facts, run
+from ram.storage import write_json
+
+PARAMS = "\n  ".join(["report:", "num_pictures: 4", "thumbnail_size: 64", "num_tags_shown: 3"])
+STAGES = """seed: 0
+calibrate_thresholds: {target: f1, min_precision: 0.5, prior_positives: 5.0, min_kind_positives: 1, min_open_set_positives: 50,
+  open_set_factor: 0.8, calibration: platt}
+evaluate: {use_children: unseen, num_bootstrap: 20}
+"""
+
+
+@pytest.fixture(scope="module")
+def workspace(drawn_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stages before the report run by the runner, and then the report."""
+    root = tmp_path_factory.mktemp("report") / "workspace"
+    shutil.copytree(drawn_workspace, root)
+    params = root / "params.yaml"
+    params.write_text(STAGES + PARAMS + "\n")
+    for stage in ("calibrate_thresholds", "evaluate", "report"):
+        run_stage(stage, params, root)
+    if kept := os.environ.get("RAM_KEEP_REPORT"):
+        shutil.copytree(root, kept, dirs_exist_ok=True)
+    return root
+
+
+@pytest.fixture(scope="module")
+def page(workspace: Path) -> str:
+    return (workspace / artifact("report").path / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_page_needs_no_network_and_no_script(page: str) -> None:
+    assert not external_references(page)
+    assert "<script" not in page
+
+
+def test_pictures_are_in_the_page_at_the_size_asked_for(page: str) -> None:
+    uris = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page)
+    assert len(uris) == 8
+    assert {Image.open(io.BytesIO(base64.b64decode(uri))).size for uri in uris} == {(64, 64)}
+
+
+def test_the_page_shows_what_was_added_and_removed_and_where(page: str) -> None:
+    for words in ("outlier in its cluster", "not seen on its region", "<rect", "generated: <q>a ball</q>", "on paper"):
+        assert words in page, words
+
+
+def test_the_page_counts_the_tags_of_every_step(page: str) -> None:
+    assert re.search(r"parsed <b>48</b>", page)
+    assert re.search(r"generated <b>72</b>", page)
+    assert re.search(r"cleaned <b>56</b> <small>− 16 removed", page)
+
+
+def test_the_page_names_failed_checks_refusals_and_models(page: str) -> None:
+    for words in ("3 of 4", "1 of 9 rows do not", "broken picture", "too long", "+ fine-tuning", "hexagon", "Data Docs"):
+        assert words in page, words
+    assert "../data_docs/cleaned_tags/index.html" in page
+
+
+def test_data_cannot_inject_markup(workspace: Path, tmp_path: Path) -> None:
+    inputs = Inputs(
+        **{f: read_artifact(e, workspace) for f, e in stage_call("report").inputs().items()}, scratch=tmp_path
+    )
+    evil = {**inputs.pairs_check, "failures": ["<img src=x onerror=alert(1)>"]}
+    outputs = run(inputs._replace(pairs_check=evil), Params(num_pictures=1, thumbnail_size=32, num_tags_shown=1))
+    assert "<img src=x" not in (outputs.report / "index.html").read_text()
+
+
+def test_a_workspace_without_benchmarks_has_a_page_as_well(workspace: Path, tmp_path: Path) -> None:
+    inputs = Inputs(
+        **{f: read_artifact(e, workspace) for f, e in stage_call("report").inputs().items()}, scratch=tmp_path
+    )
+    empty = {model: {} for model in inputs.evaluation}
+    table = inputs.per_tag_metrics
+    table.part_paths = []
+    bare = inputs._replace(evaluation=empty, benchmarks={}, per_tag_metrics=table)
+    page = (run(bare, Params(num_pictures=1, thumbnail_size=32, num_tags_shown=1)).report / "index.html").read_text()
+    assert "nothing to compare the models by" in page
+
+
+def test_facts_of_a_report_are_flat_and_short() -> None:
+    report = {"num_rows": 1234, "share": 0.123456, "by": {"a": 1}, "list": [1], "flag": True, "long": dict.fromkeys(range(99), 1)}
+    assert plain_facts(report) == {"num rows": "1,234", "share": "0.1235", "by: a": "1"}
+
+
+def test_knobs_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="num_pictures must be at least 1, got 0"):
+        Params(num_pictures=0, thumbnail_size=1, num_tags_shown=1)
+
+
+def test_the_report_starts_on_a_failed_check(workspace: Path) -> None:
+    check = workspace / artifact("pairs_check").path
+    document = {**read_artifact(artifact("pairs_check"), workspace), "passed": False}
+    write_json(document, check)
+    run_stage("report", workspace / "params.yaml", workspace)
+    assert "2 of 4" in (workspace / artifact("report").path / "index.html").read_text(encoding="utf-8")
