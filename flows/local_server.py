@@ -60,8 +60,10 @@ def _announced(url: str, home: Path) -> Iterator[None]:
     before, os.environ["PREFECT_HOME"] = os.environ.get("PREFECT_HOME"), str(home)
     try:
         with temporary_settings({PREFECT_API_URL: url, PREFECT_HOME: home}):
-            yield
-            send_what_is_queued()
+            try:
+                yield
+            finally:
+                send_what_is_queued()
     finally:
         del os.environ["PREFECT_API_URL"]
         if before is not None:

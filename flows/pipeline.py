@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import logging
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from prefect.tasks import exponential_backoff
 from flows import reporting
 from flows.environment import STATE_DIR
 from flows.local_server import prefect_api
-from flows.processes import exclusive, exit_on_sigterm
+from flows.processes import children_end_on_error, exclusive, exit_on_sigterm
 from flows.promotion import promotion
 from flows.stage_graph import StageFailed, StageRecord, expand, read_graph, repro, select
 
@@ -72,9 +73,11 @@ def pipeline(
         )
 
         def submit(stage: str, upstream: list[PrefectFuture[Any]]) -> PrefectFuture[Any]:
-            return one_stage.submit(stage, workspace, force=stage in forced, timeout_s=timeout_s, wait_for=upstream)
+            knobs = {"force": stage in forced, "timeout_s": timeout_s}
+            return one_stage.submit(stage, workspace, **knobs, wait_for=upstream, return_state=False)
 
-        futures = run_in_order(select(graph, targets), submit, max_parallel_stages)
+        with children_end_on_error():  # a task's thread cannot be interrupted, so it would be waited for
+            futures = run_in_order(select(graph, targets), submit, max_parallel_stages)
         rows = [_row(stage, future.state) for stage, future in futures.items()]
         reporting.show_stages(rows)
         _raise_failures(futures)
@@ -143,15 +146,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("prefect.flow_runs").addFilter(_without_traceback)
     with prefect_api(Path()) as url:
         print(f"runs are shown at {url.removesuffix('/api')} while this lasts", flush=True)
-        state = pipeline(
-            targets=options.targets or None,
-            force=options.force,
-            max_parallel_stages=options.max_parallel_stages,
-            retries=options.retries,
-            timeout_s=options.timeout_s,
-            publish=options.publish,
-            return_state=True,
-        )
+        try:
+            state = pipeline(
+                targets=options.targets or None,
+                force=options.force,
+                max_parallel_stages=options.max_parallel_stages,
+                retries=options.retries,
+                timeout_s=options.timeout_s,
+                publish=options.publish,
+                return_state=True,
+            )
+        except KeyboardInterrupt:
+            print("interrupted; the next run goes on from the stages that are done", file=sys.stderr)
+            return 128 + signal.SIGINT
     if not state.is_completed():
         print(f"\nthe pipeline failed: {state.result(raise_on_failure=False)}", file=sys.stderr)
         return 1

@@ -16,6 +16,9 @@ from pathlib import Path
 GRACE_S = 10.0  # between asking a process group to end and ending it
 
 
+_streaming: set[subprocess.Popen[str]] = set()  # the children of `stream`, in whichever thread
+
+
 @dataclass(frozen=True)
 class Finished:
     """What a child did: its exit status, the lines it printed, and whether its time ran out."""
@@ -55,6 +58,7 @@ def stream(
         expired.set()
         end_group(child)
 
+    _streaming.add(child)
     timer = threading.Timer(timeout_s, expire) if timeout_s else None
     lines: list[str] = []
     try:
@@ -70,6 +74,7 @@ def stream(
             timer.cancel()
         end_group(child)
         child.stdout.close()
+        _streaming.discard(child)
 
 
 def end_group(child: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
@@ -82,6 +87,17 @@ def end_group(child: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
             _signal_group(child.pid, signal.SIGKILL)
             child.wait()
     _signal_group(child.pid, signal.SIGKILL)  # what the leader left behind
+
+
+@contextmanager
+def children_end_on_error() -> Iterator[None]:
+    """Where the body is left by an exception, Ctrl-C included, end what `stream` runs in other threads."""
+    try:
+        yield
+    except BaseException:
+        for child in list(_streaming):
+            end_group(child)
+        raise
 
 
 def _signal_group(group: int, number: signal.Signals) -> None:

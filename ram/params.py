@@ -13,8 +13,8 @@ import yaml
 
 # Sections that several stages read; a stage takes one by having a field of that name.
 SHARED_SECTIONS = ("seed", "model")
-# Sections that change where and how fast work is done, never its result; no stage depends on them.
-RUNTIME_SECTIONS = ("engine",)
+# Sections that no stage depends on: where and how fast work is done, and what is done with its result.
+RUNTIME_SECTIONS = ("engine", "promotion")
 
 T = TypeVar("T")
 
@@ -85,7 +85,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
                 raise ValueError(f"{where} must have {len(args)} entries, got {value!r}")
             return tuple(_convert(h, v, f"{where}[{i}]") for i, (h, v) in enumerate(zip(args, value, strict=True)))
         return origin(_convert(args[0], v, f"{where}[{i}]") for i, v in enumerate(value))
-    if origin is dict:
+    if origin in (dict, Mapping):
         if not isinstance(value, Mapping):
             raise ValueError(f"{where} must be a mapping, got {value!r}")
         return {k: _convert(args[1], v, f"{where}.{k}") for k, v in value.items()}

@@ -10,6 +10,9 @@ A stage is a module of `ram.stages` with `Params`, `Inputs`, `Outputs` and `run(
 A stage that runs several times over different artifacts has `ITEMS: dict[item, dict[field, artifact name or None]]` and is
 called `stage@item`, as DVC calls it; a field mapped to None is given as None.
 
+A stage that reads but a few knobs of a shared section of params.yaml names them in `SHARED_KNOBS: dict[section, knobs]`, so that
+the others do not make it run again.
+
 An input called `*_check` is the report on a table: a stage that has one does not start on a failed report, unless it says
 `READS_FAILED_CHECKS = True`.
 """
@@ -21,6 +24,7 @@ import hashlib
 import importlib
 import importlib.util
 import json
+import os
 import pkgutil
 import shutil
 import sys
@@ -98,6 +102,10 @@ def run_stage(name: str, params_path: Path = Path("params.yaml"), workspace: Pat
     engine = make_engine(from_mapping(EngineParams, sections.get("engine") or {}, where="engine"))
     scratch = _scratch_dir(call, params, workspace)
     start = time.monotonic()
+    if int(os.environ.get("RANK", "0")) > 0:
+        # One of several processes that train together: the first one alone writes.
+        call.module.run(_read_inputs(call, workspace, scratch, engine), params)
+        return
     outputs = call.module.run(_read_inputs(call, workspace, scratch, engine), params)
     finished = _write_outputs(call, outputs, scratch, engine)
     for field, path in finished.items():
@@ -151,7 +159,7 @@ def _scratch_dir(call: StageCall, params: Any, workspace: Path) -> Path:
     """The folder for work in progress: the same for the same work, so that a killed run goes on where it was."""
     parent = workspace / PARTIAL_DIR / call.name
     scratch = parent / _fingerprint(call, params, workspace)
-    if parent.is_dir():
+    if parent.is_dir() and int(os.environ.get("RANK", "0")) == 0:
         for stale in parent.iterdir():
             if stale != scratch:
                 shutil.rmtree(stale)

@@ -132,7 +132,7 @@ def removals(rows: pd.DataFrame, evidence: EvidenceParams, rules: RuleParams) ->
     return pd.DataFrame(
         {
             "kept": ~removed_R,
-            "reason": reason_R,
+            "reason": pd.Series(reason_R, dtype=object, index=rows.index),
             "wrong_probability": probability_R.astype(np.float32),
         },
         index=rows.index,

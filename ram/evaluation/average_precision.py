@@ -1,6 +1,7 @@
 """Average precision over many tags at once, by weight of picture, and its confidence interval.
 
-The values are those of scikit-learn's `average_precision_score`: non-interpolated, pictures of equal score counted together.
+The values are those of scikit-learn's `average_precision_score`: non-interpolated, pictures of equal
+score counted together.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _CELLS_AT_ONCE = 4_000_000  # of scores_NK sorted together: bounds memory
 
 @dataclass(frozen=True)
 class Ranking:
-    """Scores of tags sorted once, so that average precision under any weights of the pictures is a few cumulative sums."""
+    """Scores of tags sorted once: average precision under any weights of the pictures is then a few cumulative sums."""
 
     order_NK: np.ndarray  # picture at each rank, the highest score first
     positive_NK: np.ndarray  # bool, by rank
@@ -59,7 +60,9 @@ def average_precisions(
     """
     num, num_tags = scores_NK.shape
     generator = np.random.default_rng(seed)
-    weights = [np.bincount(generator.integers(num, size=num), minlength=num) for _ in range(num_bootstrap if num else 0)]
+    weights = [
+        np.bincount(generator.integers(num, size=num), minlength=num) for _ in range(num_bootstrap if num else 0)
+    ]
     values = np.full(num_tags, np.nan)
     resampled = np.full((len(weights), num_tags), np.nan)
     step = max(_CELLS_AT_ONCE // max(num, 1), 1)

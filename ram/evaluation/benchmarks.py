@@ -27,8 +27,10 @@ class Benchmark:
     positive_NK: np.ndarray
 
 
-def load_benchmarks(benchmarks: Mapping[str, Mapping[str, Any]], images: Table, labels: Table, split: str) -> list[Benchmark]:
-    """The benchmarks that have pictures in `split`, by name. `ValueError` for a label that its benchmark does not list."""
+def load_benchmarks(
+    benchmarks: Mapping[str, Mapping[str, Any]], images: Table, labels: Table, split: str
+) -> list[Benchmark]:
+    """The benchmarks with pictures in `split`, by name. `ValueError` for a label that its benchmark does not list."""
     pictures = images.to_pandas(["image_id", "source", "split"])
     pictures = pictures[pictures["split"] == split]
     rows = labels.to_pandas(["image_id", "benchmark", "name"])
@@ -63,7 +65,7 @@ class Match:
 
     @property
     def how(self) -> str:
-        """"name", "synonym" or "text"."""
+        """ "name", "synonym" or "text"."""
         if self.tag is None:
             return "text"
         return "name" if " ".join(self.name.lower().split()) == self.tag.name else "synonym"
@@ -77,7 +79,8 @@ def match_names(names: Sequence[str], label_system: LabelSystem) -> list[Match]:
             children.setdefault(parent, []).append(tag)
     tags = [label_system.find(name) for name in names]
     return [
-        Match(name, tag, tuple(children.get(tag.name, ())) if tag else ()) for name, tag in zip(names, tags, strict=True)
+        Match(name, tag, tuple(children.get(tag.name, ())) if tag else ())
+        for name, tag in zip(names, tags, strict=True)
     ]
 
 
@@ -115,7 +118,9 @@ def score_names(
         row_of[tag_id] = len(rows)
         rows.append(own_embedding_KE[tag_id])
     columns = [row_of[m.name if m.tag is None else m.tag.tag_id] for m in matches]
-    with_children = [[column, *(row_of[c.tag_id] for c in m.children)] for column, m in zip(columns, matches, strict=True)]
+    with_children = [
+        [column, *(row_of[c.tag_id] for c in m.children)] for column, m in zip(columns, matches, strict=True)
+    ]
     own_NK = np.empty((len(image_ids), len(matches)), dtype=np.float32)
     best_NK = np.empty_like(own_NK)
     done = 0
@@ -145,6 +150,8 @@ def describe_matches(matches: Sequence[Match], uses_children: Sequence[bool]) ->
         "synonym": {m.name: m.tag.name for m in matches if m.tag is not None and m.how == "synonym"},
         "text": [m.name for m in matches if m.tag is None],
         "children": {
-            m.name: [c.name for c in m.children] for m, used in zip(matches, uses_children, strict=True) if used and m.children
+            m.name: [c.name for c in m.children]
+            for m, used in zip(matches, uses_children, strict=True)
+            if used and m.children
         },
     }

@@ -38,7 +38,7 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 def fit(scores_N: np.ndarray, positive_N: np.ndarray, method: Method) -> Calibration:
-    """The calibration of the greatest likelihood, by Newton's method (Platt 1999; Guo et al. 2017 for temperature alone).
+    """The calibration of the greatest likelihood, by Newton's method (Platt 1999; Guo et al. 2017: temperature).
 
     The labels are drawn towards each other as Platt does, by one in as many as there are, so that scores that tell them
     apart wholly have a fit too. No change where the labels are all alike, or where higher scores are wrong more often.

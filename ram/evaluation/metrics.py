@@ -15,8 +15,10 @@ from ram.evaluation.average_precision import average_precisions, interval, mean_
 
 @dataclass(frozen=True)
 class Decisions:
-    """Precision, recall and F1 of yes/no decisions, per name: 0 where a name was never predicted (precision), NaN without
-    positives; `micro` counts all decisions together."""
+    """Precision, recall and F1 of yes/no decisions, per name; `micro` counts all decisions together.
+
+    Precision is 0 where a name was never predicted; all are NaN without positives.
+    """
 
     precision_K: np.ndarray
     recall_K: np.ndarray

@@ -48,7 +48,9 @@ class Scored:
 class BenchmarkScorer:
     """Scores the names of benchmarks with one checkpoint."""
 
-    def __init__(self, directory: Path, images: Table, image_shards: Path, image_features: Path, batch_size: int) -> None:
+    def __init__(
+        self, directory: Path, images: Table, image_shards: Path, image_features: Path, batch_size: int
+    ) -> None:
         self.checkpoint: Checkpoint = load_checkpoint(directory, best_device())
         self._scorer = Scorer(self.checkpoint, ImageStore(images, image_shards), FeatureStore(image_features))
         self._batch_size = batch_size

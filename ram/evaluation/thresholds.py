@@ -39,8 +39,8 @@ class Curve:
 def best_threshold(scores_N: np.ndarray, positive_N: np.ndarray, target: Target, min_precision: float = 0.0) -> float:
     """The threshold, in 0 … 1, that reaches the target; NaN without positives.
 
-    "f1": the highest F1. "precision": the highest recall among those of at least `min_precision`; where none has it, the
-    highest precision. "precision=recall": the smallest difference of the two. Of equals, the highest threshold.
+    "f1": the highest F1. "precision": the highest recall among those of at least `min_precision`; where none has it,
+    the highest precision. "precision=recall": the smallest difference of the two. Of equals, the highest threshold.
     """
     if not np.asarray(positive_N, dtype=bool).any():
         return float("nan")
@@ -58,7 +58,7 @@ def best_threshold(scores_N: np.ndarray, positive_N: np.ndarray, target: Target,
 
 
 def lean(own: float, num_positives: int, group: float, prior_positives: float) -> float:
-    """A tag's threshold and its group's, averaged as logits by their positives: the group counts as `prior_positives`."""
+    """A tag's threshold and its group's, averaged as logits by their positives; the group has `prior_positives`."""
     if num_positives == 0 or np.isnan(own):
         return group
     share = num_positives / (num_positives + prior_positives)

@@ -66,7 +66,7 @@ def _icon(match: re.Match[str]) -> str:
 def _front_page(report: Mapping[str, Any], pages: list[Path], site_dir: Path, style: str) -> str:
     verdict = "passed" if report["passed"] else "failed"
     sign = {"passed": "good", "failed": "bad"}[verdict]
-    rows = "\n".join(_row(expectation) for expectation in report["expectations"])
+    rows = "\n".join(_row(expectation) for expectation in sorted(report["expectations"], key=lambda e: e["passed"]))
     failures = "".join(f"<li>{html.escape(failure)}</li>" for failure in report["failures"])
     notes = "".join(f"<p>{html.escape(note)}</p>" for note in report["notes"])
     links = "".join(

@@ -1,7 +1,7 @@
 """What the rules look at: the columns of a table, its rows in batches, and its totals.
 
-Rows are read `rows_per_batch` at a time. The totals are gathered on the way: one 64-bit key a row (for repeated rows), one
-counter a picture and one a tag are all that is held, so a table of any length is checked whole, never a sample of it.
+Rows are read `rows_per_batch` at a time. The totals are gathered on the way: one 64-bit key a row (for repeated rows),
+one counter a picture and one a tag are all that is held, so a table of any length is checked whole, never a sample of it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def _type_name(dtype: pa.DataType) -> str:
 def row_frames(table: Table, images: ImageIndex, rows_per_batch: int) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
     """Batches of rows with the columns the rules want, and the picture's position in images (-1: unknown) of each row.
 
-    Lists stand for their lengths. `image_known` and, where the table has a split, `split_agrees` (with the picture's) are added.
+    Lists stand for their lengths. `image_known` is added and, where the table has a split, `split_agrees` (with the
+    picture's).
     """
     for batch in _batches(table, rows_per_batch):
         positions = images.positions(batch["image_id"])

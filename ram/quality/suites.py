@@ -117,7 +117,13 @@ def pair_rules(bounds: PairBounds) -> list[Rule]:
             column="split_agrees",
             value_set=[True],
         ),
-        _rows("caption_not_empty", "A caption has at least one letter or digit", "ToMatchRegex", column="caption", regex=r"\w"),
+        _rows(
+            "caption_not_empty",
+            "A caption has at least one letter or digit",
+            "ToMatchRegex",
+            column="caption",
+            regex=r"\w",
+        ),
         _rows("caption_index_range", "caption_index counts from 0", "ToBeBetween", column="caption_index", min_value=0),
         _total("num_rows", "enough_rows", f"There are at least {bounds.min_rows:,} rows", min_value=bounds.min_rows),
         _total("num_repeated_rows", "pairs_unique", "No (image_id, caption_index) stands there twice", max_value=0),
@@ -163,7 +169,7 @@ def tag_rules(bounds: TagBounds, num_tags: int, *, has_reference: bool) -> list[
             min_value=bounds.min_mean_tags,
             max_value=bounds.max_mean_tags,
         ),
-        _total("max_tags", "tags_per_image", f"No picture has more than {bounds.max_tags:,} tags", max_value=bounds.max_tags),
+        _total("max_tags", "tags_per_image", f"No picture has over {bounds.max_tags:,} tags", max_value=bounds.max_tags),
         _total(
             "share_without_tags",
             "images_without_tags",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ram.quality.rules import Frame, Rule, RuleResult
@@ -32,7 +33,7 @@ class Validator:
             directory.mkdir(parents=True)
             self._context: Any = gx.get_context(mode="file", project_root_dir=directory)
         self._context.enable_analytics(False)
-        self._context.variables.progress_bars = {"globally": False}
+        self._context.variables.progress_bars = gx.data_context.types.base.ProgressBarsConfig(globally=False)
         self._source = self._context.data_sources.add_pandas(table)
         self._site_dir = directory / "site"
         self._num_examples = num_examples
@@ -121,7 +122,12 @@ def _expectation(rule: Rule) -> Any:
 def _plain(example: dict[str, Any]) -> dict[str, Any]:
     """An example that JSON can hold: numpy scalars unpacked, NaN as text."""
     unpacked = {str(k): v.item() if hasattr(v, "item") else v for k, v in example.items()}
-    return {k: str(v) if isinstance(v, float) and v != v else v for k, v in unpacked.items()}
+    return {k: _readable(v) if isinstance(v, float) else v for k, v in unpacked.items()}
+
+
+def _readable(value: float) -> float | str:
+    # Single precision has no more digits than these.
+    return float(f"{value:.7g}") if np.isfinite(value) else str(value)
 
 
 def _number(value: Any) -> str:

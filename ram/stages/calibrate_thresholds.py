@@ -1,4 +1,4 @@
-"""finetuned model, labels of split dev -> thresholds: from which score on each tag is there, and scores as probabilities."""
+"""finetuned model, labels of split dev -> thresholds: from which score on a tag is there, and scores as probabilities."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _by_tag(
             if match.tag is None or match.name in unseen:
                 untrained.add(tag)
         for tag, group in columns.items():
-            positive = benchmark.positive_NK[:, group].any(axis=1)
+            positive = np.asarray(benchmark.positive_NK[:, group].any(axis=1))
             parts.setdefault(tag, []).append((scores.own_NK[:, group[0]], positive))
     tags = [
         TagScores(tag, kinds[tag], np.concatenate([s for s, _ in own]), np.concatenate([p for _, p in own]))
@@ -113,13 +113,15 @@ def _open_set(untrained: Sequence[TagScores], found: Thresholds, params: Params)
 
 
 def _calibration(trained: Sequence[TagScores], params: Params) -> dict[str, Any]:
-    """Temperature, bias and calibration error; fitted on half of the pairs for the error of the other, on all to keep."""
+    """Temperature, bias and calibration error: of each half of the pairs by a fit on the other; kept is one on all."""
     scores = np.concatenate([tag.scores for tag in trained])
     positive = np.concatenate([tag.positive for tag in trained])
     calibration: Calibration = fit(scores, positive, params.calibration)
     halves = [np.arange(len(scores)) % 2 == side for side in (0, 1)]
     after = [
-        expected_calibration_error(fit(scores[a], positive[a], params.calibration)(scores[b]), positive[b], params.num_bins)
+        expected_calibration_error(
+            fit(scores[a], positive[a], params.calibration)(scores[b]), positive[b], params.num_bins
+        )
         for a, b in (halves, halves[::-1])
         if a.any() and b.any()
     ]

@@ -26,9 +26,24 @@ from ram.storage import Table
 
 ITEMS: dict[str, dict[str, str | None]] = {
     "pairs": {"table": "pairs", "label_system": None, "report": "pairs_check", "docs": "pairs_docs"},
-    "parsed_tags": {"table": "parsed_tags", "quarantine": None, "report": "parsed_tags_check", "docs": "parsed_tags_docs"},
-    "generated_tags": {"table": "generated_tags", "quarantine": None, "report": "generated_tags_check", "docs": "generated_tags_docs"},
-    "cleaned_tags": {"table": "cleaned_tags", "quarantine": None, "report": "cleaned_tags_check", "docs": "cleaned_tags_docs"},
+    "parsed_tags": {
+        "table": "parsed_tags",
+        "quarantine": None,
+        "report": "parsed_tags_check",
+        "docs": "parsed_tags_docs",
+    },
+    "generated_tags": {
+        "table": "generated_tags",
+        "quarantine": None,
+        "report": "generated_tags_check",
+        "docs": "generated_tags_docs",
+    },
+    "cleaned_tags": {
+        "table": "cleaned_tags",
+        "quarantine": None,
+        "report": "cleaned_tags_check",
+        "docs": "cleaned_tags_docs",
+    },
 }
 
 
@@ -110,7 +125,7 @@ def _require_known(params: Params) -> None:
     rules: list[Rule] = [*pair_rules(params.pairs), *removal_rules(params.removed)]
     rules += tag_rules(params.cleaned_tags, 1, has_reference=True)
     for table in CHECKED_TABLES:
-        rules += schema_rules(CATALOG[table].schema)  # type: ignore[arg-type]
+        rules += schema_rules(CATALOG[table].schema)
     known = {rule.name for rule in rules} | {"tag_drift"}
     if unknown := set(params.warn_only) - known:
         raise ValueError(f"warn_only: no rule called {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")

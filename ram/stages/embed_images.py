@@ -22,6 +22,7 @@ from ram.model.preprocess import Preprocess
 from ram.storage import Table
 from ram.training.augment import AugmentParams, augment
 
+SHARED_KNOBS = {"model": ("image_encoder", "pretrained", "image_size", "num_frozen_blocks")}
 AUGMENTED_SPLITS = ("train", "finetune")  # what is trained on; the rest is only ever looked at plainly
 
 

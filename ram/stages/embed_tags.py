@@ -11,6 +11,8 @@ from ram.model.params import ModelParams
 from ram.model.tag_embeddings import save_tag_embeddings
 from ram.model.text_encoder import make_text_encoder
 
+SHARED_KNOBS = {"model": ("text_encoder", "templates")}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Params:

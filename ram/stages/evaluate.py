@@ -151,7 +151,7 @@ class _Evaluator:
     def _facts(self, benchmark: Benchmark, matches: list[Match]) -> NameFacts:
         """Seen: a tag that training pictures had, by their captions or, for the finetuned model, by human labels.
 
-        Names that the benchmark calls unseen are left out of every loss, so they are not seen though captions name them.
+        Names that the benchmark calls unseen are left out of every loss: they are not seen though captions name them.
         """
         before = [self.common.label_system.find(match.name) for match in matches]
         seen = [
@@ -180,9 +180,7 @@ class _Evaluator:
         """A threshold a name, and how it came about."""
         if self.thresholds is not None:
             own, default, open_set = (self.thresholds[key] for key in ("tags", "default", "open_set"))
-            values = [
-                own.get(m.name, open_set) if m.tag is None else own.get(m.tag.name, default) for m in matches
-            ]
+            values = [own.get(m.name, open_set) if m.tag is None else own.get(m.tag.name, default) for m in matches]
             return np.array(values), {"from": "thresholds.json, a name each"}
         dev = self.common.dev.get(benchmark.name)
         if dev is None or not dev.positive_NK.any():

@@ -30,6 +30,8 @@ from ram.engine import Engine
 from ram.progress import track
 from ram.storage import MappedTable, PartMap
 
+CHUNKS_PER_PART = 500  # of the quarantine
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Params:
@@ -73,7 +75,8 @@ def run(inputs: Inputs, params: Params) -> Outputs:
     benchmark_of = {source: name for name, entry in benchmarks.items() for source in entry["sources"]}
     shards = cut_shards(candidates, repeats, params.pictures_per_shard)
     written = PartMap(WriteShard(spool, shards_dir, benchmark_of), shards, "write shards")
-    refused = PartMap(Quarantine(spool), [(i, repeats.get(i, [])) for i in range(num_chunks)], "quarantine")
+    batches = [range(i, min(i + CHUNKS_PER_PART, num_chunks)) for i in range(0, num_chunks, CHUNKS_PER_PART)]
+    refused = PartMap(Quarantine(spool), [{i: repeats.get(i, []) for i in batch} for batch in batches], "quarantine")
     return Outputs(
         images=written.output(0),
         pairs=written.output(1),
@@ -120,12 +123,14 @@ def _tell(spool: Spool, num_chunks: int, num_candidates: int, repeats: Repeats) 
 
 @dataclass(frozen=True)
 class Quarantine:
-    """The rows of the quarantine that come from one chunk. Picklable."""
+    """The rows of the quarantine that come from some chunks. Picklable."""
 
     spool: Spool
 
-    def __call__(self, item: tuple[int, list[Repeat]]) -> pa.Table:
-        chunk, left_out = item
+    def __call__(self, repeats: Repeats) -> pa.Table:
+        return pa.concat_tables([self._rows(chunk, left_out) for chunk, left_out in repeats.items()])
+
+    def _rows(self, chunk: int, left_out: list[Repeat]) -> pa.Table:
         refused = self.spool.refused(chunk)
         if not left_out:
             return refused

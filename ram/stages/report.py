@@ -75,7 +75,8 @@ def run(inputs: Inputs, params: Params) -> Outputs:
     directory = inputs.scratch / "report"
     checks = [inputs.pairs_check, inputs.parsed_tags_check, inputs.generated_tags_check, inputs.cleaned_tags_check]
     curves = {
-        model: getattr(inputs, f"{model}_curves") for model in ("preliminary", "retrained_uncleaned", "retrained", "finetuned")
+        model: getattr(inputs, f"{model}_curves")
+        for model in ("preliminary", "retrained_uncleaned", "retrained", "finetuned")
     }
     counts = funnel(inputs.parsed_tags, inputs.generated_tags, inputs.cleaned_tags)
     page = render(
@@ -83,11 +84,16 @@ def run(inputs: Inputs, params: Params) -> Outputs:
             **_data(inputs),
             **_pictures(inputs, params),
             "benchmarks": benchmark_views(inputs.evaluation),
-            "tags": tag_view(inputs.per_tag_metrics.to_pandas(), inputs.thresholds, params.num_tags_shown),
+            "tags": tag_view(
+                inputs.per_tag_metrics.to_pandas(), inputs.evaluation, inputs.thresholds, params.num_tags_shown
+            ),
             "thresholds": inputs.thresholds,
             "funnel": counts,
             "origins": [o for o in ORIGINS if any(o in step["parts"] for step in counts["steps"])],
-            "engine_facts": {"Generation": plain_facts(inputs.generation_report), "Cleaning": plain_facts(inputs.cleaning_report)},
+            "engine_facts": {
+                "Generation": plain_facts(inputs.generation_report),
+                "Cleaning": plain_facts(inputs.cleaning_report),
+            },
             "charts": training_charts(curves),
             "checks": checks,
             "checks_passed": sum(check["passed"] for check in checks),
@@ -116,13 +122,14 @@ def _data(inputs: Inputs) -> dict[str, Any]:
     """Counts of pictures, captions, refusals and tags."""
     images = inputs.images.to_pandas(["source", "split"])
     sources: dict[str, dict[str, int]] = {}
-    for (source, split), num in images.value_counts(sort=False).items():
-        sources.setdefault(str(source), {})[str(split)] = int(num)
+    counts = images.groupby(["source", "split"], as_index=False).size()
+    for source, split, num in counts.itertuples(index=False):
+        sources.setdefault(source, {})[split] = int(num)
     return {
         "num_images": len(images),
         "num_pairs": inputs.pairs.num_rows,
         "sources": sources,
-        "splits": [split for split in SPLITS if any(split in counts for counts in sources.values())],
+        "splits": [split for split in SPLITS if any(split in own for own in sources.values())],
         "quarantine": _reasons(inputs.quarantine),
         "skipped": _reasons(inputs.skipped_captions),
         "label_system": {
@@ -141,7 +148,7 @@ def _reasons(table: Table) -> dict[str, int]:
 
 
 def plain_facts(report: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """The numbers and words of a JSON report, nested names joined; long lists and per-tag tables are left to the file."""
+    """The numbers and words of a JSON report, nested names joined; lists and per-tag tables are left to the file."""
     facts: dict[str, str] = {}
     for key, value in report.items():
         name = f"{prefix}{key}".replace("_", " ")

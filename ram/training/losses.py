@@ -94,7 +94,7 @@ ALIGNMENT_TEMPERATURE = 0.05
 def alignment_loss(aligned_BE: Tensor, caption_CE: Tensor, caption_of_B: Tensor) -> Tensor:
     """Cross-entropy (nats, mean over pictures) of finding each picture's caption among those of the batch.
 
-    Softmax over cosine / temperature (InfoNCE, van den Oord et al. 2018, eq. 4), from pictures to captions: each process
-    can do its own pictures against all captions, so that the number of processes changes nothing. Rows have length 1.
+    Softmax over cosine / temperature (InfoNCE, van den Oord et al. 2018, eq. 4), from pictures to captions: each
+    process can do its own pictures against all captions, so their number changes nothing. Rows have length 1.
     """
     return F.cross_entropy(aligned_BE.float() @ caption_CE.float().T / ALIGNMENT_TEMPERATURE, caption_of_B)

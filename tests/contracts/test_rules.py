@@ -123,8 +123,9 @@ def _imports(path: Path) -> list[Path]:
 def test_knobs_in_the_graph_are_the_knobs_of_the_code(name: str) -> None:
     call, definition = ENTRIES[name]
     fields = {f.name for f in dataclasses.fields(call.module.Params)}
-    shared = fields & set(SHARED_SECTIONS)
-    assert set(definition.get("params", [])) == shared | ({call.stage} if fields - shared else set())
+    parts = getattr(call.module, "SHARED_KNOBS", {})
+    shared = {f"{s}.{knob}" for s in fields & parts.keys() for knob in parts[s]} | (fields & set(SHARED_SECTIONS)) - parts.keys()
+    assert set(definition.get("params", [])) == shared | ({call.stage} if fields - set(SHARED_SECTIONS) else set())
 
 
 @pytest.mark.parametrize("path", [*RECIPES, ROOT / "params.yaml"], ids=lambda p: p.stem)

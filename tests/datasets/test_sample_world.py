@@ -101,13 +101,13 @@ def test_noise_is_as_frequent_as_its_knobs_say() -> None:
         assert set().union(*map(mentioned, captions)) == present, captions
 
     false = SampleWorld(name="w", omitted_share=0.0, false_share=0.3, foreign_share=0.0)
-    told = [(n, caption) for n, captions in written(false, range(1000)) for caption in captions]
+    told = [(n, caption) for n, captions in written(false, range(800)) for caption in captions]
     wrong = [1 for n, c in told if mentioned(c) - {thing.kind for thing in false.world(n, "train").things}]
     assert abs(len(wrong) / len(told) - 0.3) < 0.04
 
     omitting = SampleWorld(name="w", omitted_share=1 / 3, false_share=0.0, foreign_share=0.0)
     named = present = 0
-    for number, captions in written(omitting, range(1000)):
+    for number, captions in written(omitting, range(600)):
         kinds = {thing.kind for thing in omitting.world(number, "train").things}
         named += len(kinds & set().union(*map(mentioned, captions)))
         present += len(kinds)
@@ -118,7 +118,7 @@ def test_captions_of_another_picture_are_as_frequent_as_the_knob_says() -> None:
     plain, mixed = (SampleWorld(name="w", foreign_share=share) for share in (0.0, 0.2))
     pairs = [
         (own, given)
-        for (_, owns), (_, givens) in zip(written(plain, range(1000)), written(mixed, range(1000)), strict=True)
+        for (_, owns), (_, givens) in zip(written(plain, range(600)), written(mixed, range(600)), strict=True)
         for own, given in zip(owns, givens, strict=True)
     ]
     assert abs(sum(own != given for own, given in pairs) / len(pairs) - 0.2) < 0.03

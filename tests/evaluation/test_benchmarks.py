@@ -40,7 +40,9 @@ def test_scores_are_in_the_order_of_pictures_and_names(batch_size: int) -> None:
     matches = match_names(["zebra", "animal", "dog"], SYSTEM)
     own_KE = np.array([[1.0], [5.0], [3.0]])
     ids = ["4", "2", "9", "1"]
-    own, best = score_names(Dots(), ids, matches, own_KE, lambda names: np.full((len(names), 1), 7.0), batch_size, "test")
+    own, best = score_names(
+        Dots(), ids, matches, own_KE, lambda names: np.full((len(names), 1), 7.0), batch_size, "test"
+    )
     pictures = np.array([4, 2, 9, 1])
     np.testing.assert_allclose(own, np.outer(pictures, [7, 1, 5]) / 100, rtol=1e-6)
     np.testing.assert_allclose(best, np.outer(pictures, [7, 5, 5]) / 100, rtol=1e-6)
@@ -61,7 +63,10 @@ def test_the_description_names_what_is_not_obvious() -> None:
 
 
 def test_tags_with_positives_are_those_of_train_pictures() -> None:
-    batches = [pd.DataFrame({"image_id": ["a", "b"], "tag_id": [1, 2]}), pd.DataFrame({"image_id": ["a"], "tag_id": [5]})]
+    batches = [
+        pd.DataFrame({"image_id": ["a", "b"], "tag_id": [1, 2]}),
+        pd.DataFrame({"image_id": ["a"], "tag_id": [5]}),
+    ]
     assert tags_with_positives(batches, ["a"]) == {1, 5}
 
 
@@ -88,9 +93,13 @@ def tables(tmp_path: Path) -> tuple[Table, Table]:
 
 
 def test_a_benchmark_has_all_pictures_of_its_sources_and_only_its_own_labels(tables: tuple[Table, Table]) -> None:
-    facts = {"one": {"sources": ["a", "b"], "names": ["cat", "dog"], "unseen": ["cat"]}, "two": {"sources": ["a"], "names": ["sky"]}}
+    facts = {
+        "one": {"sources": ["a", "b"], "names": ["cat", "dog"], "unseen": ["cat"]},
+        "two": {"sources": ["a"], "names": ["sky"]},
+    }
     one, two = load_benchmarks(facts, *tables, "test")
-    assert one.image_ids == ["a/test", "b/test"] and one.unseen == {"cat"}
+    assert one.image_ids == ["a/test", "b/test"]
+    assert one.unseen == {"cat"}
     np.testing.assert_array_equal(one.positive_NK, [[False, True], [False, False]])
     np.testing.assert_array_equal(two.positive_NK, [[True]])
 

@@ -68,12 +68,18 @@ def test_a_tag_with_few_positives_leans_on_its_group() -> None:
 def make_tag(name: str, kind: str, middle: float, num_positives: int, seed: int) -> TagScores:
     generator = np.random.default_rng(seed)
     positive = np.arange(200) < num_positives
-    scores = np.where(positive, generator.uniform(middle, middle + 0.1, 200), generator.uniform(middle - 0.1, middle, 200))
+    scores = np.where(
+        positive, generator.uniform(middle, middle + 0.1, 200), generator.uniform(middle - 0.1, middle, 200)
+    )
     return TagScores(name, kind, scores, positive)
 
 
 def test_kinds_and_tags_have_their_own_thresholds() -> None:
-    tags = [make_tag("dog", "object", 0.3, 50, 0), make_tag("run", "action", 0.8, 50, 1), make_tag("rare", "scene", 0.5, 1, 2)]
+    tags = [
+        make_tag("dog", "object", 0.3, 50, 0),
+        make_tag("run", "action", 0.8, 50, 1),
+        make_tag("rare", "scene", 0.5, 1, 2),
+    ]
     found = calibrate(tags, "f1", 0.0, prior_positives=5, min_kind_positives=10)
     assert found.kinds["object"] == pytest.approx(0.3, abs=0.03)
     assert found.kinds["action"] == pytest.approx(0.8, abs=0.03)

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,7 @@ from flows.pipeline import pipeline
 from flows.stage_graph import StageFailed
 
 pytestmark = pytest.mark.usefixtures("server_workspace")
+ROOT = Path(__file__).resolve().parents[2]
 Make = Callable[[dict[str, Any]], Path]
 
 
@@ -79,6 +84,33 @@ def test_a_failed_stage_is_tried_again_as_often_as_asked(dvc_project: Make) -> N
     assert [row["outcome"] for row in state.result()] == ["Ran"]
     assert (workspace / "log.txt").read_text().split() == ["a", "a"]
     assert _task_states(state) == {"dvc:a": "Ran"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_an_interrupted_run_ends_its_stage_at_once_and_lets_the_server_go(
+    number: signal.Signals, status: int, server_workspace: Path, dvc_project: Callable[..., Path]
+) -> None:
+    code = "import os, time; open('pid','w').write(str(os.getpid())); os.rename('pid','started'); time.sleep(600)"
+    dvc_project({"long": {"cmd": f'python -c "{code}"', "outs": ["out"]}}, server_workspace)
+    (server_workspace / "started").unlink(missing_ok=True)
+    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    running = subprocess.Popen(
+        [sys.executable, "-m", "flows.pipeline"],
+        cwd=server_workspace,
+        env={**environment, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not (server_workspace / "started").exists():
+        assert running.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    running.send_signal(number)
+    assert running.wait(60) == status
+    stage = Path("/proc", (server_workspace / "started").read_text(), "stat")
+    assert not stage.exists() or stage.read_text().rsplit(")", 1)[1].split()[0] == "Z"
 
 
 def test_a_knob_or_a_target_that_makes_no_sense_is_refused(dvc_project: Make) -> None:

@@ -17,7 +17,8 @@ def make_images(path, num_train: int = 6, num_test: int = 2) -> Table:
     rows = [
         {
             "image_id": f"s/{i}", "source": "s", "split": "train" if i < num_train else "test", "shard": "a.tar",
-            "member": f"{i}.jpg", "offset": 0, "num_bytes": 1, "width": 8, "height": 8, "sha256": "", "perceptual_hash": "",
+            "member": f"{i}.jpg", "offset": 0, "num_bytes": 1, "width": 8, "height": 8, "sha256": "",
+            "perceptual_hash": "",
         }
         for i in range(num_train + num_test)
     ]  # fmt: skip
@@ -29,7 +30,8 @@ def make_cleaned(path, rows: list[tuple[str, int, bool]]) -> Table:
     frame = [
         {
             "image_id": image, "tag_id": tag, "origin": "predicted", "score": 0.5, "kept": kept,
-            "reason": None if kept else "cluster_outlier", "outlier_score": None, "image_score": 0.5, "region_score": 0.5,
+            "reason": None if kept else "cluster_outlier", "outlier_score": None, "image_score": 0.5,
+            "region_score": 0.5,
             "x0": 0.0, "y0": 0.0, "x1": 1.0, "y1": 1.0,
         }
         for image, tag, kept in rows
@@ -42,7 +44,9 @@ def make_cleaned(path, rows: list[tuple[str, int, bool]]) -> Table:
 @pytest.mark.parametrize("rows_per_batch", [1, 3, 1000])
 def test_totals_do_not_depend_on_the_size_of_the_batches(tmp_path, rows_per_batch: int) -> None:
     generator = np.random.default_rng(0)
-    rows = [(f"s/{generator.integers(8)}", int(generator.integers(4)), bool(generator.random() < 0.7)) for _ in range(60)]
+    rows = [
+        (f"s/{generator.integers(8)}", int(generator.integers(4)), bool(generator.random() < 0.7)) for _ in range(60)
+    ]
     table, images = make_cleaned(tmp_path / "cleaned_tags", rows), ImageIndex(make_images(tmp_path / "images"))
     totals = TagTotals(images, ["a", "b", "c", "d"])
     batches = list(row_frames(table, images, rows_per_batch))
@@ -73,9 +77,17 @@ def test_unknown_pictures_are_marked_and_not_counted(tmp_path) -> None:
 def test_pair_totals_count_repeats_and_boilerplate(tmp_path) -> None:
     images = ImageIndex(make_images(tmp_path / "images"))
     totals = PairTotals(images, num_refused=len(images))
-    frame = pd.DataFrame({"image_id": ["s/0", "s/0", "s/1", "s/1"], "caption_index": [0, 1, 0, 0], "caption": list("aabc")})
+    frame = pd.DataFrame(
+        {"image_id": ["s/0", "s/0", "s/1", "s/1"], "caption_index": [0, 1, 0, 0], "caption": list("aabc")}
+    )
     totals.add(frame, images.positions(frame["image_id"]))
-    assert totals.row() == {"num_rows": 4, "num_repeated_rows": 1, "max_captions": 2, "share_of_one_caption": 0.5, "share_refused": 0.5}
+    assert totals.row() == {
+        "num_rows": 4,
+        "num_repeated_rows": 1,
+        "max_captions": 2,
+        "share_of_one_caption": 0.5,
+        "share_refused": 0.5,
+    }
 
 
 def test_no_keys_repeat_in_an_empty_table() -> None:

@@ -4,10 +4,25 @@ import pyarrow as pa
 import pytest
 
 from ram.catalog import CATALOG, CHECKED_TABLES
-from ram.quality.suites import PairBounds, RemovalBounds, TagBounds, removal_rules, schema_rules, soften, table_name, tag_rules
+from ram.quality.suites import (
+    PairBounds,
+    RemovalBounds,
+    TagBounds,
+    removal_rules,
+    schema_rules,
+    soften,
+    table_name,
+    tag_rules,
+)
 
 BOUNDS = TagBounds(
-    min_rows=1, min_mean_tags=0, max_mean_tags=10, max_tags=50, max_share_without_tags=1, max_share_of_one_tag=1, max_drift=0.1
+    min_rows=1,
+    min_mean_tags=0,
+    max_mean_tags=10,
+    max_tags=50,
+    max_share_without_tags=1,
+    max_share_of_one_tag=1,
+    max_drift=0.1,
 )
 
 
@@ -30,7 +45,15 @@ def test_an_unknown_schema_is_refused() -> None:
 
 def test_boxes_and_fractions_are_bounded() -> None:
     rules = {rule.name for rule in schema_rules(CATALOG["cleaned_tags"].schema)}
-    assert {"x0_range", "y1_range", "x0_before_x1", "y0_before_y1", "score_range", "reason_known", "origin_known"} <= rules
+    assert {
+        "x0_range",
+        "y1_range",
+        "x0_before_x1",
+        "y0_before_y1",
+        "score_range",
+        "reason_known",
+        "origin_known",
+    } <= rules
 
 
 def test_drift_is_a_rule_only_with_a_good_run_to_compare_with() -> None:

@@ -19,10 +19,19 @@ from ram.storage import write_json, write_table
 SHAPES = ["ball", "box", "tree"]
 COLOURS = {"red": (220, 60, 50), "blue": (50, 90, 210), "green": (50, 170, 80)}
 TAGS = [
-    ("ball", "object", ("toy",)), ("box", "object", ()), ("tree", "object", ()), ("toy", "object", ()), ("red", "attribute", ()),
-    ("blue", "attribute", ()), ("green", "attribute", ()), ("roll", "action", ()),
+    ("ball", "object", ("toy",)), ("box", "object", ()), ("tree", "object", ()), ("toy", "object", ()),
+    ("red", "attribute", ()), ("blue", "attribute", ()), ("green", "attribute", ()), ("roll", "action", ()),
 ]  # fmt: skip
-NAMES = ["ball", "box", "trees", "toy", "red", "blue", "green", "hexagon"]  # "trees": by its singular; "hexagon": no tag
+NAMES = [
+    "ball",
+    "box",
+    "trees",
+    "toy",
+    "red",
+    "blue",
+    "green",
+    "hexagon",
+]  # "trees": by its singular; "hexagon": no tag
 SPLITS = {"train": 24, "finetune": 6, "dev": 18, "test": 18}
 
 
@@ -72,7 +81,8 @@ class Drawn:
         self.shapes[image_id] = (shape, colour, tuple(v / 96 for v in box))
         self.images.append(
             {
-                "image_id": image_id, "source": "drawn", "split": split, "shard": "0.tar", "member": info.name, "offset": 0,
+                "image_id": image_id, "source": "drawn", "split": split, "shard": "0.tar", "member": info.name,
+                "offset": 0,
                 "num_bytes": info.size, "width": 96, "height": 96, "sha256": "0" * 64, "perceptual_hash": "0" * 16,
             }
         )  # fmt: skip
@@ -91,7 +101,14 @@ class Drawn:
         rows = []
         for image_id, (shape, colour, _) in self.shapes.items():
             for name in {shape, colour, "toy" if shape == "ball" else colour}:
-                rows.append({"image_id": image_id, "benchmark": "drawn", "name": NAMES[2] if name == "tree" else name, **boxless})
+                rows.append(
+                    {
+                        "image_id": image_id,
+                        "benchmark": "drawn",
+                        "name": NAMES[2] if name == "tree" else name,
+                        **boxless,
+                    }
+                )
         self.write("labels", rows)
         facts = {"sources": ["drawn"], "names": NAMES, "unseen": ["box"], "description": "drawn shapes"}
         write_json({"drawn": facts}, self.root / artifact("benchmarks").path)
@@ -113,7 +130,8 @@ class Drawn:
                 cleaned.append(
                     {
                         **row, "kept": reason is None, "reason": reason, "outlier_score": 0.9 if reason else 0.1,
-                        "image_score": score * 0.9, "region_score": score * 0.5, **dict(zip(("x0", "y0", "x1", "y1"), box, strict=True)),
+                        "image_score": score * 0.9, "region_score": score * 0.5,
+                        **dict(zip(("x0", "y0", "x1", "y1"), box, strict=True)),
                     }
                 )  # fmt: skip
         for name, rows in (("parsed_tags", parsed), ("generated_tags", generated), ("cleaned_tags", cleaned)):
@@ -133,8 +151,12 @@ class Drawn:
                 captions.append({"image_id": row["image_id"], "caption": f"a {shape}", "log_probability": -2.5})
         self.write("pairs", pairs)
         self.write("generated_captions", captions)
-        self.write("quarantine", [{"source": "drawn", "key": "x", "reason": "broken_picture", "detail": "ends early"}] * 3)
-        self.write("skipped_captions", [{"image_id": "drawn/000", "caption_index": 3, "reason": "too_long", "detail": "90"}])
+        self.write(
+            "quarantine", [{"source": "drawn", "key": "x", "reason": "broken_picture", "detail": "ends early"}] * 3
+        )
+        self.write(
+            "skipped_captions", [{"image_id": "drawn/000", "caption_index": 3, "reason": "too_long", "detail": "90"}]
+        )
 
     def write_models(self) -> None:
         import torch
@@ -186,10 +208,10 @@ def write_reports(drawn: Drawn) -> None:
         steps = np.arange(1, 60)
         curves = pd.concat(
             [
-                pd.DataFrame({"step": steps, "epoch": steps // 20 + 1, "split": "train", "metric": "loss", "value": 9 / steps}),
-                pd.DataFrame({"step": [20, 40, 59], "epoch": [1, 2, 3], "split": "dev", "metric": "mAP/drawn", "value": [0.2, 0.4, 0.5]}),
+                pd.DataFrame({"step": steps, "split": "train", "metric": "loss", "value": 9 / steps}),
+                pd.DataFrame({"step": [20, 40, 59], "split": "dev", "metric": "mAP/drawn", "value": [0.2, 0.4, 0.5]}),
             ]
-        )  # fmt: skip
+        ).assign(epoch=1)
         path = root / artifact(f"{model}_curves").path
         path.parent.mkdir(parents=True, exist_ok=True)
         curves.to_csv(path, index=False)

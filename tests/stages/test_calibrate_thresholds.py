@@ -11,7 +11,8 @@ from ram.stages.calibrate_thresholds import Inputs, Outputs, Params, run
 from ram.storage import Table
 
 PARAMS: dict[str, Any] = {
-    "target": "f1", "min_precision": 0.5, "prior_positives": 5.0, "min_kind_positives": 1, "min_open_set_positives": 1000,
+    "target": "f1", "min_precision": 0.5, "prior_positives": 5.0, "min_kind_positives": 1,
+    "min_open_set_positives": 1000,
     "open_set_factor": 0.8, "calibration": "platt",
 }  # fmt: skip
 
@@ -28,7 +29,9 @@ def outputs(drawn_workspace: Path) -> Outputs:
 
 def test_every_labelled_tag_has_a_threshold_and_its_support(outputs: Outputs) -> None:
     found = outputs.thresholds
-    assert set(found["tags"]) == {"ball", "box", "tree", "toy", "red", "blue", "green", "hexagon"} == set(found["support"])
+    assert (
+        set(found["tags"]) == {"ball", "box", "tree", "toy", "red", "blue", "green", "hexagon"} == set(found["support"])
+    )
     assert all(0 < value < 1 for value in found["tags"].values())
     assert found["support"]["hexagon"] == 0
     assert found["support"]["ball"] == 6

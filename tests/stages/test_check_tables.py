@@ -15,7 +15,8 @@ from ram.stages.check_tables import ITEMS, Inputs, Outputs, Params, run
 from ram.storage import Table, write_table
 
 BOUNDS = TagBounds(
-    min_rows=1, min_mean_tags=1, max_mean_tags=10, max_tags=50, max_share_without_tags=0.5, max_share_of_one_tag=0.9, max_drift=0.1
+    min_rows=1, min_mean_tags=1, max_mean_tags=10, max_tags=50, max_share_without_tags=0.5,
+    max_share_of_one_tag=0.9, max_drift=0.1,
 )  # fmt: skip
 PARAMS = Params(
     pairs=PairBounds(min_rows=1, max_captions=5, max_share_of_one_caption=0.5, max_share_refused=0.2),
@@ -81,7 +82,9 @@ def failed(report: dict[str, Any]) -> set[str]:
 
 def test_a_good_table_passes_and_its_docs_need_no_network(workspace: Path) -> None:
     report, docs = check(workspace, "cleaned_tags", good_rows())
-    assert report["passed"] and report["failures"] == [] and report["num_rows"] == 20
+    assert report["passed"]
+    assert report["failures"] == []
+    assert report["num_rows"] == 20
     assert "tag_drift" not in {e["name"] for e in report["expectations"]}
     assert any("First good run" in note for note in report["notes"])
     pages = {page.relative_to(docs).as_posix(): page.read_text() for page in docs.rglob("*.html")}
@@ -108,7 +111,8 @@ def test_every_broken_rule_is_named_and_shown(workspace: Path) -> None:
     report, docs = check(workspace, "cleaned_tags", good_rows()[:1] + good_rows()[2:] + broken)
     assert not report["passed"]
     assert failed(report) >= {
-        "rows_unique", "tag_known", "image_known", "score_range", "kept_has_no_reason", "removed_has_reason", "human_kept",
+        "rows_unique", "tag_known", "image_known", "score_range", "kept_has_no_reason", "removed_has_reason",
+        "human_kept",
         "origin_known", "x0_before_x1",
     }  # fmt: skip
     (score,) = (e for e in report["expectations"] if e["name"] == "score_range")
@@ -144,12 +148,13 @@ def test_drift_is_measured_against_the_last_good_run_and_a_bad_run_does_not_beco
 def test_a_rule_that_only_warns_lets_the_table_pass(workspace: Path) -> None:
     rows = [cleaned(i, 0) for i in range(4)]
     report, _ = check(workspace, "cleaned_tags", rows, replace(PARAMS, warn_only=("images_without_tags",)))
-    assert report["passed"] and failed(report) == {"images_without_tags"}
+    assert report["passed"]
+    assert failed(report) == {"images_without_tags"}
     assert len(report["warnings"]) == 1
 
 
 def test_an_unknown_rule_in_warn_only_is_refused(workspace: Path) -> None:
-    with pytest.raises(ValueError, match="no rule called no_such_rule; known: .*tag_drift"):
+    with pytest.raises(ValueError, match=r"no rule called no_such_rule; known: .*tag_drift"):
         check(workspace, "cleaned_tags", good_rows(), replace(PARAMS, warn_only=("no_such_rule",)))
 
 
@@ -171,10 +176,15 @@ def test_pairs_are_checked_without_a_label_system(workspace: Path) -> None:
 
 @pytest.mark.parametrize("name", ["parsed_tags", "generated_tags"])
 def test_the_other_tables_of_tags_are_checked_by_their_own_schema(workspace: Path, name: str) -> None:
-    extra = {"parsed_tags": {"caption_indices": [0]}, "generated_tags": {"image_score": 0.2, "model_version": "v"}}[name]
-    rows = [{"image_id": f"s/{i}", "tag_id": i % 3, "origin": "caption", "score": 1.0, **extra} for i in range(NUM_IMAGES)]
+    extra = {"parsed_tags": {"caption_indices": [0]}, "generated_tags": {"image_score": 0.2, "model_version": "v"}}[
+        name
+    ]
+    rows = [
+        {"image_id": f"s/{i}", "tag_id": i % 3, "origin": "caption", "score": 1.0, **extra} for i in range(NUM_IMAGES)
+    ]
     report = check(workspace, name, rows).report
-    assert report["table"] == name and report["passed"]
+    assert report["table"] == name
+    assert report["passed"]
 
 
 def test_items_name_artifacts_of_the_catalog() -> None:
@@ -183,7 +193,10 @@ def test_items_name_artifacts_of_the_catalog() -> None:
 
 
 def test_too_much_in_quarantine_fails_the_pairs(workspace: Path) -> None:
-    rows = [{"image_id": f"s/{i}", "split": "train", "caption_index": 0, "caption": f"caption {i}"} for i in range(NUM_IMAGES)]
+    rows = [
+        {"image_id": f"s/{i}", "split": "train", "caption_index": 0, "caption": f"caption {i}"}
+        for i in range(NUM_IMAGES)
+    ]
     assert "share_refused" not in failed(check(workspace, "pairs", rows)[0])
     refused = [{"source": "s", "key": f"{i}", "reason": "broken", "detail": ""} for i in range(NUM_IMAGES)]
     write_table(refused, workspace / "quarantine", CATALOG["quarantine"].schema)

@@ -30,7 +30,9 @@ def outputs(drawn_workspace: Path) -> Outputs:
 def test_every_model_is_judged_on_every_benchmark(outputs: Outputs) -> None:
     assert list(outputs.evaluation) == list(MODELS)
     found = outputs.evaluation["preliminary"]["drawn"]
-    assert found["num_images"] == 18 and found["num_tags"] == 8 and found["num_tags_without_positives"] == 1
+    assert found["num_images"] == 18
+    assert found["num_tags"] == 8
+    assert found["num_tags_without_positives"] == 1
     low, high = found["mAP_ci95"]
     assert 0 <= low <= found["mAP"] <= high <= 1
     json.dumps(outputs.evaluation, allow_nan=False)
@@ -47,7 +49,9 @@ def test_map_is_that_of_scikit_learn_over_scores_of_the_tagger(outputs: Outputs,
     inputs = inputs_of(drawn_workspace)
     (benchmark,) = load_benchmarks(inputs.benchmarks, inputs.images, inputs.labels, "test")
     store = ImageStore(inputs.images, inputs.image_shards)
-    scores = load(str(inputs.retrained_model)).scores([store.read_bytes(i) for i in benchmark.image_ids], benchmark.names)
+    scores = load(str(inputs.retrained_model)).scores(
+        [store.read_bytes(i) for i in benchmark.image_ids], benchmark.names
+    )
     expected = {
         name: average_precision_score(benchmark.positive_NK[:, k], scores[:, k])
         for k, name in enumerate(benchmark.names)

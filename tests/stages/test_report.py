@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 import re
 import shutil
 from pathlib import Path
@@ -18,7 +17,8 @@ from ram.storage import write_json
 
 PARAMS = "\n  ".join(["report:", "num_pictures: 4", "thumbnail_size: 64", "num_tags_shown: 3"])
 STAGES = """seed: 0
-calibrate_thresholds: {target: f1, min_precision: 0.5, prior_positives: 5.0, min_kind_positives: 1, min_open_set_positives: 50,
+calibrate_thresholds: {target: f1, min_precision: 0.5, prior_positives: 5.0, min_kind_positives: 1,
+  min_open_set_positives: 50,
   open_set_factor: 0.8, calibration: platt}
 evaluate: {use_children: unseen, num_bootstrap: 20}
 """
@@ -33,8 +33,6 @@ def workspace(drawn_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -
     params.write_text(STAGES + PARAMS + "\n")
     for stage in ("calibrate_thresholds", "evaluate", "report"):
         run_stage(stage, params, root)
-    if kept := os.environ.get("RAM_KEEP_REPORT"):
-        shutil.copytree(root, kept, dirs_exist_ok=True)
     return root
 
 
@@ -66,7 +64,15 @@ def test_the_page_counts_the_tags_of_every_step(page: str) -> None:
 
 
 def test_the_page_names_failed_checks_refusals_and_models(page: str) -> None:
-    for words in ("3 of 4", "1 of 9 rows do not", "broken picture", "too long", "+ fine-tuning", "hexagon", "Data Docs"):
+    for words in (
+        "3 of 4",
+        "1 of 9 rows do not",
+        "broken picture",
+        "too long",
+        "+ fine-tuning",
+        "hexagon",
+        "Data Docs",
+    ):
         assert words in page, words
     assert "../data_docs/cleaned_tags/index.html" in page
 
@@ -93,7 +99,14 @@ def test_a_workspace_without_benchmarks_has_a_page_as_well(workspace: Path, tmp_
 
 
 def test_facts_of_a_report_are_flat_and_short() -> None:
-    report = {"num_rows": 1234, "share": 0.123456, "by": {"a": 1}, "list": [1], "flag": True, "long": dict.fromkeys(range(99), 1)}
+    report = {
+        "num_rows": 1234,
+        "share": 0.123456,
+        "by": {"a": 1},
+        "list": [1],
+        "flag": True,
+        "long": dict.fromkeys(range(99), 1),
+    }
     assert plain_facts(report) == {"num rows": "1,234", "share": "0.1235", "by: a": "1"}
 
 

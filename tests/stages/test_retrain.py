@@ -46,7 +46,9 @@ def test_either_tag_set_gives_a_model_with_the_tags_of_the_preliminary_one(
     assert set(outputs.curves["metric"]) >= {"loss_tag"}
 
 
-def test_it_starts_from_the_preliminary_weights_or_from_the_backbone_alone(drawn_workspace: Path, tmp_path: Path) -> None:
+def test_it_starts_from_the_preliminary_weights_or_from_the_backbone_alone(
+    drawn_workspace: Path, tmp_path: Path
+) -> None:
     still = dataclasses.replace(PARAMS, training=dataclasses.replace(PARAMS.training, epochs=0))
     anew = dataclasses.replace(still, start_from="pretrained")
     before = decoder_weight(drawn_workspace / "data" / "models" / "preliminary")

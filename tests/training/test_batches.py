@@ -39,7 +39,8 @@ def test_every_number_of_processes_shares_the_same_batch(make_batches: Callable[
             assert part.captions == batch.captions[rank::3]
             assert part.tag_texts == batch.tag_texts[rank::3]
             assert torch.equal(part.tag_ids, batch.tag_ids)
-            assert (part.num_pictures, part.num_captions, part.seed) == (batch.num_pictures, len(batch.captions), batch.seed)
+            assert (part.num_pictures, part.num_captions) == (len(batch.inputs), len(batch.captions))
+            assert part.seed == batch.seed
 
 
 def test_worker_processes_give_the_same_batches_in_the_same_order(make_batches: Callable[..., Batches]) -> None:

@@ -63,7 +63,9 @@ def test_metrics_are_the_mean_average_precision_of_all_of_seen_and_of_unseen_nam
     scores, positive = rng.normal(size=(num_pictures, 4)).astype(np.float32), rng.random((num_pictures, 4)) < 0.5
     seen = np.array([True, False, True, True])
     names, ids = [*"abcd"], [str(i) for i in range(num_pictures)]
-    made = DevBenchmark(name="made", image_ids=ids, names=names, positive_BK=positive, seen_K=seen, embedding_KE=np.eye(4))
+    made = DevBenchmark(
+        name="made", image_ids=ids, names=names, positive_BK=positive, seen_K=seen, embedding_KE=np.eye(4)
+    )
     model = SimpleNamespace(device="cpu", tail=lambda x: x, tag_logits=lambda x, e: x)
     got = DevEvaluation([made], Known(scores))(model)  # type: ignore[arg-type]
     assert got == {

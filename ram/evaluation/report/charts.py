@@ -16,7 +16,7 @@ Points = Sequence[tuple[float, float]]
 
 
 def line_chart(series: Mapping[str, Points], x_label: str) -> str:
-    """An SVG of one line a series; series are coloured by the CSS class `line-<name>`. Empty where no point is finite."""
+    """An SVG of one line a series, coloured by the CSS class `line-<name>`; empty where no point is finite."""
     series = {name: [(x, y) for x, y in points if math.isfinite(y)] for name, points in series.items()}
     everything = [point for points in series.values() for point in points]
     if not everything:
@@ -82,7 +82,7 @@ def _short(value: float) -> str:
 
 
 def training_charts(curves: Mapping[str, pd.DataFrame], max_charts: int = 8) -> list[dict[str, str]]:
-    """{"title", "svg"} a metric, a line a model: metrics on dev first, then the losses. Curves are (step, …, metric, value)."""
+    """{"title", "svg"} a metric, a line a model: metrics on dev first, then the losses."""
     frames = [frame.assign(model=model) for model, frame in curves.items() if len(frame)]
     if not frames:
         return []
@@ -92,7 +92,10 @@ def training_charts(curves: Mapping[str, pd.DataFrame], max_charts: int = 8) -> 
         own = rows[rows["split"] == split]
         for metric in own["metric"].drop_duplicates():
             chosen = own[own["metric"] == metric].groupby("model", sort=False)
-            series = {str(model): list(zip(g["step"].astype(float), g["value"].astype(float), strict=True)) for model, g in chosen}
+            series = {
+                str(model): list(zip(g["step"].astype(float), g["value"].astype(float), strict=True))
+                for model, g in chosen
+            }
             if svg := line_chart(series, "step"):
                 charts.append({"title": f"{metric} ({split})", "svg": svg})
     return charts[:max_charts]

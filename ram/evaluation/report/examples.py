@@ -21,7 +21,7 @@ _ADDED = ("predicted", "generated_caption")
 
 
 def chosen_pictures(cleaned: Table, num: int) -> list[str]:
-    """Pictures with added tags and removed ones, then any others: by a hash of their names, not by how good they look."""
+    """Pictures with added tags and removed ones, then others: by a hash of their names, not by how good they look."""
     ranks: dict[str, tuple[int, int]] = {}
     for batch in cleaned.batches(["image_id", "origin", "kept"]):
         frame = batch.to_pandas()
@@ -43,7 +43,7 @@ def examples(
     label_system: LabelSystem,
     thumbnail_size: int,
 ) -> list[dict[str, Any]]:
-    """One picture each: {"image_id", "picture" (data URI), "captions", "generated_caption", "said", "added", "removed"};
+    """{"image_id", "picture" (data URI), "captions", "generated_caption", "said", "added", "removed"} for each picture;
     a tag is {"name", "kind", "origin", "score", "reason", "box" (x, y, width, height in per cent, or None)}."""
     rows = _rows_of(cleaned, image_ids)
     captions = _rows_of(pairs, image_ids).sort_values("caption_index").groupby("image_id")["caption"].apply(list)
@@ -72,7 +72,7 @@ def _rows_of(table: Table, image_ids: Sequence[str]) -> pd.DataFrame:
     return table.to_pandas(filters=[("image_id", "in", wanted.to_pylist())])
 
 
-def _tag(row: Mapping[str, Any], label_system: LabelSystem) -> dict[str, Any]:
+def _tag(row: Mapping[Any, Any], label_system: LabelSystem) -> dict[str, Any]:
     tag = label_system[int(row["tag_id"])]
     sides = [row[side] for side in ("x0", "y0", "x1", "y1")]
     box = None

@@ -40,5 +40,7 @@ def funnel(parsed: Table, generated: Table, cleaned: Table) -> dict[str, Any]:
         ("generated", count_by_origin(generated), 0),
         ("cleaned", kept, sum(removed.values())),
     ]
-    steps = [{"name": name, "total": sum(parts.values()), "parts": parts, "removed": gone} for name, parts, gone in rows]
+    steps = [
+        {"name": name, "total": sum(parts.values()), "parts": parts, "removed": gone} for name, parts, gone in rows
+    ]
     return {"steps": steps, "reasons": reasons, "removed_by_origin": removed}

@@ -59,7 +59,9 @@ def benchmark_views(evaluation: Mapping[str, Mapping[str, Mapping[str, Any]]]) -
                 "chance": first.get("chance_mAP"),
                 "chance_width": 100 * (first.get("chance_mAP") or 0) / max(top, 1e-9),
                 "columns": [title for _, title in columns],
-                "rows": [{"title": MODEL_TITLES[m], "values": [f.get(k) for k, _ in columns]} for m, f in models.items()],
+                "rows": [
+                    {"title": MODEL_TITLES[m], "values": [f.get(k) for k, _ in columns]} for m, f in models.items()
+                ],
                 "kinds": [
                     {
                         "kind": kind,
@@ -76,13 +78,21 @@ def benchmark_views(evaluation: Mapping[str, Mapping[str, Mapping[str, Any]]]) -
 
 def _bar(model: str, facts: Mapping[str, Any], top: float) -> dict[str, Any]:
     value, interval = facts["mAP"] or 0.0, facts.get("mAP_ci95")
-    bar = {"model": model, "title": MODEL_TITLES[model], "value": facts["mAP"], "width": 100 * value / top, "interval": interval}
+    bar = {
+        "model": model,
+        "title": MODEL_TITLES[model],
+        "value": facts["mAP"],
+        "width": 100 * value / top,
+        "interval": interval,
+    }
     if interval:
         bar |= {"low": 100 * interval[0] / top, "span": 100 * (interval[1] - interval[0]) / top}
     return bar
 
 
-def tag_view(per_tag: pd.DataFrame, thresholds: Mapping[str, Any], num: int) -> list[dict[str, Any]]:
+def tag_view(
+    per_tag: pd.DataFrame, evaluation: Mapping[str, Mapping[str, Any]], thresholds: Mapping[str, Any], num: int
+) -> list[dict[str, Any]]:
     """Best and worst names of each benchmark by the finetuned model, with what they were before and their threshold."""
     views = []
     for benchmark, rows in per_tag.groupby("benchmark", sort=False):
@@ -91,13 +101,19 @@ def tag_view(per_tag: pd.DataFrame, thresholds: Mapping[str, Any], num: int) -> 
             continue
         own = rows[rows["model"] == "finetuned"].set_index("name").dropna(subset=["average_precision"])
         ranked = own.sort_values("average_precision", ascending=False, kind="stable")
+        tag_of = evaluation["finetuned"][str(benchmark)]["mapping"]["synonym"]
+        of_name = {name: thresholds["tags"].get(tag_of.get(name, name)) for name in ranked.index}
         shown = {"Best": ranked.head(num), "Worst": ranked.iloc[num:].tail(num).iloc[::-1]}
-        groups = {title: [_tag_row(str(n), r, by_model, thresholds) for n, r in g.iterrows()] for title, g in shown.items()}
+        groups = {
+            title: [_tag_row(str(n), r, by_model, of_name) for n, r in g.iterrows()] for title, g in shown.items()
+        }
         views.append({"benchmark": benchmark, "groups": {title: rows for title, rows in groups.items() if rows}})
     return views
 
 
-def _tag_row(name: str, row: pd.Series, by_model: pd.DataFrame, thresholds: Mapping[str, Any]) -> dict[str, Any]:
+def _tag_row(
+    name: str, row: pd.Series, by_model: pd.DataFrame, thresholds: Mapping[str, float | None]
+) -> dict[str, Any]:
     before = by_model["preliminary"].get(name) if "preliminary" in by_model else None
     return {
         "name": name,
@@ -107,7 +123,7 @@ def _tag_row(name: str, row: pd.Series, by_model: pd.DataFrame, thresholds: Mapp
         "before": None if before is None or pd.isna(before) else float(before),
         "precision": None if pd.isna(row["precision"]) else float(row["precision"]),
         "recall": None if pd.isna(row["recall"]) else float(row["recall"]),
-        "threshold": thresholds["tags"].get(name),
+        "threshold": thresholds[name],
     }
 
 
@@ -116,10 +132,20 @@ def render(context: Mapping[str, Any]) -> str:
     import jinja2
 
     folder = resources.files("ram.evaluation.report")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": number, "share": share, "count": count, "title": lambda s: str(s).replace("_", " ")}
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "number": number,
+        "share": share,
+        "count": count,
+        "title": lambda s: str(s).replace("_", " "),
+    }
     environment.globals |= {
-        "boxes": shown_boxes, "origin_titles": ORIGIN_TITLES, "reason_titles": REASON_TITLES, "model_titles": MODEL_TITLES,
+        "boxes": shown_boxes,
+        "origin_titles": ORIGIN_TITLES,
+        "reason_titles": REASON_TITLES,
+        "model_titles": MODEL_TITLES,
     }  # fmt: skip
     template = environment.from_string(folder.joinpath("page.html.jinja").read_text(encoding="utf-8"))
     return template.render(style=folder.joinpath("style.css").read_text(encoding="utf-8"), **context)

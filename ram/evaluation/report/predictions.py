@@ -26,15 +26,17 @@ def predictions(
     thumbnail_size: int,
     num_tags: int = 12,
 ) -> list[dict[str, Any]]:
-    """{"image_id", "benchmark", "picture", "tags": [{"name", "score", "truth"}], "missed": [names]} for `num` test pictures.
+    """{"image_id", "benchmark", "picture", "tags": [{"name", "score", "truth"}], "missed": [names]} of `num` test pictures.
 
-    `truth` is "right" or "wrong" for a tag that the benchmark labels, "unlabelled" for any other. Pictures are chosen by a
-    hash of their names.
+    `truth` is "right" or "wrong" for a tag that the benchmark labels, "unlabelled" for any other. Pictures are chosen
+    by a hash of their names.
     """
     chosen = [
         (benchmark, row)
         for benchmark in load_benchmarks(benchmarks, images, labels, "test")
-        for row in sorted(range(len(benchmark.image_ids)), key=lambda n: zlib.crc32(benchmark.image_ids[n].encode()))[:num]
+        for row in sorted(range(len(benchmark.image_ids)), key=lambda n: zlib.crc32(benchmark.image_ids[n].encode()))[
+            :num
+        ]
     ][:num]
     if not chosen:
         return []
@@ -43,24 +45,20 @@ def predictions(
     found = []
     for (benchmark, row), picture, scored in zip(chosen, pictures, tagger(pictures, top_k=num_tags), strict=True):
         labelled = {
-            tag.tag_id: positive
+            tag.name: bool(positive)
             for name, positive in zip(benchmark.names, benchmark.positive_NK[row], strict=True)
             if (tag := tagger.label_system.find(name)) is not None
         }
-        truth = {True: "right", False: "wrong", None: "unlabelled"}
-        tags = [{"name": t.name, "score": t.score, "truth": truth[_bool(labelled.get(t.tag_id))]} for t in scored]
-        said = {t.tag_id for t in scored}
+        truth: dict[bool | None, str] = {True: "right", False: "wrong", None: "unlabelled"}
+        tags = [{"name": t.name, "score": t.score, "truth": truth[labelled.get(t.name)]} for t in scored]
+        said = {t.name for t in scored}
         found.append(
             {
                 "image_id": benchmark.image_ids[row],
                 "benchmark": benchmark.name,
                 "picture": thumbnail(picture, thumbnail_size),
                 "tags": tags,
-                "missed": [tagger.label_system[i].name for i, positive in labelled.items() if positive and i not in said],
+                "missed": [name for name, positive in labelled.items() if positive and name not in said],
             }
         )
     return found
-
-
-def _bool(value: Any) -> bool | None:
-    return None if value is None else bool(value)

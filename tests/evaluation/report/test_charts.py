@@ -19,7 +19,8 @@ def test_ticks_span_the_values_in_few_round_steps(a: float, b: float) -> None:
     low, high = min(a, b), max(a, b)
     found = ticks(low, high)
     assert 2 <= len(found) <= 8
-    assert found[0] <= low + 1e-6 * max(1, abs(low)) and found[-1] >= high - 1e-6 * max(1, abs(high))
+    assert found[0] <= low + 1e-6 * max(1, abs(low))
+    assert found[-1] >= high - 1e-6 * max(1, abs(high))
     assert np.ptp(np.diff(found)) <= 1e-6 * max(1.0, abs(found[1] - found[0]))
 
 
@@ -30,7 +31,8 @@ def test_a_chart_is_well_formed_and_has_a_line_a_series() -> None:
     for line in root.iter("polyline"):
         for pair in line.get("points", "").split():
             x, y = map(float, pair.split(","))
-            assert 0 <= x <= 420 and 0 <= y <= 230
+            assert 0 <= x <= 420
+            assert 0 <= y <= 230
 
 
 def test_nothing_finite_gives_no_chart() -> None:
@@ -41,7 +43,8 @@ def test_nothing_finite_gives_no_chart() -> None:
 def test_long_lines_are_thinned_and_keep_their_end(num: int) -> None:
     points = [(float(i), float(i % 7)) for i in range(num)]
     found = thinned(points)
-    assert len(found) <= 150 and found[-1] == points[-1]
+    assert len(found) <= 150
+    assert found[-1] == points[-1]
 
 
 def test_metrics_on_dev_come_before_losses() -> None:

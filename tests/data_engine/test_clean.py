@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ram.data_engine.clean import EvidenceParams, RuleParams, removals, witnesses_of_bucket, wrong_probability
+from ram.data_engine.outliers import OutlierParams, outlier_scores
+
+NOISE = {"caption": 0.1, "implied": 0.1, "generated_caption": 0.3, "predicted": 0.3}
+EVIDENCE = EvidenceParams(
+    noise=NOISE, foreign_share=0.0, probe_weight=1.0, outlier_weight=0.0, region_weight=0.0, image_weight=0.0
+)
+RULES = RuleParams(max_wrong_probability=0.5, outlier_share=None, min_outlier_score=0.0, min_region_score=None)
+NO_RULES = dataclasses.replace(RULES, max_wrong_probability=None)
+
+
+def rows(**columns: list[object]) -> pd.DataFrame:
+    length = len(next(iter(columns.values())))
+    usual = {"image_id": [f"s/{i}" for i in range(length)], "origin": "caption", "held_out_evidence": 0.0}
+    usual |= dict.fromkeys(("outlier", "region", "image", "outlier_score", "region_score"), 0.5)
+    return pd.DataFrame({**usual, **columns})
+
+
+def test_without_any_witness_a_row_is_as_likely_wrong_as_its_origin_says() -> None:
+    origins = list(NOISE)
+    probability, _ = wrong_probability(rows(origin=origins), EVIDENCE)
+    np.testing.assert_allclose(probability, list(NOISE.values()))
+
+
+def test_evidence_counts_as_bayes_says() -> None:
+    evidence = [-3.0, -1.0, 0.0, 2.0]
+    probability, _ = wrong_probability(rows(held_out_evidence=evidence), EVIDENCE)
+    likelihood = np.exp(evidence)  # of the picture where the tag is right, relative to where it is wrong
+    np.testing.assert_allclose(probability, 0.1 / (0.1 + 0.9 * likelihood))
+
+
+def test_human_rows_are_never_removed() -> None:
+    found = removals(
+        rows(origin=["human", "caption"], held_out_evidence=[-20.0, -20.0], outlier=[1.0, 0.2], region_score=[0.0, 0.0]),
+        EVIDENCE,
+        RuleParams(max_wrong_probability=0.0, outlier_share=1.0, min_outlier_score=0.0, min_region_score=1.0),
+    )
+    assert found["kept"].tolist() == [True, False]
+    assert found["reason"].tolist() == [None, "cluster_outlier"]
+    assert found["wrong_probability"].tolist()[0] == 0
+
+
+def test_a_picture_none_of_whose_words_fit_takes_a_doubtful_one_with_it() -> None:
+    params = dataclasses.replace(EVIDENCE, foreign_share=0.05)
+    table = rows(
+        image_id=["a", "a", "a", "a", "b", "b", "b"],
+        origin=["caption", "caption", "caption", "predicted", "caption", "caption", "caption"],
+        held_out_evidence=[-3.0, -3.0, -0.2, -0.2, 3.0, 3.0, -0.2],
+    )
+    probability, _ = wrong_probability(table, params)
+    alone, _ = wrong_probability(table, EVIDENCE)
+    assert probability[2] > 0.9 > 0.2 > alone[2]
+    assert probability[6] < 0.15
+    assert probability[3] == alone[3]  # what the model added is no word of the caption
+
+
+def test_the_reason_names_what_weighed_most() -> None:
+    params = dataclasses.replace(EVIDENCE, outlier_weight=8.0, region_weight=8.0)
+    table = rows(outlier=[0.99, 0.5, 0.5], region=[0.5, 0.01, 0.5])
+    found = removals(table, params, RULES)
+    assert found["reason"].tolist() == ["cluster_outlier", "contrary_prediction", None]
+
+
+def test_the_papers_rules_drop_the_outlying_share_and_what_is_not_predicted_on_its_region() -> None:
+    table = rows(outlier=[0.95, 0.95, 0.2, 0.2], outlier_score=[0.8, np.nan, 0.8, 0.1], region_score=[0.9, 0.9, 0.05, 0.9])
+    rules = dataclasses.replace(NO_RULES, outlier_share=0.1, min_region_score=0.2)
+    found = removals(table, EVIDENCE, rules)
+    assert found["reason"].tolist() == ["cluster_outlier", None, "contrary_prediction", None]
+    assert removals(table, EVIDENCE, dataclasses.replace(rules, min_outlier_score=0.9))["reason"].tolist()[0] is None
+
+
+def test_with_every_rule_off_nothing_is_removed() -> None:
+    assert removals(rows(held_out_evidence=[-30.0]), EVIDENCE, NO_RULES)["kept"].all()
+
+
+def test_witnesses_are_found_tag_by_tag(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    tag_ids = np.array([7] * 60 + [9] * 10)[rng.permutation(70)].astype(np.int32)
+    features = rng.normal(size=(70, 6)).astype(np.float32)
+    scores = rng.random((2, 70)).astype(np.float32)
+    table = pa.table(
+        {"row": np.arange(70) * 3, "tag_id": tag_ids, "image_score": scores[0], "region_score": scores[1]}
+        | {"feature": pa.array(list(features), pa.list_(pa.float32()))}
+    )
+    pq.write_table(table, tmp_path / "bucket.parquet")
+    params = OutlierParams(
+        min_regions=20, max_regions=100, pca_dims=4, min_cluster_share=0.05, min_cluster_size=5, min_samples=5,
+        selection="leaf", max_noise_share=0.3, small_cluster_share=0.1,
+    )  # fmt: skip
+    found = witnesses_of_bucket(tmp_path / "bucket.parquet", params, seed=0).to_pandas()
+    many = tag_ids == 7
+    np.testing.assert_array_equal(found["outlier_score"][many], outlier_scores(features[many], params, seed=0))
+    assert found["outlier_score"][~many].isna().all()
+    assert (found["outlier"][~many] == 0.5).all()
+    assert found["image"][many].idxmax() == np.flatnonzero(many)[scores[0][many].argmax()]
+    assert found["region"][~many].max() == pytest.approx(0.95)
+
+
+def test_origins_without_an_expected_noise_are_refused() -> None:
+    with pytest.raises(ValueError, match="noise lacks the origins predicted"):
+        dataclasses.replace(EVIDENCE, noise={k: v for k, v in NOISE.items() if k != "predicted"})

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ram.catalog import artifact
+from ram.data_engine.clean import EvidenceParams, RuleParams
+from ram.data_engine.outliers import OutlierParams
+from ram.engine import LocalEngine
+from ram.label_system import LabelSystem, Tag
+from ram.stages.clean_tags import Inputs, Outputs, Params, run
+from ram.storage import Table, as_arrow, write_part
+
+PARAMS = Params(
+    seed=0,
+    outliers=OutlierParams(
+        min_regions=20, max_regions=1000, pca_dims=8, min_cluster_share=0.05, min_cluster_size=5, min_samples=5,
+        selection="eom", max_noise_share=0.3, small_cluster_share=0.15,
+    ),
+    evidence=EvidenceParams(
+        noise={"caption": 0.1, "implied": 0.1, "generated_caption": 0.3, "predicted": 0.3}, foreign_share=0.0,
+        probe_weight=1.0, outlier_weight=2.0, region_weight=1.0, image_weight=0.0,
+    ),
+    rules=RuleParams(max_wrong_probability=0.5, outlier_share=None, min_outlier_score=0.0, min_region_score=None),
+    max_rows_at_once=150,
+)  # fmt: skip
+TAGS = LabelSystem([Tag(tag_id=i, name=name) for i, name in enumerate(["dog", "cat", "zebra"])])
+NUM_IMAGES = 200
+
+
+def write(tmp_path: Path, name: str, rows: pd.DataFrame, num_parts: int = 1) -> Table:
+    schema = artifact(name).schema
+    assert schema is not None
+    for part, mine in enumerate(np.array_split(np.arange(len(rows)), num_parts)):
+        write_part(as_arrow(rows.iloc[mine], schema), tmp_path / name, part, schema)
+    return Table(tmp_path / name, schema)
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> Inputs:
+    """Pictures with a dog each, and every second with a cat that in 15 of 100 is none: its region looks otherwise."""
+    rng = np.random.default_rng(0)
+    looks_TD = rng.normal(size=(2, 12))
+    rows: list[dict[str, Any]] = []
+    labels = []
+    for number in range(NUM_IMAGES):
+        for tag in range(1 + number % 2):
+            image_id = f"home/{number:03}"
+            wrong = tag == 1 and rng.random() < 0.15
+            feature = rng.normal(size=12) * 2 if wrong else looks_TD[tag] + 0.2 * rng.normal(size=12)
+            rows.append(
+                {
+                    "image_id": image_id, "tag_id": tag, "score": 1.0, "model_version": "v", "image_score": 0.5,
+                    "origin": "human" if wrong and number < 30 else "caption" if number % 3 else "predicted",
+                    "region_score": 0.3 if wrong else 0.6, "feature": feature.astype(np.float32),
+                    "held_out_evidence": rng.normal() + (-2 if wrong else 2), "x0": 0.1, "y0": 0.2, "x1": 0.7, "y1": 0.8,
+                }
+            )  # fmt: skip
+            if not wrong:
+                labels.append({"image_id": image_id, "benchmark": "pets", "name": TAGS.names[tag]})
+    table = pd.DataFrame(rows)
+    images = pd.DataFrame({"image_id": table["image_id"].unique()}).assign(
+        source="home", split="train", shard="", member="", offset=0, num_bytes=1, width=1, height=1, sha256="",
+        perceptual_hash="",
+    )  # fmt: skip
+    boxless = pd.DataFrame(labels).assign(x0=np.nan, y0=np.nan, x1=np.nan, y1=np.nan)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    return Inputs(
+        generated_tags=write(tmp_path, "generated_tags", table, num_parts=3),
+        region_features=write(tmp_path, "region_features", table, num_parts=3),
+        images=write(tmp_path, "images", images),
+        labels=write(tmp_path, "labels", boxless),
+        benchmarks={"pets": {"sources": ["home"], "names": ["dog", "cat"], "unseen": []}},
+        label_system=TAGS.to_json(),
+        scratch=scratch,
+        engine=LocalEngine(1),
+    )
+
+
+def cleaned(outputs: Outputs) -> pd.DataFrame:
+    return Table(outputs.cleaned_tags, artifact("cleaned_tags").schema).to_pandas()  # type: ignore[arg-type]
+
+
+def test_wrong_rows_are_removed_and_the_report_says_how_many(given: Inputs) -> None:
+    outputs = run(given, PARAMS)
+    rows = cleaned(outputs)
+    truth = outputs.cleaning_report["truth"]
+    wrong = (rows["region_score"] < 0.5) & (rows["origin"] != "human")
+    assert (wrong & ~rows["kept"]).sum() / (~rows["kept"]).sum() > 0.8
+    assert (wrong & ~rows["kept"]).sum() / wrong.sum() > 0.8
+    assert truth["all"]["num_removed"] == (~rows["kept"]).sum()
+    assert truth["all"]["num_wrong"] == (rows["region_score"] < 0.5).sum()
+    assert truth["all"]["precision_after"] > truth["all"]["precision_before"]
+
+
+def test_rows_keep_their_order_and_numbers_and_removed_ones_a_reason(given: Inputs) -> None:
+    rows = cleaned(run(given, PARAMS))
+    before, regions = given.generated_tags.to_pandas(), given.region_features.to_pandas()
+    pd.testing.assert_frame_equal(rows[["image_id", "tag_id", "score"]], before[["image_id", "tag_id", "score"]])
+    columns = ["region_score", "held_out_evidence", "x0", "y0", "x1", "y1"]
+    pd.testing.assert_frame_equal(rows[columns], regions[columns])
+    assert rows["kept"].equals(rows["reason"].isna())
+    assert set(rows["reason"].dropna()) <= {"cluster_outlier", "contrary_prediction"}
+
+
+def test_human_rows_stay(given: Inputs) -> None:
+    rows = cleaned(run(given, PARAMS))
+    assert (rows["origin"] == "human").sum() > 0
+    assert rows.loc[rows["origin"] == "human", "kept"].all()
+
+
+def test_labels_do_not_change_a_decision(given: Inputs, tmp_path: Path) -> None:
+    with_labels = cleaned(run(given, PARAMS))
+    (tmp_path / "other").mkdir()
+    outputs = run(given._replace(benchmarks={}, scratch=tmp_path / "other"), PARAMS)
+    assert outputs.cleaning_report["truth"] is None
+    pd.testing.assert_frame_equal(cleaned(outputs), with_labels)
+
+
+def test_a_killed_run_goes_on_where_it_was(given: Inputs) -> None:
+    whole = cleaned(run(given, PARAMS))
+    (given.scratch / "cleaned_tags" / "part-00002.parquet").unlink()
+    pd.testing.assert_frame_equal(cleaned(run(given, PARAMS)), whole)
+    (given.scratch / "witnesses.npy").unlink()
+    pd.testing.assert_frame_equal(cleaned(run(given, PARAMS)), whole)
+
+
+def test_regions_of_other_tags_are_refused(given: Inputs, tmp_path: Path) -> None:
+    rows = given.region_features.to_pandas().assign(tag_id=2)
+    with pytest.raises(ValueError, match="have different rows; run embed_regions again"):
+        run(given._replace(region_features=write(tmp_path / "x", "region_features", rows, num_parts=3)), PARAMS)
+
+
+def test_fewer_rows_at_once_than_a_tag_needs_to_be_clustered_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"max_rows_at_once must be at least outliers.min_regions \(20\), got 10"):
+        dataclasses.replace(PARAMS, max_rows_at_once=10)

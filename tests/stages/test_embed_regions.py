@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ram.catalog import artifact
+from ram.data_engine.localise import LocaliserParams
+from ram.data_engine.probe import ProbeParams
+from ram.data_engine.regions import RegionParams
+from ram.inference.images import ImageStore
+from ram.model.checkpoint import load_checkpoint
+from ram.runner import PROVIDED, read_artifact
+from ram.stages.embed_regions import Inputs, Outputs, Params, run
+from ram.storage import Table, as_arrow, write_part
+
+PARAMS = Params(
+    seed=0,
+    localiser=LocaliserParams(kind="attention", min_attention=0.5, num_windows=3),
+    region=RegionParams(view="tokens", pooling="box", num_parts=2, padding=0.0),
+    probe=ProbeParams(num_folds=2, ridge=1.0, prior_weight=5.0),
+    batch_size=5,
+)
+
+
+@pytest.fixture
+def given(drawn_workspace: Path, tmp_path: Path) -> Inputs:
+    """The drawn workspace with generated_tags in 3 parts."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    inputs = {f: read_artifact(artifact(f), drawn_workspace) for f in Inputs._fields if f not in PROVIDED}
+    tags = inputs["generated_tags"]
+    rows = tags.to_pandas()
+    for index, image_ids in enumerate(np.array_split(rows["image_id"].unique(), 3)):
+        mine = as_arrow(rows[rows["image_id"].isin(image_ids)], tags.schema)
+        write_part(mine, tmp_path / "generated_tags", index, tags.schema)
+    return Inputs(**inputs, scratch=scratch)._replace(generated_tags=Table(tmp_path / "generated_tags", tags.schema))
+
+
+def regions(outputs: Outputs) -> pd.DataFrame:
+    return Table(outputs.region_features, artifact("region_features").schema).to_pandas()  # type: ignore[arg-type]
+
+
+def test_rows_and_parts_are_those_of_generated_tags(given: Inputs) -> None:
+    outputs = run(given, PARAMS)
+    for part in given.generated_tags.part_paths:
+        mine = pd.read_parquet(outputs.region_features / part.name)
+        pd.testing.assert_frame_equal(mine[["image_id", "tag_id"]], pd.read_parquet(part)[["image_id", "tag_id"]])
+        assert np.isfinite(np.stack(mine["feature"])).all()
+    rows = regions(outputs)
+    assert (rows["x1"] > rows["x0"]).all()
+    assert (rows["y1"] > rows["y0"]).all()
+    assert rows[["x0", "y0", "x1", "y1", "region_score"]].stack().between(0, 1).all()
+
+
+def test_a_region_that_is_the_whole_picture_has_its_pooled_token_and_its_score(given: Inputs) -> None:
+    # As many parts as the picture has tokens (1 x 1 at 32 px): the region then is the picture, token by token.
+    localiser = dataclasses.replace(PARAMS.localiser, kind="whole")
+    region = dataclasses.replace(PARAMS.region, num_parts=1)
+    rows = regions(run(given, dataclasses.replace(PARAMS, localiser=localiser, region=region)))
+    model = load_checkpoint(given.preliminary_model).model
+    store = ImageStore(given.images, given.image_shards)
+    for image_id, mine in list(rows.groupby("image_id"))[:4]:
+        with torch.inference_mode():
+            tokens = model.encode(model.preprocess(store.open(str(image_id)))[None])
+            scores_K = model.tag_logits(tokens)[0].sigmoid().numpy()
+        for row in mine.itertuples():
+            np.testing.assert_allclose(row.feature, tokens[0, 0].numpy(), atol=1e-4)
+            assert row.region_score == pytest.approx(scores_K[row.tag_id], abs=1e-4)
+
+
+def test_a_crop_of_the_whole_picture_is_the_picture(given: Inputs) -> None:
+    localiser = dataclasses.replace(PARAMS.localiser, kind="whole")
+    crops = dataclasses.replace(PARAMS.region, view="crop")
+    by_crop = regions(run(given, dataclasses.replace(PARAMS, localiser=localiser, region=crops)))
+    model = load_checkpoint(given.preliminary_model).model
+    picture = ImageStore(given.images, given.image_shards).open(by_crop["image_id"][0])
+    with torch.inference_mode():
+        pooled = model.encode(model.preprocess(picture)[None])[0, 0]
+    np.testing.assert_allclose(by_crop["feature"][0], pooled.numpy(), atol=1e-4)
+
+
+def test_a_killed_run_goes_on_with_the_parts_that_are_missing(given: Inputs) -> None:
+    outputs = run(given, PARAMS)
+    whole = regions(outputs)
+    (outputs.region_features / "part-00001.parquet").unlink()
+    pd.testing.assert_frame_equal(regions(run(given, PARAMS)), whole)
+
+
+def test_without_any_tag_there_are_no_regions(given: Inputs, tmp_path: Path) -> None:
+    schema = given.generated_tags.schema
+    write_part(schema.empty_table(), tmp_path / "none", 0, schema)
+    outputs = run(given._replace(generated_tags=Table(tmp_path / "none", schema)), PARAMS)
+    assert regions(outputs).empty
+
+
+def test_rows_of_a_picture_that_do_not_stand_together_are_refused(given: Inputs, tmp_path: Path) -> None:
+    rows = given.generated_tags.to_pandas().iloc[[0, 5, 1]]
+    write_part(as_arrow(rows, given.generated_tags.schema), tmp_path / "mixed", 0, given.generated_tags.schema)
+    with pytest.raises(ValueError, match="do not stand together; run generate_tags again"):
+        run(given._replace(generated_tags=Table(tmp_path / "mixed", given.generated_tags.schema)), PARAMS)
