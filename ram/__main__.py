@@ -88,7 +88,9 @@ def _printer(output: OutputFormat) -> Any:
 
     def show(path: Path, found: list[Any]) -> None:
         if output is OutputFormat.JSON:
-            rows = [{"name": t.name, "score": round(t.score, 4), "threshold": t.threshold, "kind": t.kind} for t in found]
+            rows = [
+                {"name": t.name, "score": round(t.score, 4), "threshold": t.threshold, "kind": t.kind} for t in found
+            ]
             print(json.dumps({"picture": str(path), "tags": rows}, ensure_ascii=False), flush=True)
         elif output is OutputFormat.CSV:
             writer.writerows([path, t.name, f"{t.score:.4f}", t.kind] for t in found)
@@ -159,19 +161,25 @@ def models_register() -> None:
 
 
 @models_app.command("promote")
-def models_promote() -> None:
+def models_promote(
+    override: Annotated[
+        str | None, typer.Option(help="Promote although a rule refuses; the reason, which goes on record.")
+    ] = None,
+) -> None:
     """Make the challenger the champion if it beats the champion on the evaluation set; says why if not."""
     from ram.registry import promote
 
-    print(json.dumps(promote(Path()), indent=2, default=str))
+    print(json.dumps(promote(Path(), override=override), indent=2, default=str))
 
 
 @models_app.command("rollback")
-def models_rollback() -> None:
+def models_rollback(
+    reason: Annotated[str, typer.Option(help="Why; goes on record.")] = "rolled back by hand",
+) -> None:
     """Make the previous champion the champion again."""
     from ram.registry import rollback
 
-    print(json.dumps(rollback(Path()), indent=2, default=str))
+    print(json.dumps(rollback(Path(), reason=reason), indent=2, default=str))
 
 
 def main() -> None:

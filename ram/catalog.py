@@ -133,7 +133,9 @@ _TABLES: dict[str, tuple[str, list[pa.Field]]] = {
             _required("tag_id", pa.int32()),
             *_BOX,
             _required("region_score", pa.float32()),  # the model's score of the tag on the region alone
-            _required("held_out_evidence", pa.float32()),  # log-likelihood ratio of a probe that did not see the picture
+            _required(
+                "held_out_evidence", pa.float32()
+            ),  # log-likelihood ratio of a probe that did not see the picture
             _required("feature", pa.list_(pa.float32())),
         ],
     ),
@@ -179,8 +181,8 @@ _OTHERS: list[tuple[str, str, Format, str]] = [
     ("tag_embeddings", "data/tag_embeddings", Format.DIRECTORY, "text embeddings of the tags: safetensors and its provenance"),
     ("image_features", "data/image_features", Format.DIRECTORY, "outputs of the frozen part of the image encoder, view by view"),
     ("generation_report", "reports/generation.json", Format.JSON, "thresholds and counts of the generation"),
-    ("cleaning_report", "reports/cleaning.json", Format.JSON, "counts of the cleaning by origin and reason; against the truth where it is known"),
-    ("thresholds", "data/thresholds.json", Format.JSON, "per-tag thresholds and the score calibration of the finetuned model"),
+    ("cleaning_report", "reports/cleaning.json", Format.JSON, "counts of the cleaning by origin and reason"),
+    ("thresholds", "data/thresholds.json", Format.JSON, "per-tag thresholds and the score calibration"),
     ("evaluation", "reports/evaluate.json", Format.JSON, "{model: {benchmark: {mAP, …}}}"),
     ("report", "data/report", Format.DIRECTORY, "one self-contained HTML page"),
 ]  # fmt: skip

@@ -51,9 +51,7 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     if unknown := values.keys() - fields.keys():
         raise ValueError(f"{where}: unknown knob {', '.join(sorted(unknown))}; known: {', '.join(fields)}")
     required = {
-        n
-        for n, f in fields.items()
-        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        n for n, f in fields.items() if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
     }
     if missing := required - values.keys():
         raise ValueError(f"{where}: missing knob {', '.join(sorted(missing))}")

@@ -174,6 +174,9 @@ def _fingerprint(call: StageCall, params: Any, workspace: Path) -> str:
         digest.update(file.read_bytes())
     for entry in call.inputs().values():
         path = workspace / entry.path
+        if entry.format is Format.JSON:  # short, and sometimes written anew with the same content
+            digest.update(path.read_bytes())
+            continue
         for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
             stat = file.stat()
             digest.update(f"{file.relative_to(workspace)} {stat.st_size} {stat.st_mtime_ns}\n".encode())
@@ -224,7 +227,8 @@ def _write_output(entry: Artifact, value: Any, path: Path) -> Path:
         assert value.is_dir(), f"{entry.name}: {value} is no folder"
         return value
     else:
-        assert entry.format is Format.TABLE and entry.schema is not None, entry.name
+        assert entry.format is Format.TABLE, entry.name
+        assert entry.schema is not None, entry.name
         assert isinstance(value, pd.DataFrame | pa.Table | list), f"{entry.name}: {type(value)}"
         shutil.rmtree(path, ignore_errors=True)
         storage.write_table(value, path, entry.schema)

@@ -37,7 +37,9 @@ class Table:
         names = list(columns) if columns is not None else self.schema.names
         if not self.part_paths:
             return pa.schema([self.schema.field(name) for name in names]).empty_table()
-        return pa.concat_tables([pq.read_table(p, columns=names, filters=filters) for p in self.part_paths]).unify_dictionaries()
+        return pa.concat_tables(
+            [pq.read_table(p, columns=names, filters=filters) for p in self.part_paths]
+        ).unify_dictionaries()
 
     def to_pandas(self, columns: Sequence[str] | None = None, filters: Any = None) -> pd.DataFrame:
         """As `read`, as a data frame; text columns that are dictionaries come as plain text."""
@@ -139,7 +141,9 @@ def write_part(table: pa.Table, directory: Path, index: int, schema: pa.Schema) 
     temporary.replace(target)
 
 
-def write_table(rows: pa.Table | pd.DataFrame | Sequence[Mapping[str, Any]], directory: Path, schema: pa.Schema) -> None:
+def write_table(
+    rows: pa.Table | pd.DataFrame | Sequence[Mapping[str, Any]], directory: Path, schema: pa.Schema
+) -> None:
     """Write rows held in memory as a table of parts; an empty table has one part of no rows."""
     table = as_arrow(rows, schema)
     for index, start in enumerate(range(0, max(table.num_rows, 1), ROWS_PER_PART)):

@@ -37,7 +37,9 @@ def test_a_table_reads_back_what_was_written_part_by_part_and_whole(tmp_path: Pa
 
 def test_parts_of_different_dictionaries_are_read_as_one_column(tmp_path: Path) -> None:
     for index, kind in enumerate(["x", "y"]):
-        storage.write_part(pa.Table.from_pylist([{"key": "a", "kind": kind, "value": 1.0}], schema=SCHEMA), tmp_path, index, SCHEMA)
+        storage.write_part(
+            pa.Table.from_pylist([{"key": "a", "kind": kind, "value": 1.0}], schema=SCHEMA), tmp_path, index, SCHEMA
+        )
     assert Table(tmp_path, SCHEMA).to_pandas()["kind"].tolist() == ["x", "y"]
 
 
@@ -57,7 +59,9 @@ def test_a_missing_column_or_a_null_where_none_may_be_is_refused_by_name(tmp_pat
         Table(tmp_path / "none", SCHEMA)
 
 
-def test_a_part_that_fails_while_written_leaves_nothing_that_looks_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_that_fails_while_written_leaves_nothing_that_looks_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def half_written(table: pa.Table, path: Path, **_: object) -> None:
         Path(path).write_bytes(b"half")
         raise OSError("disk full")
@@ -88,7 +92,9 @@ def test_move_into_place_replaces_files_and_folders(tmp_path: Path) -> None:
 
 
 @given(st.dictionaries(st.sampled_from(["a", "b", "c/d"]), st.binary(max_size=8), min_size=1))
-def test_content_hash_sees_names_and_bytes_and_nothing_else(tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes]) -> None:
+def test_content_hash_sees_names_and_bytes_and_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes]
+) -> None:
     folders = [tmp_path_factory.mktemp("hash") for _ in range(2)]
     for folder, order in zip(folders, (list(files), list(reversed(files))), strict=True):
         for name in order:

@@ -32,7 +32,8 @@ def buckets_of_tags(count_K: np.ndarray, max_rows: int) -> list[tuple[int, int]]
 def gather_by_tag(tags: Table, regions: Table, directory: Path, max_rows: int, num_tags: int) -> list[Path]:
     """Write the rows of `regions` into one file per bucket of tags, and return the files.
 
-    Columns: row, tag_id, image_score, region_score, feature. `row` counts the rows of `tags` from the first part on. Memory is bounded by `max_rows` rows.
+    Columns: row, tag_id, image_score, region_score, feature. `row` counts the rows of `tags` from the first part on.
+    Memory is bounded by `max_rows` rows.
     """
     count_K = np.zeros(num_tags, dtype=np.int64)
     for batch in tags.batches(["tag_id"]):

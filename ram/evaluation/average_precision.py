@@ -87,14 +87,16 @@ def mean_of(values_K: np.ndarray, chosen_K: np.ndarray | None = None) -> float |
     return float(values_K[chosen].mean()) if chosen.any() else None
 
 
-def interval(resampled_RK: np.ndarray, level: float = 0.95) -> list[float] | None:
-    """Percentile bootstrap interval of mAP from average precisions by resample; None without any.
+def interval(estimate: float | None, resampled_RK: np.ndarray, level: float = 0.95) -> list[float] | None:
+    """Bootstrap interval of mAP from average precisions by resample; None without any.
 
-    A tag that a resample left without positives does not count in that resample.
+    Resamples repeat pictures, which raises the average precision of rare tags: their mean lies above the estimate. So
+    their quantiles are moved onto it: the interval says how much other pictures would change the value. A tag that a
+    resample left without positives does not count in that resample.
     """
     means = [mean for row in resampled_RK if (mean := mean_of(row)) is not None]
-    if not means:
+    if estimate is None or not means:
         return None
     tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return [float(low), float(high)]
+    low, high = np.quantile(means, [tail, 1 - tail]) - np.mean(means) + estimate
+    return [float(np.clip(low, 0, estimate)), float(np.clip(high, estimate, 1))]

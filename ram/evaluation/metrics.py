@@ -79,7 +79,7 @@ def summarise(
     kinds = np.array(facts.kinds, dtype=object)
     summary: dict[str, Any] = {
         "mAP": mean_of(values_K),
-        "mAP_ci95": interval(resampled_RK),
+        "mAP_ci95": interval(mean_of(values_K), resampled_RK),
         "mAP_seen": mean_of(values_K, facts.seen),
         "mAP_unseen": mean_of(values_K, ~facts.seen),
         "mAP_in_label_system": mean_of(values_K, facts.in_label_system),

@@ -1,7 +1,8 @@
 """What the rules look at: the columns of a table, its rows in batches, and its totals.
 
 Rows are read `rows_per_batch` at a time. The totals are gathered on the way: one 64-bit key a row (for repeated rows),
-one counter a picture and one a tag are all that is held, so a table of any length is checked whole, never a sample of it.
+one counter a picture and one a tag are all that is held, so a table of any length is checked whole,
+never a sample of it.
 """
 
 from __future__ import annotations

@@ -169,7 +169,7 @@ def tag_rules(bounds: TagBounds, num_tags: int, *, has_reference: bool) -> list[
             min_value=bounds.min_mean_tags,
             max_value=bounds.max_mean_tags,
         ),
-        _total("max_tags", "tags_per_image", f"No picture has over {bounds.max_tags:,} tags", max_value=bounds.max_tags),
+        _total("max_tags", "tags_per_image", f"No picture has over {bounds.max_tags} tags", max_value=bounds.max_tags),
         _total(
             "share_without_tags",
             "images_without_tags",

@@ -28,12 +28,13 @@ class Validator:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import great_expectations as gx
+            from great_expectations.data_context.types.base import ProgressBarsConfig
 
             shutil.rmtree(directory, ignore_errors=True)
             directory.mkdir(parents=True)
             self._context: Any = gx.get_context(mode="file", project_root_dir=directory)
         self._context.enable_analytics(False)
-        self._context.variables.progress_bars = gx.data_context.types.base.ProgressBarsConfig(globally=False)
+        self._context.variables.progress_bars = ProgressBarsConfig(globally=False)
         self._source = self._context.data_sources.add_pandas(table)
         self._site_dir = directory / "site"
         self._num_examples = num_examples

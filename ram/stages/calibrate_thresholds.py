@@ -1,4 +1,4 @@
-"""finetuned model, labels of split dev -> thresholds: from which score on a tag is there, and scores as probabilities."""
+"""finetuned model, labels of split dev -> thresholds: the score from which on a tag is there, and its calibration."""
 
 from __future__ import annotations
 

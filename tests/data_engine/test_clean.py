@@ -42,7 +42,9 @@ def test_evidence_counts_as_bayes_says() -> None:
 
 def test_human_rows_are_never_removed() -> None:
     found = removals(
-        rows(origin=["human", "caption"], held_out_evidence=[-20.0, -20.0], outlier=[1.0, 0.2], region_score=[0.0, 0.0]),
+        rows(
+            origin=["human", "caption"], held_out_evidence=[-20.0, -20.0], outlier=[1.0, 0.2], region_score=[0.0, 0.0]
+        ),
         EVIDENCE,
         RuleParams(max_wrong_probability=0.0, outlier_share=1.0, min_outlier_score=0.0, min_region_score=1.0),
     )
@@ -73,7 +75,9 @@ def test_the_reason_names_what_weighed_most() -> None:
 
 
 def test_the_papers_rules_drop_the_outlying_share_and_what_is_not_predicted_on_its_region() -> None:
-    table = rows(outlier=[0.95, 0.95, 0.2, 0.2], outlier_score=[0.8, np.nan, 0.8, 0.1], region_score=[0.9, 0.9, 0.05, 0.9])
+    table = rows(
+        outlier=[0.95, 0.95, 0.2, 0.2], outlier_score=[0.8, np.nan, 0.8, 0.1], region_score=[0.9, 0.9, 0.05, 0.9]
+    )
     rules = dataclasses.replace(NO_RULES, outlier_share=0.1, min_region_score=0.2)
     found = removals(table, EVIDENCE, rules)
     assert found["reason"].tolist() == ["cluster_outlier", None, "contrary_prediction", None]

@@ -33,7 +33,13 @@ def cleaned(tmp_path: Path) -> Table:
     numbers = dict.fromkeys(("score", "image_score", "region_score", "held_out_evidence", "wrong_probability"), 0.5)
     with TableWriter(tmp_path / "cleaned", schema, rows_per_part=2) as writer:
         for number, (origin, tag, kept, reason, _) in enumerate(ROWS):
-            row: dict[str, Any] = {"image_id": str(number), "tag_id": tag, "origin": origin, "kept": kept, "reason": reason}
+            row: dict[str, Any] = {
+                "image_id": str(number),
+                "tag_id": tag,
+                "origin": origin,
+                "kept": kept,
+                "reason": reason,
+            }
             writer.write([row | numbers])
     return Table(tmp_path / "cleaned", schema)
 

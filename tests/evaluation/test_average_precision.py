@@ -79,17 +79,28 @@ def test_a_bootstrap_draw_is_the_metric_of_the_resampled_pictures() -> None:
     np.testing.assert_allclose(resampled[0], average_precisions(scores[drawn], positive[drawn])[0])
 
 
+def draw(generator: np.random.Generator, num: int) -> tuple[np.ndarray, np.ndarray]:
+    positive = generator.random((num, 5)) < 0.1
+    return positive + generator.normal(size=(num, 5)), positive
+
+
 def test_the_interval_holds_the_estimate_and_narrows_with_more_pictures() -> None:
     generator = np.random.default_rng(5)
     widths = []
     for num in (100, 2000):
-        positive = generator.random((num, 5)) < 0.3
-        scores = positive + generator.normal(size=(num, 5))
-        values, resampled = average_precisions(scores, positive, num_bootstrap=100)
-        low, high = interval(resampled)
+        values, resampled = average_precisions(*draw(generator, num), num_bootstrap=100)
+        low, high = interval(mean_of(values), resampled)
         assert low < mean_of(values) < high
         widths.append(high - low)
     assert widths[1] < widths[0] / 2
+
+
+def test_nineteen_of_twenty_intervals_hold_the_mean_over_data_sets() -> None:
+    generator = np.random.default_rng(6)
+    runs = [average_precisions(*draw(generator, 150), num_bootstrap=60, seed=i) for i in range(150)]
+    middle = np.mean([mean_of(values) for values, _ in runs])
+    found = [interval(mean_of(values), resampled) for values, resampled in runs]
+    assert 0.87 <= np.mean([low <= middle <= high for low, high in found]) <= 1.0
 
 
 def test_means_leave_out_tags_without_positives() -> None:
@@ -97,7 +108,7 @@ def test_means_leave_out_tags_without_positives() -> None:
     assert mean_of(values) == 0.75
     assert mean_of(values, np.array([False, True, True])) == 1.0
     assert mean_of(values, np.array([False, True, False])) is None
-    assert interval(np.zeros((0, 3))) is None
+    assert interval(0.5, np.zeros((0, 3))) is None
 
 
 def test_a_score_that_is_no_number_is_refused() -> None:

@@ -66,9 +66,7 @@ def test_removed_rows_are_no_labels_and_predicted_rows_may_be_targets_of_their_s
     rows = [row(0, "caption", 1.0, True), row(1, "predicted", 0.75, True), row(2, "predicted", 0.9, False)]
     cleaned = write("cleaned_tags", rows)
     for target, expected in (("hard", 1.0), ("score", 0.75)):
-        got = examples_from_tags(
-            tmp_path / target, tables.images, tables.pairs, cleaned, ALL, predicted_target=target
-        )
+        got = examples_from_tags(tmp_path / target, tables.images, tables.pairs, cleaned, ALL, predicted_target=target)
         assert labels_by_id(got) == {"web/1": {0: 1.0, 1: expected}}
 
 

@@ -26,7 +26,7 @@ def predictions(
     thumbnail_size: int,
     num_tags: int = 12,
 ) -> list[dict[str, Any]]:
-    """{"image_id", "benchmark", "picture", "tags": [{"name", "score", "truth"}], "missed": [names]} of `num` test pictures.
+    """{"image_id", "benchmark", "picture", "tags": [{"name", "score", "truth"}], "missed": [names]} a test picture.
 
     `truth` is "right" or "wrong" for a tag that the benchmark labels, "unlabelled" for any other. Pictures are chosen
     by a hash of their names.

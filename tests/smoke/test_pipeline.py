@@ -1,0 +1,94 @@
+"""Every stage of the graph, in its order, on a handful of drawn pictures: from nothing to a tagger and its report."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import ram
+from ram.catalog import CATALOG
+from ram.runner import stage_call
+
+ROOT = Path(__file__).resolve().parents[2]
+ORDER = [
+    "list_sources", "ingest_pairs", "check_tables@pairs", "parse_captions", "build_label_system", "tag_captions",
+    "check_tables@parsed_tags", "embed_tags", "embed_images", "pretrain", "generate_tags", "check_tables@generated_tags",
+    "embed_regions", "clean_tags", "check_tables@cleaned_tags", "retrain@cleaned", "retrain@generated", "finetune",
+    "calibrate_thresholds", "evaluate", "report",
+]  # fmt: skip
+
+
+def _tiny(sections: dict) -> dict:
+    """The sample recipe, made so small that it runs in a minute: it proves that the parts fit, not that they learn."""
+    source = sections["list_sources"]["sources"][0]
+    source |= {"num_train": 200, "num_finetune": 40, "num_dev": 40, "num_test": 40}
+    sections["model"]["image_size"] = 64
+    sections["embed_images"]["num_views"] = 2
+    for stage in ("pretrain", "retrain", "finetune"):
+        sections[stage]["training"]["epochs"] = 1
+    for bounds in ("pairs", "parsed_tags", "generated_tags", "cleaned_tags"):
+        sections["check_tables"][bounds]["min_rows"] = 1
+    sections["build_label_system"]["selection"] |= {"min_frequency": 2, "vocabulary_min_frequency": 2}
+    sections["engine"] = {"kind": "local", "num_workers": 1}
+    return sections
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("workspace")
+    shutil.copytree(ROOT / "data" / "vocabularies", folder / "data" / "vocabularies")
+    params = _tiny(yaml.safe_load((ROOT / "recipes" / "sample.yaml").read_text()))
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    code = "import sys; from ram.runner import run_stage; [run_stage(name) for name in sys.argv[1:]]"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *ORDER],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return folder
+
+
+@pytest.mark.slow
+def test_every_stage_puts_its_artifacts_where_the_catalog_says(workspace: Path) -> None:
+    for name in ORDER:
+        for entry in stage_call(name).outputs().values():
+            assert (workspace / entry.path).exists(), entry.name
+    made = {entry.path for name in ORDER for entry in stage_call(name).outputs().values()}
+    assert made == {entry.path for entry in CATALOG.values() if entry.name != "vocabularies"}
+
+
+@pytest.mark.slow
+def test_every_model_is_evaluated_and_every_table_checked(workspace: Path) -> None:
+    evaluation = json.loads((workspace / "reports" / "evaluate.json").read_text())
+    assert set(evaluation) == {"preliminary", "retrained", "retrained_uncleaned", "finetuned"}
+    for benchmarks in evaluation.values():
+        assert 0 < benchmarks["sample_world"]["mAP"] <= 1
+        assert benchmarks["sample_world"]["num_tags"] > 50
+    for check in (workspace / "reports" / "checks").glob("*.json"):
+        assert json.loads(check.read_text())["passed"], check.name
+
+
+@pytest.mark.slow
+def test_the_finetuned_model_tags_a_picture_with_its_own_tags_and_with_new_ones(
+    workspace: Path, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    path = tmp_path / "picture.png"
+    Image.new("RGB", (90, 70), (200, 30, 30)).save(path)
+    tagger = ram.load(str(workspace / "data" / "models" / "finetuned"))
+    (own,) = tagger([path], threshold=0.0, top_k=5)
+    assert len(own) == 5
+    assert [tag.score for tag in own] == sorted((tag.score for tag in own), reverse=True)
+    (named,) = tagger([path], tags=["red", "a spaceship made of cheese"], threshold=0.0)
+    assert {tag.name for tag in named} == {"red", "a spaceship made of cheese"}
