@@ -78,7 +78,7 @@ def run(inputs: Inputs, params: Params) -> Outputs:
         model: getattr(inputs, f"{model}_curves")
         for model in ("preliminary", "retrained_uncleaned", "retrained", "finetuned")
     }
-    counts = funnel(inputs.parsed_tags, inputs.generated_tags, inputs.cleaned_tags)
+    counts = funnel(inputs.images, inputs.parsed_tags, inputs.generated_tags, inputs.cleaned_tags)
     page = render(
         {
             **_data(inputs),

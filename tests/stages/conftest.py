@@ -134,6 +134,7 @@ class Drawn:
                         **dict(zip(("x0", "y0", "x1", "y1"), box, strict=True)),
                     }
                 )  # fmt: skip
+        parsed.append(self._tag(self.of("test")[0], ids["ball"], "caption", 1.0, caption_indices=[0]))
         for name, rows in (("parsed_tags", parsed), ("generated_tags", generated), ("cleaned_tags", cleaned)):
             self.write(name, rows)
 

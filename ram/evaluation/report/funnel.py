@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import pandas as pd
+
 from ram.catalog import ORIGINS
 from ram.storage import Table
 
 
-def count_by_origin(table: Table) -> dict[str, int]:
-    """Rows of each origin, in the catalog's order."""
+def count_by_origin(table: Table, train: pd.Index) -> dict[str, int]:
+    """Rows of each origin on pictures of split train, in the catalog's order."""
     counts: Counter[str] = Counter()
-    for batch in table.batches(["origin"]):
-        counts.update(batch["origin"].to_pylist())
+    for batch in table.batches(["image_id", "origin"]):
+        rows = batch.to_pandas()
+        counts.update(rows["origin"].astype(str)[train.get_indexer(pd.Index(rows["image_id"])) >= 0].tolist())
     return {origin: counts[origin] for origin in ORIGINS if counts[origin]}
 
 
@@ -32,12 +35,17 @@ def count_cleaned(table: Table) -> tuple[dict[str, int], dict[str, int], dict[st
     return in_order[0], in_order[1], dict(reasons.most_common())
 
 
-def funnel(parsed: Table, generated: Table, cleaned: Table) -> dict[str, Any]:
-    """{"steps": [{"name", "total", "parts": {origin: rows}, "removed"}], "reasons", "removed_by_origin"}."""
+def funnel(images: Table, parsed: Table, generated: Table, cleaned: Table) -> dict[str, Any]:
+    """{"steps": [{"name", "total", "parts": {origin: rows}, "removed"}], "reasons", "removed_by_origin"}.
+
+    The parser reads the captions of every split, the data engine works on train: counted are rows of train.
+    """
+    splits = images.to_pandas(["image_id", "split"])
+    train = pd.Index(splits["image_id"][splits["split"] == "train"])
     kept, removed, reasons = count_cleaned(cleaned)
     rows = [
-        ("parsed", count_by_origin(parsed), 0),
-        ("generated", count_by_origin(generated), 0),
+        ("parsed", count_by_origin(parsed, train), 0),
+        ("generated", count_by_origin(generated, train), 0),
         ("cleaned", kept, sum(removed.values())),
     ]
     steps = [
