@@ -24,7 +24,8 @@ run: $(VENV)/installed  ## run the recipe of params.yaml (the embedded sample, u
 	$(BIN)/python -m flows.pipeline
 
 test: $(VENV)/installed lint  ## lint, type check, import contracts and all tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --ignore tests/flows
+	$(BIN)/python -m pytest -q tests/flows
 
 lint: $(VENV)/installed  ## ruff, mypy and the import contracts
 	$(BIN)/ruff check .

@@ -174,7 +174,7 @@ def _fingerprint(call: StageCall, params: Any, workspace: Path) -> str:
         digest.update(file.read_bytes())
     for entry in call.inputs().values():
         path = workspace / entry.path
-        if entry.format is Format.JSON:  # short, and sometimes written anew with the same content
+        if entry.format is Format.JSON and path.is_file():  # short, and sometimes written anew with the same content
             digest.update(path.read_bytes())
             continue
         for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):

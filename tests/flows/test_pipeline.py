@@ -108,7 +108,7 @@ def test_an_interrupted_run_ends_its_stage_at_once_and_lets_the_server_go(
         assert time.monotonic() < deadline
         time.sleep(0.1)
     running.send_signal(number)
-    assert running.wait(60) == status
+    assert running.wait(180) == status
     stage = Path("/proc", (server_workspace / "started").read_text(), "stat")
     assert not stage.exists() or stage.read_text().rsplit(")", 1)[1].split()[0] == "Z"
 
