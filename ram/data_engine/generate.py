@@ -32,12 +32,15 @@ class CaptionParams:
     min_tokens: int  # word pieces that a caption has at least
     length_penalty: float  # of the beam search: above 1 favours long captions
     implied_parents: bool  # the parents of a tag that it names are added too, as `tag_captions.implied_parents` does
+    min_precision: float | None  # expected of the model's score of a tag that it names, else the tag is not added
 
     def __post_init__(self) -> None:
         if self.num_beams < 1 or self.min_tokens < 0:
             raise ValueError(
                 f"num_beams must be 1 or more and min_tokens 0 or more, got {self.num_beams}, {self.min_tokens}"
             )
+        if self.min_precision is not None and not 0 < self.min_precision < 1:
+            raise ValueError(f"min_precision must lie between 0 and 1 or be null, got {self.min_precision}")
 
 
 class TagLists:
@@ -106,6 +109,7 @@ class Generator:
     threshold_K: np.ndarray
     max_added: int  # predicted tags that a picture gets at most
     caption: CaptionParams | None  # None: no captions are generated
+    captioned_threshold_K: np.ndarray  # of tags that a generated caption names
     parse: Callable[[Sequence[str]], list[list[int]]]  # captions -> the tag ids that each names
     batch_size: int
 
@@ -131,7 +135,9 @@ class Generator:
             if self.caption is not None:
                 written = self._write_captions(ids, tokens_BND, sure)
                 captions.append(written)
-                found.append(_of_captions(self.parse(written["caption"].tolist())))
+                named = _of_captions(self.parse(written["caption"].tolist()))
+                agreed = scores_BK[named[0], named[1]] >= self.captioned_threshold_K[named[1]]
+                found.append((named[0][agreed], named[1][agreed], named[2][agreed]))
             rows.append(_merged(ids, scores_BK, found))
             start += len(ids)
         empty = pd.DataFrame({"image_id": [], "caption": [], "log_probability": []})

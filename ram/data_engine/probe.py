@@ -1,8 +1,8 @@
 """A linear probe that has not seen the picture it judges: how much does the picture look like those of a tag?
 
 The preliminary model was trained on the very tags that are to be checked, and has learned some of the wrong ones by
-heart. The probe is a ridge regression from the pooled image token to all tags at once, fitted on the other folds:
-closed form, two passes, and no memory but the folds' second moments. Held-out scores as witnesses of label errors are
+heart. The probe is a ridge regression from a summary of the image tokens to all tags at once, fitted on the other
+folds: closed form, two passes, and no memory but the folds' second moments. Held-out scores as witnesses of label errors are
 the idea of confident learning (Northcutt et al., arXiv 1911.00068).
 """
 

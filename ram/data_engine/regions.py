@@ -12,7 +12,8 @@ from torch import Tensor
 from ram.data_engine.localise import LOCALISERS, LocaliserParams, box_weights, sub_box_weights
 from ram.inference.scorer import Scorer
 
-# B images, R rows (one (image, tag) each), N spatial tokens of a map H × W, S parts of a region, D token width
+# B images, R rows (one (image, tag) each), N spatial tokens of a map H × W, S parts of a region (or width of a summary),
+# D token width
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +41,7 @@ class Regions:
     boxes_R4: np.ndarray  # fractions of width and height
     score_R: np.ndarray  # of the row's tag on the region alone
     feature_RD: np.ndarray
-    pooled_BD: np.ndarray  # of the whole pictures
+    summary_BS: np.ndarray  # of the whole pictures: what the probe sees
 
 
 class RegionEmbedder:
@@ -83,8 +84,22 @@ class RegionEmbedder:
             boxes_R4=boxes_R4.cpu().numpy(),
             score_R=torch.cat(scores).cpu().numpy() if scores else np.empty(0, np.float32),
             feature_RD=torch.cat(features).float().cpu().numpy() if features else np.empty((0, width), np.float32),
-            pooled_BD=tokens_BND[:, 0].float().cpu().numpy(),
+            summary_BS=self._summary(ids, tokens_BND).cpu().numpy(),
         )
+
+    def _summary(self, ids: Sequence[str], tokens_BND: Tensor) -> Tensor:
+        """Mean and maximum of the picture's tokens, averaged over the views that are stored of it.
+
+        Small things show in the maximum, and views average out what is chance in one.
+        """
+        summaries = [_mean_and_max(tokens_BND)]
+        features = self._scorer.features
+        if features is not None:
+            for view in range(1, features.num_views):
+                if features.covers(ids, view):
+                    stored = torch.from_numpy(features.read(ids, view)).to(self._model.device, torch.float32)
+                    summaries.append(_mean_and_max(self._model.tail(stored)))
+        return torch.stack(summaries).mean(0)
 
     def _attention(self, tokens_BND: Tensor, picture_R: Tensor, tag_R: Tensor) -> Tensor:
         """attention_RN of each row's own tag; computed for the tags that the batch has, not for all."""
@@ -132,3 +147,7 @@ class RegionEmbedder:
             logits_R1 = self._model.tag_logits(tokens_RND[mine], self._model.tag_embedding_KE[tag][None])
             score_R[mine] = logits_R1[:, 0].float().sigmoid()
         return score_R
+
+
+def _mean_and_max(tokens_BND: Tensor) -> Tensor:
+    return torch.cat([tokens_BND[:, 0], tokens_BND[:, 1:].amax(1)], dim=1).float()

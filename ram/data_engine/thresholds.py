@@ -16,18 +16,18 @@ NEVER = 2.0  # a threshold that no score reaches
 class ThresholdParams:
     """When a predicted tag is taken."""
 
-    target_precision: float  # wanted share of right tags among those above a tag's threshold
+    target_precision: float  # wanted share of right tags among those that are added
     caution: float  # standard errors that the estimate must lie above the target
     min_positives: int  # fewer labelled (or caption) positives: the threshold of the tag's kind
     prior_weight: float  # labelled scores that the precision of the tag's kind weighs in its own estimate
-    caption_recall: float  # share of what a picture shows that its captions name: corrects precision measured on them
+    caption_recall: float  # share of what a picture shows that its captions name already
     min_score: float  # no threshold lies under this
 
     def __post_init__(self) -> None:
         if not 0 < self.target_precision < 1:
             raise ValueError(f"target_precision must lie between 0 and 1, got {self.target_precision}")
-        if not 0 < self.caption_recall <= 1:
-            raise ValueError(f"caption_recall must be above 0 and at most 1, got {self.caption_recall}")
+        if not 0 < self.caption_recall < 1:
+            raise ValueError(f"caption_recall must lie between 0 and 1, got {self.caption_recall}")
         if not 0 <= self.min_score < 1:
             raise ValueError(f"min_score must be in [0, 1), got {self.min_score}")
         if self.prior_weight <= 0 or self.caution < 0 or self.min_positives < 1:
@@ -70,7 +70,7 @@ class Thresholds:
     """Per tag: the threshold (`NEVER` where no score is sure enough), the precision to expect there, and the basis."""
 
     threshold_K: np.ndarray
-    precision_K: np.ndarray  # of the scores above it; NaN where there is no threshold
+    precision_K: np.ndarray  # of what is added; NaN where there is no threshold
     basis: list[str]  # "labels", "captions" or "kind"
 
     def without(self, tag_ids: Iterable[int]) -> Thresholds:
@@ -84,17 +84,20 @@ class Thresholds:
 def precision_thresholds(
     labelled: ScoreHistogram, captioned: ScoreHistogram, kinds: Sequence[str], params: ThresholdParams
 ) -> Thresholds:
-    """The lowest threshold of every tag at which the estimated precision reaches the target.
+    """The lowest threshold of every tag at which the estimated precision of what is added reaches the target.
 
-    `labelled` counts scores against human labels and is used for tags with enough positives there. `captioned` counts
-    scores of training pictures against the tags of their captions; captions leave things out, so the share of right
-    ones among the scores above a threshold is at least what is measured; it is divided by `caption_recall`. The model
-    has seen these pictures, which flatters it; hence labels come first. Each estimate is shrunk to that of the tag's
-    kind, and `caution` standard errors are taken off.
+    Added is what the captions do not name. They name the share `caption_recall` of what is there and hardly anything of
+    what is not, so the added tags hold more wrong ones than all tags above a threshold do: of `labelled`, counts of
+    scores against human labels, only 1 - `caption_recall` of the right ones are counted.
+
+    Tags with too few positives there go by `captioned`, counts of scores of training pictures against the tags of their
+    captions: for each that is named, (1 - recall) / recall others are there that are not. The model has seen these
+    pictures, which flatters it; hence labels come first. Each estimate is shrunk to that of the tag's kind, and
+    `caution` standard errors are taken off.
     """
     enough = [h.positives_KT.sum(1) >= params.min_positives for h in (labelled, captioned)]
-    right_KT, total_KT = _from_the_top(labelled, 1.0)
-    captioned_right_KT, captioned_total_KT = _from_the_top(captioned, params.caption_recall)
+    right_KT, total_KT = _added_by_labels(labelled, params.caption_recall)
+    captioned_right_KT, captioned_total_KT = _added_by_captions(captioned, params.caption_recall)
     # Without any labels the kinds' estimates too come from the captions.
     pooled = (right_KT, total_KT) if enough[0].any() else (captioned_right_KT, captioned_total_KT)
     prior_KT = _kind_precision(*pooled, kinds, params.prior_weight)
@@ -104,7 +107,8 @@ def precision_thresholds(
     total_KT = np.where(by_captions[:, None], captioned_total_KT, total_KT) * ~neither[:, None]
     weight_KT = total_KT + params.prior_weight
     precision_KT = (right_KT + params.prior_weight * prior_KT) / weight_KT
-    bound_KT = precision_KT - params.caution * np.sqrt(precision_KT * (1 - precision_KT) / weight_KT)
+    spread_KT = np.sqrt(np.clip(precision_KT * (1 - precision_KT), 0, None) / weight_KT)
+    bound_KT = precision_KT - params.caution * spread_KT
     scores_T = ScoreHistogram.edges()
     reached_KT = (bound_KT >= params.target_precision) & (scores_T >= params.min_score)
     first_K = reached_KT.argmax(1)
@@ -117,13 +121,22 @@ def precision_thresholds(
     )
 
 
-def _from_the_top(histogram: ScoreHistogram, recall: float) -> tuple[np.ndarray, np.ndarray]:
-    """Right scores and all scores at or above every bin; the right ones corrected for labels that were left out."""
-    right_KT, total_KT = (
-        counts_KT[:, ::-1].cumsum(1)[:, ::-1].astype(np.float64)
-        for counts_KT in (histogram.positives_KT, histogram.totals_KT)
-    )
-    return np.minimum(right_KT / recall, total_KT), total_KT
+def _added_by_labels(histogram: ScoreHistogram, recall: float) -> tuple[np.ndarray, np.ndarray]:
+    """Right tags, and all tags, that would be added above the lower edge of every bin."""
+    right_KT, total_KT = _from_the_top(histogram.positives_KT), _from_the_top(histogram.totals_KT)
+    added_KT = (1 - recall) * right_KT
+    return added_KT, added_KT + total_KT - right_KT
+
+
+def _added_by_captions(histogram: ScoreHistogram, recall: float) -> tuple[np.ndarray, np.ndarray]:
+    """The same, where only what captions name is known to be right."""
+    named_KT, total_KT = _from_the_top(histogram.positives_KT), _from_the_top(histogram.totals_KT)
+    added_KT = total_KT - named_KT
+    return np.minimum(named_KT * (1 - recall) / recall, added_KT), added_KT
+
+
+def _from_the_top(counts_KT: np.ndarray) -> np.ndarray:
+    return counts_KT[:, ::-1].cumsum(1)[:, ::-1].astype(np.float64)
 
 
 def _kind_precision(right_KT: np.ndarray, total_KT: np.ndarray, kinds: Sequence[str], weight: float) -> np.ndarray:

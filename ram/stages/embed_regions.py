@@ -61,7 +61,7 @@ class Outputs(NamedTuple):
 def run(inputs: Inputs, params: Params) -> Outputs:
     """Part i and row j belong to part i and row j of generated_tags. Finished parts are kept when a killed run goes on.
 
-    One pass of the model finds the regions and keeps every picture's pooled token; the probe is fitted on those, and
+    One pass of the model finds the regions and keeps a summary of every picture; the probe is fitted on those, and
     its evidence is then added part by part.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -88,27 +88,27 @@ class _Parts:
     def __init__(self, tags: Table, scratch: Path, params: Params) -> None:
         self._paths = tags.part_paths
         self._params = params
-        self._found_dir, self._pooled_dir = scratch / "found", scratch / "pooled"
+        self._found_dir, self._summary_dir = scratch / "found", scratch / "summaries"
         self.finished_dir = scratch / "region_features"
-        self._pooled_dir.mkdir(parents=True, exist_ok=True)
+        self._summary_dir.mkdir(parents=True, exist_ok=True)
 
     def __len__(self) -> int:
         return len(self._paths)
 
     @property
     def num_images(self) -> int:
-        return sum(len(np.load(self._pooled_path(i), mmap_mode="r")) for i in range(len(self)))
+        return sum(len(np.load(self._summary_path(i), mmap_mode="r")) for i in range(len(self)))
 
     def find(self, index: int, embedder: RegionEmbedder) -> None:
-        """Regions of a part, and its pictures' pooled tokens."""
+        """Regions of a part, and its pictures' summaries."""
         if any(storage.part_path(d, index).exists() for d in (self._found_dir, self.finished_dir)):
             return
         image_ids, picture, rows = self._rows(index)
         tag_ids = rows["tag_id"].to_numpy()
         results = list(embedder.run(image_ids, picture, tag_ids))
-        width = results[0].pooled_BD.shape[1] if results else 1
-        pooled_BD = np.concatenate([r.pooled_BD for r in results] or [np.empty((0, width))])
-        np.save(self._pooled_path(index), pooled_BD.astype(np.float16))
+        width = results[0].feature_RD.shape[1] if results else 1
+        summary_BS = np.concatenate([r.summary_BS for r in results] or [np.empty((0, 1))])
+        np.save(self._summary_path(index), summary_BS.astype(np.float16))
         boxes_R4 = np.concatenate([r.boxes_R4 for r in results] or [np.empty((0, 4))]).astype(np.float32)
         feature_RD = np.concatenate([r.feature_RD for r in results] or [np.empty((0, width))]).astype(np.float32)
         score_R = np.concatenate([r.score_R for r in results] or [np.empty(0)]).astype(np.float32)
@@ -128,7 +128,7 @@ class _Parts:
             _, picture, rows = self._rows(index)
             trusted = rows["origin"].isin(TRUSTED_ORIGINS).to_numpy()
             yield Batch(
-                feature_BD=np.load(self._pooled_path(index)).astype(np.float32),
+                feature_BD=np.load(self._summary_path(index)).astype(np.float32),
                 fold_B=self._folds(index),
                 picture_R=picture[trusted],
                 tag_R=rows["tag_id"].to_numpy()[trusted],
@@ -139,7 +139,7 @@ class _Parts:
         found_path = storage.part_path(self._found_dir, index)
         if not storage.part_path(self.finished_dir, index).exists():
             _, picture, rows = self._rows(index)
-            feature_BD = np.load(self._pooled_path(index)).astype(np.float32)
+            feature_BD = np.load(self._summary_path(index)).astype(np.float32)
             evidence = probe.evidence(feature_BD, self._folds(index), picture, rows["tag_id"].to_numpy())
             table = pq.read_table(found_path).append_column("held_out_evidence", pa.array(evidence))
             schema = artifact("region_features").schema
@@ -160,8 +160,8 @@ class _Parts:
         return list(image_ids), picture, rows
 
     def _folds(self, index: int) -> np.ndarray:
-        num_images = len(np.load(self._pooled_path(index), mmap_mode="r"))
+        num_images = len(np.load(self._summary_path(index), mmap_mode="r"))
         return np.random.default_rng((self._params.seed, index)).integers(self._params.probe.num_folds, size=num_images)
 
-    def _pooled_path(self, index: int) -> Path:
-        return self._pooled_dir / f"part-{index:05d}.npy"
+    def _summary_path(self, index: int) -> Path:
+        return self._summary_dir / f"part-{index:05d}.npy"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from ram import storage
 from ram.catalog import artifact
 from ram.data_engine.generate import CaptionParams, Generator, TagLists, calibration_histograms, caption_parser, chunks
-from ram.data_engine.thresholds import ThresholdParams, Thresholds, precision_thresholds
+from ram.data_engine.thresholds import NEVER, ThresholdParams, Thresholds, precision_thresholds
 from ram.data_engine.truth import Truth
 from ram.inference.features import FeatureStore
 from ram.inference.images import ImageStore
@@ -73,12 +74,13 @@ def run(inputs: Inputs, params: Params) -> Outputs:
     store = ImageStore(inputs.images, inputs.image_shards)
     scorer = Scorer(checkpoint, store, FeatureStore(inputs.image_features))
     image_ids = store.in_shard_order([i for i, s in zip(store.image_ids, store.splits, strict=True) if s == "train"])
-    thresholds = _thresholds(inputs, params, scorer, label_system, image_ids)
+    thresholds, captioned_threshold_K = _thresholds(inputs, params, scorer, label_system, image_ids)
     generator = Generator(
         scorer=scorer,
         threshold_K=thresholds.threshold_K,
         max_added=params.max_added,
         caption=params.caption,
+        captioned_threshold_K=captioned_threshold_K,
         parse=caption_parser(label_system, params.caption is not None and params.caption.implied_parents),
         batch_size=params.batch_size,
     )
@@ -94,20 +96,24 @@ def _schema(name: str) -> Any:
 
 def _thresholds(
     inputs: Inputs, params: Params, scorer: Scorer, label_system: LabelSystem, image_ids: list[str]
-) -> Thresholds:
+) -> tuple[Thresholds, np.ndarray]:
+    """Of tags that the model adds by itself; and, as an array, of those that its captions name."""
     truth = Truth(inputs.labels, inputs.benchmarks, inputs.images, label_system, split="dev")
     num_sampled = min(params.num_calibration_images, len(image_ids))
     sample = np.random.default_rng(params.seed).choice(len(image_ids), num_sampled, replace=False)
-    labelled, captioned = calibration_histograms(
+    histograms = calibration_histograms(
         scorer, truth, [image_ids[i] for i in np.sort(sample)], inputs.parsed_tags, params.batch_size
     )
     kinds = [tag.kind for tag in label_system.tags]
-    return precision_thresholds(labelled, captioned, kinds, params.thresholds).without(
-        tag.tag_id
-        for facts in inputs.benchmarks.values()
-        for name in facts["unseen"]
-        if (tag := label_system.find(name)) is not None
-    )
+    names = {name for facts in inputs.benchmarks.values() for name in facts["unseen"]}
+    unseen = [tag.tag_id for name in names if (tag := label_system.find(name)) is not None]
+    thresholds = precision_thresholds(*histograms, kinds, params.thresholds).without(unseen)
+    if params.caption is None or params.caption.min_precision is None:
+        captioned_threshold_K = np.zeros(len(kinds))
+        captioned_threshold_K[unseen] = NEVER
+        return thresholds, captioned_threshold_K
+    lower = dataclasses.replace(params.thresholds, target_precision=params.caption.min_precision)
+    return thresholds, precision_thresholds(*histograms, kinds, lower).without(unseen).threshold_K
 
 
 def _write_parts(

@@ -16,6 +16,8 @@ from torch.utils.data import Dataset
 
 from ram.training.order import STEP, Corpus, batch_rows, num_steps, sample_tags
 
+PREDICTED_TARGETS = ("hard", "score", "probability")
+
 
 class Inputs(Protocol):
     """Where the model's inputs come from: cached features, or pictures."""
@@ -35,7 +37,7 @@ class BatchParams:
     batch_size: int  # pictures a step, over all processes
     num_tags_per_step: int = 0  # tags scored in a step; 0: all
     negative_power: float = 0.0  # negatives drawn by (pictures of the tag)^power; 0: evenly
-    predicted_target: str = "hard"  # a predicted tag is a target of 1 (hard), or of its score (score)
+    predicted_target: str = "hard"  # hard, score or probability: see `examples_from_tags`
     shuffle_buffer: int = 4096  # pictures from shards are shuffled within so many places
 
     def __post_init__(self) -> None:
@@ -43,8 +45,9 @@ class BatchParams:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
         if self.num_tags_per_step < 0:
             raise ValueError(f"num_tags_per_step must be 0 (all) or more, got {self.num_tags_per_step}")
-        if self.predicted_target not in ("hard", "score"):
-            raise ValueError(f"predicted_target must be hard or score, got {self.predicted_target!r}")
+        if self.predicted_target not in PREDICTED_TARGETS:
+            known = ", ".join(PREDICTED_TARGETS)
+            raise ValueError(f"predicted_target must be one of {known}, got {self.predicted_target!r}")
         if self.shuffle_buffer < 1:
             raise ValueError(f"shuffle_buffer must be at least 1, got {self.shuffle_buffer}")
 

@@ -18,6 +18,7 @@ from ram.training.arrays import Ragged, RowIndex, Texts, load_array
 _CAPTION_ORIGINS = ("caption", "generated_caption", "implied")
 _ALL_CAPTIONS = -1  # every bit set
 _LAST_BIT = 62
+_LEAST_TARGET = 0.01  # a row that counts less is a negative
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,13 @@ class Examples:
         return len(self.image_ids)
 
     def num_positives(self) -> np.ndarray:
-        """How many pictures each tag is a label of, (K,)."""
-        counts = np.zeros(len(self.known_K), np.int64)
-        tag_ids = self.labels.columns["tag_id"]
+        """How many pictures each tag is a label of, (K,): the sum of its targets, rounded."""
+        counts_K = np.zeros(len(self.known_K))
+        tag_ids, targets = self.labels.columns["tag_id"], self.labels.columns["target"]
         for start in range(0, len(tag_ids), 1 << 20):
-            counts += np.bincount(tag_ids[start : start + (1 << 20)], minlength=len(counts))
-        return counts
+            stop = start + (1 << 20)
+            counts_K += np.bincount(tag_ids[start:stop], weights=targets[start:stop], minlength=len(counts_K))
+        return np.rint(counts_K).astype(np.int64)
 
 
 def examples_from_tags(
@@ -60,24 +62,34 @@ def examples_from_tags(
 ) -> Examples:
     """Pictures of split train that have a tag, with the tags of a tag table as labels and with their captions.
 
-    A tag that a picture does not have is a negative. Rows that the cleaning removed are no labels. A `predicted` row
-    is a target of 1 ("hard") or of its score ("score"). Files are written under `directory` once, and found again.
+    A tag that a picture does not have is a negative. `predicted_target` says what a row of the table counts:
+
+    - "hard": 1; rows that the cleaning removed are no labels.
+    - "score": the same, but a `predicted` row is a target of its score.
+    - "probability": 1 - wrong_probability, whether the row was kept or not: what the data engine is unsure of teaches as
+      much as it is sure. A table that was not cleaned is taken as with "score".
+
+    Files are written under `directory` once, and found again.
     """
-    removable = "kept" in tags.schema.names
+    if predicted_target == "probability" and "wrong_probability" not in tags.schema.names:
+        predicted_target = "score"
+    soft = predicted_target == "probability"
+    removable = "kept" in tags.schema.names and not soft
     has_captions = "caption_indices" in tags.schema.names
     columns = ["image_id", "tag_id", "origin", "score"]
-    columns += ["kept"] * removable + ["caption_indices"] * has_captions
+    columns += ["kept"] * removable + ["caption_indices"] * has_captions + ["wrong_probability"] * soft
 
     def entries(index: RowIndex) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
         for batch in tags.batches(columns):
             rows = index.find(batch["image_id"].to_numpy(zero_copy_only=False))
             tag_ids = batch["tag_id"].to_numpy(zero_copy_only=False)
-            kept = (rows >= 0) & known_K[tag_ids]
+            targets = _targets(batch, predicted_target)
+            kept = (rows >= 0) & known_K[tag_ids] & (targets >= _LEAST_TARGET)
             if removable:
                 kept &= batch["kept"].to_numpy(zero_copy_only=False)
             values = {
                 "tag_id": tag_ids[kept],
-                "target": _targets(batch, predicted_target)[kept],
+                "target": targets[kept],
                 "captions": _caption_bits(batch, has_captions)[kept],
             }
             yield rows[kept], values
@@ -125,6 +137,8 @@ def examples_from_labels(
 
 
 def _targets(batch: pa.RecordBatch, predicted_target: str) -> np.ndarray:
+    if predicted_target == "probability":
+        return 1 - batch["wrong_probability"].to_numpy(zero_copy_only=False)
     score = batch["score"].to_numpy(zero_copy_only=False)
     if predicted_target == "hard":
         return np.ones_like(score)

@@ -71,6 +71,7 @@ def generator(scorer: Any, caption: CaptionParams | None, parse: Any = None) -> 
         threshold_K=np.array([0.5, 0.5, 0.65, 0.5]),
         max_added=2,
         caption=caption,
+        captioned_threshold_K=np.array([0.0, 0.0, 0.4, 0.0]),
         parse=parse,
         batch_size=2,
     )
@@ -80,7 +81,7 @@ def test_every_image_and_tag_has_one_row_with_its_most_trusted_origin_and_the_mo
     lists = TagLists(parsed(tmp_path, [("a", 1, "caption"), ("a", 0, "caption"), ("b", 2, "implied")]), ["a", "b", "c"])
     words = {"w": 0, "x": 1, "y": 2, "z": 3}
     scorer = FakeScorer()
-    caption = CaptionParams(num_beams=1, min_tokens=0, length_penalty=1.0, implied_parents=False)
+    caption = CaptionParams(num_beams=1, min_tokens=0, length_penalty=1.0, implied_parents=False, min_precision=0.5)
     parse = lambda captions: [sorted({words[w] for w in c.split() if w != "w"}) for c in captions]  # noqa: E731
     tags, captions = generator(scorer, caption, parse).run(["a", "b", "c"], lists.of(0, 3))
     rows = {(r.image_id, r.tag_id): (r.origin, round(r.score, 5), round(r.image_score, 5)) for r in tags.itertuples()}

@@ -36,13 +36,19 @@ def test_batches_add_up_and_labels_that_are_not_known_do_not_count() -> None:
     assert parts.totals_KT.sum() == 600
 
 
-def test_the_precision_above_a_threshold_is_what_was_wanted() -> None:
+def added(scores_BK: np.ndarray, positive_BK: np.ndarray, tag: int, threshold: float) -> np.ndarray:
+    """Whether each tag that would be added is right: captions name some of the right ones, and none of the others."""
+    named_B = positive_BK[:, tag] & (np.random.default_rng(1).random(len(scores_BK)) < PARAMS.caption_recall)
+    return positive_BK[(scores_BK[:, tag] >= threshold) & ~named_B, tag]
+
+
+def test_the_precision_of_what_is_added_is_what_was_wanted() -> None:
     scores_BK, positive_BK = scores_and_labels(20_000, [1.0, 0.95])
     found = precision_thresholds(histogram(scores_BK, positive_BK), ScoreHistogram(2), ["object"] * 2, PARAMS)
     for tag in range(2):
-        above = scores_BK[:, tag] >= found.threshold_K[tag]
-        assert positive_BK[above, tag].mean() == pytest.approx(0.8, abs=0.02)
-        assert found.precision_K[tag] == pytest.approx(positive_BK[above, tag].mean(), abs=0.02)
+        right = added(scores_BK, positive_BK, tag, found.threshold_K[tag])
+        assert right.mean() == pytest.approx(0.8, abs=0.03)
+        assert found.precision_K[tag] == pytest.approx(right.mean(), abs=0.03)
     assert found.threshold_K[0] < found.threshold_K[1]
     assert found.basis == ["labels", "labels"]
 
@@ -64,13 +70,13 @@ def test_captions_stand_in_for_labels_corrected_for_what_they_leave_out() -> Non
 
 
 def test_a_tag_without_positives_gets_the_threshold_of_its_kind() -> None:
-    scores_BK, positive_BK = scores_and_labels(20_000, [1.0, 0.85, 0.0])
+    scores_BK, positive_BK = scores_and_labels(20_000, [1.0, 0.95, 0.0])
     counts = histogram(scores_BK, positive_BK)
     counts.totals_KT[2] = 0
     found = precision_thresholds(counts, ScoreHistogram(3), ["object", "attribute", "attribute"], PARAMS)
     assert found.basis[2] == "kind"
     assert found.threshold_K[2] == pytest.approx(found.threshold_K[1], abs=0.02)
-    assert found.threshold_K[2] > found.threshold_K[0] + 0.1
+    assert found.threshold_K[2] > found.threshold_K[0] + 0.05
 
 
 def test_caution_raises_a_threshold_and_more_so_with_few_labels() -> None:

@@ -22,7 +22,7 @@ from ram.storage import Table
 PARAMS = Params(
     seed=0,
     thresholds=ThresholdParams(
-        target_precision=0.3, caution=0.0, min_positives=2, prior_weight=1.0, caption_recall=0.6, min_score=0.01
+        target_precision=0.1, caution=0.0, min_positives=2, prior_weight=1.0, caption_recall=0.6, min_score=0.01
     ),
     max_added=3,
     caption=None,
@@ -90,7 +90,7 @@ def test_a_killed_run_goes_on_with_the_parts_that_are_missing(drawn_workspace: P
 
 
 def test_a_model_without_a_caption_branch_writes_no_captions_and_says_so(drawn_workspace: Path, tmp_path: Path) -> None:
-    caption = CaptionParams(num_beams=1, min_tokens=0, length_penalty=1.0, implied_parents=False)
+    caption = CaptionParams(num_beams=1, min_tokens=0, length_penalty=1.0, implied_parents=False, min_precision=0.5)
     with pytest.raises(ValueError, match="no caption branch"):
         run(inputs(drawn_workspace, tmp_path / "scratch"), dataclasses.replace(PARAMS, caption=caption))
 

@@ -52,22 +52,26 @@ def test_a_tag_that_may_not_be_trained_is_no_label(tables: SimpleNamespace, tmp_
     assert not {0, 3} & {tag for tags in labels_by_id(got).values() for tag in tags}
 
 
-def test_removed_rows_are_no_labels_and_predicted_rows_may_be_targets_of_their_score(
+def test_removed_rows_are_no_labels_unless_every_row_is_a_target_of_its_probability(
     tables: SimpleNamespace, write: Callable[..., Table], tmp_path: Path
 ) -> None:
-    def row(tag: int, origin: str, score: float, kept: bool) -> dict[str, Any]:
+    def row(tag: int, origin: str, score: float, kept: bool, wrong: float) -> dict[str, Any]:
         box = {"x0": None, "y0": None, "x1": None, "y1": None}
         # Whatever else the table tells of a row is nothing that training reads.
         evidence = {f.name: 0.0 for f in artifact("cleaned_tags").schema or () if f.type == pa.float32()}
         scores = {**evidence, "score": score, "outlier_score": None, "image_score": 0.5, "region_score": 0.5}
-        fate = {"kept": kept, "reason": None if kept else "cluster_outlier"}
+        fate = {"kept": kept, "reason": None if kept else "cluster_outlier", "wrong_probability": wrong}
         return {"image_id": "web/1", "tag_id": tag, "origin": origin, **scores, **fate, **box}
 
-    rows = [row(0, "caption", 1.0, True), row(1, "predicted", 0.75, True), row(2, "predicted", 0.9, False)]
+    rows = [row(0, "caption", 1.0, True, 0.25), row(1, "predicted", 0.75, True, 0.375)]
+    rows += [row(2, "predicted", 0.9, False, 0.875), row(3, "caption", 1.0, False, 1.0)]
     cleaned = write("cleaned_tags", rows)
     for target, expected in (("hard", 1.0), ("score", 0.75)):
         got = examples_from_tags(tmp_path / target, tables.images, tables.pairs, cleaned, ALL, predicted_target=target)
         assert labels_by_id(got) == {"web/1": {0: 1.0, 1: expected}}
+    got = examples_from_tags(tmp_path / "p", tables.images, tables.pairs, cleaned, ALL, predicted_target="probability")
+    assert labels_by_id(got) == {"web/1": {0: 0.75, 1: 0.625, 2: 0.125}}  # 3 cannot be right
+    assert got.num_positives()[:4].tolist() == [1, 1, 0, 0]
 
 
 def test_human_labels_are_known_over_their_names_alone_and_pictures_without_any_stay(
