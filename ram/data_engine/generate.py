@@ -14,7 +14,7 @@ from ram.data_engine.thresholds import ScoreHistogram
 from ram.data_engine.truth import Truth
 from ram.inference.scorer import Scorer
 from ram.label_system import LabelSystem
-from ram.label_system.resolve import Resolver
+from ram.label_system.tagging import CaptionTagger
 from ram.label_system.wordnet import load_wordnet
 from ram.storage import Table
 
@@ -161,18 +161,14 @@ class Generator:
 
 
 def caption_parser(label_system: LabelSystem, implied_parents: bool) -> Callable[[Sequence[str]], list[list[int]]]:
-    """A function from captions to the tag ids that each names, by the parser and resolver of the given captions."""
-    resolve = Resolver(label_system, load_wordnet())
-
-    def tags_of(phrases: Sequence[tuple[str, str]]) -> list[int]:
-        named = [tag for text, kind in phrases if (tag := resolve(text, kind)) is not None]
-        parents = [label_system.find(name) for tag in named for name in tag.parents] if implied_parents else []
-        return sorted({tag.tag_id for tag in (*named, *parents) if tag is not None})
+    """A function from captions to the tag ids that each names, by the parser and tagger of the given captions."""
+    tagger = CaptionTagger(label_system, load_wordnet(), implied_parents=implied_parents, implied_things="none")
 
     def parse(captions: Sequence[str]) -> list[list[int]]:
         from ram.caption_parsing import parse_captions
 
-        return [tags_of(phrases) for phrases in parse_captions(captions)]
+        stated = (tagger(phrases) for phrases in parse_captions(captions))
+        return [sorted({*one.named, *one.implied}) for one in stated]
 
     return parse
 

@@ -16,6 +16,7 @@ class Resolver:
         self._label_system = label_system
         self._wordnet = wordnet
         self._known: dict[tuple[str, str], Tag | None] = {}
+        self._kinds: dict[str, Tag | None] = {}
 
     def __call__(self, phrase: str, kind: str) -> Tag | None:
         """The tag, of the phrase's kind: of the whole phrase or of its head ("ice cream truck": truck)."""
@@ -23,6 +24,18 @@ class Resolver:
         if key not in self._known:
             self._known[key] = self._label_system.find(phrase, kind) or self._by_head(phrase, kind)
         return self._known[key]
+
+    def kind_of(self, phrase: str, kind: str) -> Tag | None:
+        """The nearest tag that an object or scene is a kind of: "skier" is a person. Compounds go by their head."""
+        if kind not in ("object", "scene"):
+            return None
+        if phrase not in self._kinds:
+            synsets = self._wordnet.kinds_of(phrase) or self._wordnet.kinds_of(phrase.split()[-1])
+            # A hypernym counts by the words that mostly mean it: "bank" does not make a river's edge a building.
+            names = (n for s in synsets for n in self._wordnet.lemmas(s) if self._wordnet.dominant(n) == s)
+            tags = (self(name, "object") for name in names)
+            self._kinds[phrase] = next((tag for tag in tags if tag is not None), None)
+        return self._kinds[phrase]
 
     def _by_head(self, phrase: str, kind: str) -> Tag | None:
         words = phrase.split()

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from ram.catalog import CATALOG
 from ram.label_system import LabelSystem, Tag
+from ram.label_system.implications import Extent
 from ram.stages.tag_captions import Inputs, Params, run
 from ram.storage import Table, write_table
 
@@ -14,6 +17,7 @@ TAGS = LabelSystem(
         Tag(tag_id=2, name="truck", parents=("vehicle",)),
         Tag(tag_id=3, name="vehicle"),
         Tag(tag_id=4, name="park", kind="action"),
+        Tag(tag_id=5, name="surfboard"),
     ]
 )
 ROWS = [
@@ -25,15 +29,16 @@ ROWS = [
     ("b", 0, "men", "object"),
     ("b", 1, "park", "action"),
     ("c", 0, "unicorn", "object"),
+    ("d", 0, "surfer", "object"),
 ]
 
 
-def tagged(tmp_path: Path, implied: bool) -> list[tuple[object, ...]]:
+def tagged(tmp_path: Path, implied: bool, things: Extent = "none") -> list[tuple[object, ...]]:
     schema = CATALOG["caption_phrases"].schema
     names = ("image_id", "caption_index", "phrase", "kind")
     write_table([dict(zip(names, row, strict=True)) | {"split": "train"} for row in ROWS], tmp_path, schema)
     inputs = Inputs(caption_phrases=Table(tmp_path, schema), label_system=TAGS.to_json())
-    work = run(inputs, Params(implied_parents=implied)).parsed_tags.work
+    work = run(inputs, Params(implied_parents=implied, implied_things=things)).parsed_tags.work
     table = work.function(work.items[0])
     assert table.schema == CATALOG["parsed_tags"].schema
     assert set(table["score"].to_pylist()) == {1.0}
@@ -60,4 +65,15 @@ def test_parents_are_added_as_implied_unless_a_caption_names_them(tmp_path: Path
         ("b", 0, "caption", [0]),
         ("b", 1, "caption", [0]),
         ("b", 4, "caption", [1]),
+        ("d", 0, "implied", [0]),  # a surfer is no tag, and a kind of one
     ]
+
+
+def test_things_that_words_imply_are_added_as_implied(tmp_path: Path) -> None:
+    rows = tagged(tmp_path, implied=False, things="sure")
+    assert [row for row in rows if row[0] == "d"] == [("d", 0, "implied", [0]), ("d", 5, "implied", [0])]
+
+
+def test_an_unknown_extent_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="none, sure, likely, got 'all'"):
+        Params(implied_parents=True, implied_things="all")  # type: ignore[arg-type]
