@@ -15,7 +15,7 @@ from ram.caption_parsing.labels import ATTRIBUTE, JOINED, NOUN, PARTICLE, VERB
 from ram.caption_parsing.reading import WordReader, Words
 from ram.caption_parsing.votes import PADDING, Ints
 
-_MAX_TOKENS = 200_000  # remembered; then all is forgotten, so that memory does not grow with the captions
+_MAX_TOKENS = 50_000  # remembered; then all is forgotten, so that memory does not grow with the captions
 _MAX_JOINED = 3  # words before a noun
 _NO_PHRASE = -1
 _UNKNOWN = -2

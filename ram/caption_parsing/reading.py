@@ -85,7 +85,7 @@ class WordReader:
         known = self._tokens
         known.index.update(zip(new, range(len(known.index), len(known.index) + len(new)), strict=True))
         plain = [token.isascii() and token.isprintable() and "<" not in token and "&" not in token for token in new]
-        cleaned = [clean_caption(token) if fine else "" for token, fine in zip(new, plain, strict=True)]
+        cleaned = [_cleaned(token) if fine else "" for token, fine in zip(new, plain, strict=True)]
         words = [[self._word_id(word) for word in words_of(text)] for text in cleaned]
         counts = np.array([len(ids) for ids in words], np.int64)
         known.first_word = np.append(known.first_word, len(self._flat) + np.cumsum(counts) - counts)
@@ -140,3 +140,8 @@ class WordReader:
         all_owners = np.append(owners, np.array(more_owners, np.int64))
         order = np.argsort(all_owners, kind="stable")
         return Words(np.append(ids, np.array(more_ids, np.int64))[order], all_owners[order], refused)
+
+
+def _cleaned(token: str) -> str:
+    """`clean_caption` of one token, which leaves a word with at most one mark behind it as it is."""
+    return token if token.isalnum() or (token[:-1].isalnum() and token[-1] in ".,") else clean_caption(token)
