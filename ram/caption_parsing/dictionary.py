@@ -26,6 +26,9 @@ ENDINGS = (
     "<number>", "<mark>", "<ings>", "<tion>", "<ment>", "<ness>", "<ing>", "<ies>", "<ers>", "<ous>", "<ful>", "<ish>",
     "<ed>", "<er>", "<ly>", "<es>", "<ss>", "<en>", "<al>", "<s>", "<y>", "<word>",
 )  # fmt: skip
+# Words that may deny the next ones, as far as a mark or so many words; what they deny is learned.
+_DENYING = frozenset(["no", "not", "n't", "without", "never", "neither", "nor", "nothing", "lacking", "missing"])
+_REACH = 6
 
 _FORMAT = 1
 
@@ -66,6 +69,27 @@ class PhraseTable:
         """The class id of every word id."""
         index = {name: i for i, name in enumerate(self.class_names)}
         return np.array([index[self.classes.get(name, name)] for name in self.names])
+
+    @cached_property
+    def _denying(self) -> np.ndarray:
+        """Whether a word id may deny the words behind it."""
+        return np.array([name in _DENYING for name in self.names])
+
+    @cached_property
+    def _ending(self) -> np.ndarray:
+        """Whether a word id ends what is denied: marks, and the end of the caption."""
+        return np.array(
+            [name in ("<mark>", NO_WORD) or not (name[0].isalnum() or name[0] in "<'") for name in self.names]
+        )
+
+    def columns(self, ids: Ints) -> dict[str, Ints]:
+        """What contexts are made of, for word ids with padding between captions."""
+        place = np.arange(len(ids))
+        denying, ending = self._denying[ids], self._ending[ids]
+        last = np.maximum.accumulate(np.where(denying, place, -1))
+        last = np.append(-1, last)[: len(ids)]  # a word does not deny itself
+        reached = (last > np.maximum.accumulate(np.where(ending, place, -1))) & (place - last <= _REACH)
+        return {"w": ids, "c": self.class_ids[ids], "d": np.where(reached, ids[last], 0)}
 
     @cached_property
     def version(self) -> str:
@@ -112,7 +136,7 @@ class PhraseTable:
             template, ids = parts_of(key)
             parts = TEMPLATES[template]
             names = [
-                (self.names if part[0] == "w" else self.class_names)[i] for part, i in zip(parts, ids, strict=True)
+                (self.class_names if part[0] == "c" else self.names)[i] for part, i in zip(parts, ids, strict=True)
             ]
             said = [f"{label} {vote:+d}" for label, vote in zip(LABELS, votes, strict=True) if vote]
             contexts[" ".join(parts)][" ".join(names)] = ", ".join(said)
@@ -139,7 +163,7 @@ def _votes(contexts: Mapping[str, Mapping[str, str]], names: PhraseTable) -> Vot
     class_ids = {name: i for i, name in enumerate(names.class_names)}
     keys, rows = [], []
     for template, parts in enumerate(TEMPLATES):
-        known = [names.ids if part[0] == "w" else class_ids for part in parts]
+        known = [class_ids if part[0] == "c" else names.ids for part in parts]
         for context, said in contexts[" ".join(parts)].items():
             keys.append(key_of(template, [ids[name] for ids, name in zip(known, context.split(" "), strict=True)]))
             row = [0] * len(LABELS)

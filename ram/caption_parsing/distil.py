@@ -108,8 +108,7 @@ def _learn(words: Sequence[Sequence[str]], labelled: Sequence[Labelled], table: 
     for own in words:
         places += range(len(ids), len(ids) + len(own))
         ids += [*map(table.id_of, own), *[0] * PADDING]
-    word_ids = np.array(ids)
-    keys = context_keys(word_ids, table.class_ids[word_ids], np.array(places))
+    keys = context_keys(table.columns(np.array(ids)), np.array(places))
     labels = np.array([label for marks in labelled for label in marks.labels])
     certain = np.array([mark for marks in labelled for mark in marks.certain])
     return learn_votes(keys, labels, certain, num_labels=len(LABELS), min_count=_MIN_COUNT, seed=seed)

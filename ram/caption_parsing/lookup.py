@@ -80,7 +80,7 @@ class DictionaryParser:
         length = int(places[-1]) + 1 + PADDING if len(places) else 0
         ids = np.zeros(length, np.int64)
         ids[places] = self._ids[words.ids]
-        return self._table.votes.labels(ids, self._table.class_ids[ids], places)
+        return self._table.votes.labels(self._table.columns(ids), places)
 
     def _phrases_of(self, words: Words, labels: Ints) -> tuple[Ints, Ints]:
         """The words that head phrases, and the phrase of each, or less than 0."""

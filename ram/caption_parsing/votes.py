@@ -7,19 +7,20 @@ Everything works on arrays of many captions at once. N words, T templates, R con
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[Any]  # of whole numbers
+Columns = Mapping[str, Ints]  # w, c, d -> the numbers of all words, padded
 
-# Of each word: w its id, c its class; the number is the place beside the word itself.
+# Of each word: w its id, c its class, d the word that may deny it; the number is the place beside the word itself.
 TEMPLATES: tuple[tuple[str, ...], ...] = (
     ("w0",), ("w-1",), ("w1",),
     ("w-1", "w0"), ("w0", "w1"), ("c-1", "w0", "c1"),
-    ("c-2", "c-1", "c0"), ("c0", "c1", "c2"),
+    ("c-2", "c-1", "c0"), ("c0", "c1", "c2"), ("d0", "c0"),
 )  # fmt: skip
 PADDING = 2  # ids 0, of no word, that stand before the first word and behind the last one of every caption
 MAX_IDS = 1 << 19
@@ -31,9 +32,8 @@ _RATE = 0.1  # low: what is learned longer fits the sample better and other capt
 _LEAST_VOTES = 5  # a context whose votes are all below says nothing
 
 
-def context_keys(words: Ints, classes: Ints, places: Ints) -> Ints:
-    """The contexts of the words at `places` as numbers, T x N; `words` and `classes` are padded."""
-    columns = {"w": words, "c": classes}
+def context_keys(columns: Columns, places: Ints) -> Ints:
+    """The contexts of the words at `places` as numbers, T x N."""
     seen = {part: columns[part[0]][places + int(part[1:])] for parts in TEMPLATES for part in parts}
     keys = np.empty((len(TEMPLATES), len(places)), np.int64)
     for template, parts in enumerate(TEMPLATES):
@@ -103,10 +103,10 @@ class Votes:
         rows[rows < 0] = len(self.keys)
         return rows
 
-    def labels(self, words: Ints, classes: Ints, places: Ints) -> Ints:
+    def labels(self, columns: Columns, places: Ints) -> Ints:
         """The label with most votes for each word at `places`; at a tie the first."""
         total = np.zeros((len(places), self.votes.shape[1]), np.int32)
-        for keys in context_keys(words, classes, places):
+        for keys in context_keys(columns, places):
             total += self._rows[self.find(keys)]
         return total.argmax(axis=1)
 

@@ -4,6 +4,7 @@ import itertools
 import json
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -73,6 +74,13 @@ def test_the_words_around_a_word_tell_what_it_is(table: PhraseTable) -> None:
 def test_what_a_caption_denies_gives_no_phrase(table: PhraseTable) -> None:
     (denied,) = parser_of(table).parse(["a surfer with no hat without a ball"])
     assert {phrase.text for phrase in denied} == {"surfer"}
+
+
+def test_a_denial_reaches_the_next_words_until_a_mark_or_the_end_of_the_caption(table: PhraseTable) -> None:
+    names = ["<>", "<>", "man", "without", "a", "hat", "<mark>", "cat", "no", "<>", "<>", "park"]
+    reached = table.columns(np.array([table.ids[name] for name in names]))["d"]
+    without = table.ids["without"]
+    assert reached.tolist() == [0, 0, 0, 0, without, without, 0, 0, 0, 0, 0, 0]
 
 
 def test_plurals_and_irregular_forms_become_the_word(table: PhraseTable) -> None:

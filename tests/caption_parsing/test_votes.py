@@ -26,8 +26,8 @@ def test_the_number_of_a_context_tells_its_parts(template: int, ids: list[int]) 
 
 def test_contexts_are_the_windows_that_the_templates_name() -> None:
     words, classes = np.array([0, 0, 5, 6, 7, 0, 0]), np.array([0, 0, 1, 2, 3, 0, 0])
-    keys = context_keys(words, classes, np.array([3]))
-    columns = {"w": words, "c": classes}
+    columns = {"w": words, "c": classes, "d": words}
+    keys = context_keys(columns, np.array([3]))
     for template, parts in enumerate(TEMPLATES):
         ids = [int(columns[part[0]][3 + int(part[1:])]) for part in parts]
         assert keys[template].tolist() == [key_of(template, ids)]
@@ -39,9 +39,10 @@ def test_a_label_that_depends_on_the_word_before_is_learned() -> None:
     words[:PADDING] = words[-PADDING:] = 0
     places = np.arange(PADDING, len(words) - PADDING)
     labels = ((words[places] == 1) & (words[places - 1] == 2)).astype(np.int64)
-    keys = context_keys(words, words, places)
+    columns = dict.fromkeys("wcd", words)
+    keys = context_keys(columns, places)
     votes = learn_votes(keys, labels, np.ones(len(labels), bool), num_labels=2, min_count=2, seed=0)
-    assert (votes.labels(words, words, places) == labels).mean() > 0.999
+    assert (votes.labels(columns, places) == labels).mean() > 0.999
 
 
 def test_words_with_an_open_label_teach_nothing() -> None:
@@ -49,6 +50,7 @@ def test_words_with_an_open_label_teach_nothing() -> None:
     places = np.arange(2, len(words) - 2)
     labels = (words[places] == 1).astype(np.int64)
     wrong = np.where(words[places] == 2, 1, labels)
-    keys = context_keys(words, words, places)
+    columns = dict.fromkeys("wcd", words)
+    keys = context_keys(columns, places)
     votes = learn_votes(keys, wrong, words[places] == 1, num_labels=2, min_count=2, seed=0)
-    assert votes.labels(words, words, places).tolist() == labels.tolist()
+    assert votes.labels(columns, places).tolist() == labels.tolist()
