@@ -176,6 +176,7 @@ _OTHERS: list[tuple[str, str, Format, str]] = [
     ("vocabularies", "data/vocabularies", Format.DIRECTORY, "tag lists in git, and where they come from"),
     ("image_shards", "data/image_shards", Format.DIRECTORY, "the accepted pictures, as WebDataset tar shards"),
     ("benchmarks", "data/benchmarks.json", Format.JSON, "{benchmark: {names, unseen, sources}}: what was labelled, completely"),
+    ("phrase_table", "data/phrase_table.json", Format.JSON, "the dictionary of the caption parser, where that is its parser"),
     ("label_system", "data/label_system.json", Format.JSON, "the tags, with synonyms, kinds, parents and sources"),
     ("label_system_report", "reports/label_system.json", Format.JSON, "coverage of every vocabulary by the label system"),
     ("tag_embeddings", "data/tag_embeddings", Format.DIRECTORY, "text embeddings of the tags: safetensors and its provenance"),

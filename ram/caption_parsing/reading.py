@@ -1,0 +1,147 @@
+"""Captions -> words, many at a time: what `clean_caption` and `skip_reason` say, at a fraction of their cost.
+
+Nearly all captions are cleaned and judged token by token, and a token that has been seen is looked up. The others (markup,
+other alphabets, no certain English word, too long) go through `clean_caption` and `skip_reason` themselves.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ram.caption_parsing import clean_caption, skip_reason
+from ram.caption_parsing.labels import words_of
+from ram.caption_parsing.votes import Ints
+
+# A caption that has one of these is never refused as foreign. Others may be English too.
+_CERTAINLY_ENGLISH = frozenset(["a", "an", "the", "of", "in", "on", "at", "with", "and", "is", "are"])
+
+
+class Words(NamedTuple):
+    """The words of the captions of a batch, one behind the other, without those of the refused captions."""
+
+    ids: Ints  # into `WordReader.words`
+    captions: Ints  # which caption of the batch, for each word; ascending
+    refused: dict[int, tuple[str, str]]  # which caption -> one of SKIP_REASONS and what was found
+
+
+class _Tokens:
+    """What is known of the tokens that have been met: where white space divides captions."""
+
+    def __init__(self) -> None:
+        self.index: dict[str, int] = {}
+        self.num_words = self.first_word = self.num_parts = np.empty(0, np.int64)  # parts: words of the cleaned token
+        self.plain = self.english = self.lettered = np.empty(0, np.bool_)
+
+
+class WordReader:
+    """Reads captions and remembers their words; `forget` empties it."""
+
+    def __init__(self, max_words: int, max_chars: int) -> None:
+        self._max_words = max_words
+        self._max_chars = max_chars
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget all words: ids begin anew."""
+        self.words: list[str] = []
+        self._word_ids: dict[str, int] = {}
+        self._tokens = _Tokens()
+        self._flat = np.empty(0, np.int64)  # word ids of the tokens, one token behind the other
+
+    @property
+    def num_tokens(self) -> int:
+        """How many different tokens are remembered."""
+        return len(self._tokens.index)
+
+    def read(self, captions: pa.Array) -> Words:
+        """The words of the captions, a string array without nulls, and which of them are not to be parsed."""
+        if not len(captions):
+            return Words(np.empty(0, np.int64), np.empty(0, np.int64), {})
+        lists = pc.ascii_split_whitespace(captions)
+        encoded = lists.flatten().dictionary_encode()
+        known = self._known(encoded.dictionary.to_pylist())[encoded.indices.to_numpy()]
+        owners = np.repeat(np.arange(len(captions)), pc.list_value_length(lists).to_numpy())
+        slow = self._need_care(captions, known, owners)
+        fast = ~slow[owners]
+        ids, places = self._spread(known[fast])
+        owners = owners[fast][places]
+        if not slow.any():
+            return Words(ids, owners, {})
+        return self._with_slow(captions, np.flatnonzero(slow), ids, owners)
+
+    def _known(self, tokens: list[str]) -> Ints:
+        """The index of every token; new ones are looked into."""
+        tokens_known = self._tokens
+        new = [token for token in tokens if token not in tokens_known.index]
+        if new:
+            self._learn(new)
+        return np.fromiter(map(tokens_known.index.__getitem__, tokens), np.int64, len(tokens))
+
+    def _learn(self, new: list[str]) -> None:
+        known = self._tokens
+        known.index.update(zip(new, range(len(known.index), len(known.index) + len(new)), strict=True))
+        plain = [token.isascii() and token.isprintable() and "<" not in token and "&" not in token for token in new]
+        cleaned = [_cleaned(token) if fine else "" for token, fine in zip(new, plain, strict=True)]
+        words = [[self._word_id(word) for word in words_of(text)] for text in cleaned]
+        counts = np.array([len(ids) for ids in words], np.int64)
+        known.first_word = np.append(known.first_word, len(self._flat) + np.cumsum(counts) - counts)
+        known.num_words = np.append(known.num_words, counts)
+        self._flat = np.append(self._flat, np.array([i for ids in words for i in ids], np.int64))
+        known.num_parts = np.append(known.num_parts, [len(text.split()) for text in cleaned])
+        known.plain = np.append(known.plain, plain)
+        english = [token.strip(".,;:!?'").lower() in _CERTAINLY_ENGLISH for token in new]
+        known.english = np.append(known.english, english)
+        known.lettered = np.append(known.lettered, [any(c.isalpha() for c in text) for text in cleaned])
+
+    def _word_id(self, word: str) -> int:
+        found = self._word_ids.get(word)
+        if found is None:
+            found = self._word_ids[word] = len(self.words)
+            self.words.append(word)
+        return found
+
+    def _need_care(self, captions: pa.Array, known: Ints, owners: Ints) -> np.ndarray:
+        """Which captions are not certain to be parsed, or are not cleaned by cleaning their tokens."""
+
+        def count(weights: np.ndarray) -> np.ndarray:
+            return np.bincount(owners, weights[known], minlength=len(captions))
+
+        tokens = self._tokens
+        slow = count(~tokens.plain) > 0
+        slow |= (count(tokens.english) == 0) | (count(tokens.lettered) == 0)
+        slow |= count(tokens.num_parts) > self._max_words
+        return slow | (pc.utf8_length(captions).to_numpy() > self._max_chars)
+
+    def _spread(self, known: Ints) -> tuple[Ints, Ints]:
+        """The word ids of tokens, and the place of the token that each is from."""
+        counts = self._tokens.num_words[known]
+        places = np.repeat(np.arange(len(known)), counts)
+        before = np.cumsum(counts) - counts
+        inside = np.arange(len(places)) - before[places]
+        return self._flat[self._tokens.first_word[known][places] + inside], places
+
+    def _with_slow(self, captions: pa.Array, slow: Ints, ids: Ints, owners: Ints) -> Words:
+        refused: dict[int, tuple[str, str]] = {}
+        more_ids: list[int] = []
+        more_owners: list[int] = []
+        for caption, raw in zip(slow.tolist(), captions.take(pa.array(slow)).to_pylist(), strict=True):
+            cleaned = clean_caption(raw[: self._max_chars])
+            refusal = skip_reason(raw, cleaned, self._max_words, self._max_chars)
+            if refusal is not None:
+                refused[caption] = refusal
+                continue
+            own = [self._word_id(word) for word in words_of(cleaned)]
+            more_ids += own
+            more_owners += [caption] * len(own)
+        all_owners = np.append(owners, np.array(more_owners, np.int64))
+        order = np.argsort(all_owners, kind="stable")
+        return Words(np.append(ids, np.array(more_ids, np.int64))[order], all_owners[order], refused)
+
+
+def _cleaned(token: str) -> str:
+    """`clean_caption` of one token, which leaves a word with at most one mark behind it as it is."""
+    return token if token.isalnum() or (token[:-1].isalnum() and token[-1] in ".,") else clean_caption(token)
