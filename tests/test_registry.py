@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from ram import packaging, registry
+from ram.catalog import artifact
 from ram.storage import content_hash
 from ram.tracking import champion_dir, connect, model_dir
 
@@ -55,7 +56,8 @@ def test_a_version_says_where_it_comes_from_and_what_was_measured(finished_works
     [row] = registry.list_models(workspace)
     assert row["aliases"] == ["challenger"]
     assert row["metrics"] == {"drawn/mAP": 0.5, "drawn/F1": 0.25, "drawn/num_tags": 4.0}
-    assert (row["label_system_version"], row["git_revision"]) == ("abc", "none")
+    labels = json.loads((workspace / artifact("label_system").path).read_text())
+    assert (row["label_system_version"], row["git_revision"]) == (labels["version"], "none")
     assert len(row["dvc_lock"]) == 16
 
 
