@@ -15,6 +15,7 @@ from ram.catalog import KINDS
 from ram.label_system import LabelSystem
 from ram.label_system.build import build_label_system, unseen_groups
 from ram.label_system.select import Group, SelectionParams, find_groups, read_counts, select
+from ram.label_system.senses import WordNetInContext
 from ram.label_system.vocabulary import Vocabulary, read_vocabularies
 from ram.label_system.wordnet import load_wordnet
 from ram.storage import Table
@@ -47,7 +48,7 @@ class Outputs(NamedTuple):
 def run(inputs: Inputs, params: Params) -> Outputs:
     """The label system as JSON, and how it came about; `ValueError` where no phrase of split train becomes a tag."""
     vocabularies = read_vocabularies(inputs.vocabularies, params.vocabularies)
-    wordnet = load_wordnet()
+    wordnet = WordNetInContext(load_wordnet(), vocabularies)
     counts = count_phrases(inputs.caption_phrases)
     readings, acts, minor = read_counts(counts, wordnet, params.selection.min_reading_share)
     groups = find_groups(readings, acts, vocabularies, wordnet, merge_synonyms=params.merge_synonyms)

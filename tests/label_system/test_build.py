@@ -9,6 +9,7 @@ from ram.label_system import LabelSystem
 from ram.label_system.build import build_label_system, unseen_groups
 from ram.label_system.resolve import Resolver, is_kind_of
 from ram.label_system.select import SelectionParams, find_groups, read_counts, select
+from ram.label_system.senses import WordNetInContext
 from ram.label_system.vocabulary import read_vocabularies
 from ram.label_system.wordnet import load_wordnet
 
@@ -26,11 +27,12 @@ def build(
     counts: dict[tuple[str, str], int], names: tuple[str, ...] = ("coco80", "lvis1203"), **changes: int
 ) -> LabelSystem:
     vocabularies = read_vocabularies(VOCABULARIES, names)
+    wordnet = WordNetInContext(WORDNET, vocabularies)
     params = selection(**changes)
-    readings, acts, _ = read_counts(counts, WORDNET, params.min_reading_share)
-    groups = find_groups(readings, acts, vocabularies, WORDNET, merge_synonyms=True)
-    kept, _ = select(groups, WORDNET, params)
-    return build_label_system(kept, counts, vocabularies, WORDNET, merge_synonyms=True)
+    readings, acts, _ = read_counts(counts, wordnet, params.min_reading_share)
+    groups = find_groups(readings, acts, vocabularies, wordnet, merge_synonyms=True)
+    kept, _ = select(groups, wordnet, params)
+    return build_label_system(kept, counts, vocabularies, wordnet, merge_synonyms=True)
 
 
 def objects(*names: str, count: int = 10) -> dict[tuple[str, str], int]:
@@ -51,7 +53,7 @@ def test_words_for_one_thing_are_one_tag(one: str, other: str) -> None:
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("mouse", "computer mouse"), ("glass", "glasses"), ("dog", "hot dog"), ("bear", "teddy bear"), ("crane", "bird"),
+    [("glass", "glasses"), ("dog", "hot dog"), ("bear", "teddy bear"), ("crane", "bird"),
      ("bow", "arch"), ("bat", "cricket bat"), ("man", "person"), ("cup", "mug"), ("cup", "bowl"), ("guy", "cat"),
      ("jersey", "t shirt"), ("boat", "car"), ("net", "internet")],
 )  # fmt: skip
