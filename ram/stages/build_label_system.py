@@ -14,6 +14,7 @@ from ram.caption_parsing import noun_kind
 from ram.catalog import KINDS
 from ram.label_system import LabelSystem
 from ram.label_system.build import build_label_system, unseen_groups
+from ram.label_system.coverage import coverage
 from ram.label_system.select import Group, SelectionParams, find_groups, read_counts, select
 from ram.label_system.senses import WordNetInContext
 from ram.label_system.vocabulary import Vocabulary, read_vocabularies
@@ -86,6 +87,9 @@ def _report(
         for group in groups:
             reasons[reason][group.phrases[0]] += group.frequency
     reasons["minor_reading"] = minor
+    mentions: Counter[str] = Counter()
+    for (phrase, _), count in counts.items():
+        mentions[phrase] += count
     return {
         "version": label_system.version,
         "num_tags": len(label_system),
@@ -96,7 +100,9 @@ def _report(
         "num_mentions": sum(counts.values()),
         "num_mentions_tagged": sum(tag.frequency for tag in label_system),
         "top_tags": {kind: _top_tags(label_system, kind) for kind in KINDS},
-        "coverage": {name: _coverage(label_system, vocabulary) for name, vocabulary in vocabularies.items()},
+        "coverage": {
+            name: coverage(label_system, vocabulary, mentions, _NUM_SHOWN) for name, vocabulary in vocabularies.items()
+        },
         "dropped": {
             reason: {
                 "num_phrases": len(phrases),
@@ -111,9 +117,3 @@ def _report(
 def _top_tags(label_system: LabelSystem, kind: str) -> list[list[Any]]:
     tags = sorted((tag for tag in label_system if tag.kind == kind), key=lambda tag: -tag.frequency)
     return [[tag.name, tag.frequency] for tag in tags[:_NUM_SHOWN]]
-
-
-def _coverage(label_system: LabelSystem, vocabulary: Vocabulary) -> dict[str, Any]:
-    missing = [entry[0] for entry in vocabulary.entries if label_system.find(entry[0]) is None]
-    total = len(vocabulary.entries)
-    return {"num_names": total, "num_found": total - len(missing), "missing": missing[:_NUM_SHOWN]}

@@ -68,8 +68,9 @@ def test_frequent_phrases_become_tags_and_the_report_tells_the_rest(tmp_path: Pa
     json.dumps(report, allow_nan=False)
     assert report["num_tags_by_kind"] == {"object": 2, "scene": 1, "attribute": 1, "action": 1}
     assert report["num_tags_by_source"] == {"captions": 5, "coco80": 2}
-    assert report["coverage"]["coco80"]["num_found"] == 2
-    assert report["coverage"]["coco80"]["num_names"] == 80
+    coco = report["coverage"]["coco80"]
+    assert (coco["num_names"], coco["num_exact"], coco["num_synonym"], coco["num_missing"]) == (80, 2, 0, 78)
+    assert (coco["num_mentions"], coco["mention_share"]) == (7, 1.0)
     assert report["dropped"]["unknown_word"]["top"] == [["zyzzx", 4]]
     assert report["dropped"]["rare"]["top"] == [["wombat", 1]]
     assert report["num_mentions"] == 25
@@ -78,7 +79,7 @@ def test_frequent_phrases_become_tags_and_the_report_tells_the_rest(tmp_path: Pa
 
 def test_unseen_names_are_added_on_request(tmp_path: Path) -> None:
     outputs = built(tmp_path, unseen=True)
-    assert outputs.label_system_report["coverage"]["coco80"]["num_found"] == 80
+    assert outputs.label_system_report["coverage"]["coco80"]["share"] == 1
     zebra = LabelSystem.from_json(outputs.label_system).find("zebra")
     assert zebra is not None
     assert (zebra.frequency, zebra.sources) == (0, ("coco80",))
