@@ -44,6 +44,11 @@ def build_label_system(
         synonyms = claims.synonyms(group, name) + [phrase for phrase in unspoken if phrase != normalise(name)]
         sources = (("captions",) if group.frequency else ()) + group.vocabularies
         tags.append(Tag(tag_id=tag_id, name=name, synonyms=tuple(synonyms), kind=group.kind, sources=sources))
+    return finish(tags, counts, wordnet)
+
+
+def finish(tags: Sequence[Tag], counts: Counts, wordnet: WordNet) -> LabelSystem:
+    """The label system of `tags`, with their parents and frequencies found anew."""
     return _with_frequencies(_with_parents(tags, wordnet), counts, wordnet)
 
 

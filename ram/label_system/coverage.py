@@ -6,21 +6,23 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from ram.catalog import KINDS
 from ram.label_system import LabelSystem
 from ram.label_system.forms import normalise
 from ram.label_system.vocabulary import Vocabulary
 
 _KIND = {"noun": "object", "action": "action", "any": None}  # what an entry is looked up as
+_KINDS = {"noun": ("object", "scene"), "action": ("action",), "any": KINDS}
 
 
 def coverage(
-    label_system: LabelSystem, vocabulary: Vocabulary, mentions: Mapping[str, int], num_shown: int
+    label_system: LabelSystem, vocabulary: Vocabulary, counts: Mapping[tuple[str, str], int], num_shown: int
 ) -> dict[str, Any]:
     """Counts of the entries that are tags by their own name, that a tag has as synonym, plural or other spelling, and
     that none has; the share found, and the share of the captions' mentions of the entries that is of ones found.
 
-    `mentions`: phrase -> captions. `mention_share` is None where no caption has an entry. `missing` are `num_shown`
-    at most, the most mentioned first.
+    `counts`: (phrase, kind) -> captions; those of the vocabulary's kind count. `mention_share` is None where no caption
+    has an entry. `missing` are `num_shown` at most, the most mentioned first.
     """
     ways: Counter[str] = Counter()
     found = total = 0
@@ -29,11 +31,12 @@ def coverage(
         name = normalise(entry[0])
         tag = label_system.find(name, _KIND[vocabulary.kind])
         ways["missing" if tag is None else "exact" if normalise(tag.name) == name else "synonym"] += 1
-        total += mentions.get(name, 0)
+        mentions = sum(counts.get((name, kind), 0) for kind in _KINDS[vocabulary.kind])
+        total += mentions
         if tag is None:
-            missing.append((-mentions.get(name, 0), entry[0]))
+            missing.append((-mentions, entry[0]))
         else:
-            found += mentions.get(name, 0)
+            found += mentions
     return {
         "num_names": len(vocabulary.entries),
         "num_found": ways["exact"] + ways["synonym"],

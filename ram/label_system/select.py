@@ -57,6 +57,7 @@ class Group:
     phrases: list[str]  # most frequent first
     kinds: Counter[str]  # captions by kind
     vocabularies: tuple[str, ...] = ()  # that list one of the phrases, in the order of the recipe
+    wanted: bool = False  # by a person: kept whatever the rules say
     acts: tuple[str, ...] = ()  # an action's phrases that name the act as nouns too: "a jump"
 
     @property
@@ -162,14 +163,25 @@ def find_groups(
 
 
 def select(
-    groups: list[Group], wordnet: WordNet, params: SelectionParams
+    groups: list[Group], wordnet: WordNet, params: SelectionParams, keep: Mapping[str, str] | None = None
 ) -> tuple[list[Group], dict[str, list[Group]]]:
-    """The groups that become tags, most frequent first, and the others by the reason of their refusal."""
+    """The groups that become tags, most frequent first, and the others by the reason of their refusal.
+
+    Phrases of `keep` (phrase -> kind) become tags of that kind whatever the rules say.
+    """
+    wanted = [(phrase, READING_OF_KIND[kind]) for phrase, kind in (keep or {}).items()]
+    for group in groups:
+        group.wanted = group.wanted or any((phrase, group.reading) in wanted for phrase in group.phrases)
     dropped: dict[str, list[Group]] = {reason: [] for reason in DROP_REASONS}
     kept: list[Group] = []
     for group in groups:
-        reason = _refusal(group, wordnet, params)
+        reason = None if group.wanted else _refusal(group, wordnet, params)
         (dropped[reason] if reason else kept).append(group)
+    present = {(phrase, group.reading) for group in kept for phrase in group.phrases}
+    for phrase, kind in (keep or {}).items():
+        if (phrase, READING_OF_KIND[kind]) not in present:  # no caption has it, or hardly any in this reading
+            kinds = Counter({kind: 0})
+            kept.append(Group(reading=READING_OF_KIND[kind], phrases=[phrase], kinds=kinds, wanted=True))
     kept.sort(key=lambda g: (-g.frequency, g.phrases[0], g.reading))
     if params.mention_coverage is not None:
         total = sum(group.frequency for group in groups)
@@ -211,7 +223,7 @@ def _cut(groups: list[Group], num_kept: int, params: SelectionParams) -> tuple[l
     rest: list[Group] = []
     for group in groups:
         ranks[group.kind] += 1
-        (safe if ranks[group.kind] <= params.min_tags_per_kind else rest).append(group)
+        (safe if group.wanted or ranks[group.kind] <= params.min_tags_per_kind else rest).append(group)
     room = max(num_kept - len(safe), 0)
     kept = {id(group) for group in safe + rest[:room]}
     return [g for g in groups if id(g) in kept], rest[room:]

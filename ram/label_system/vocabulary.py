@@ -8,9 +8,11 @@ meant, as WordNet sorts nouns: `mouse [artifact]`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from ram.label_system.forms import normalise
 
 VOCABULARY_KINDS = ("noun", "action", "any")
 SORTS = ("act", "animal", "artifact", "body", "food", "object", "person", "phenomenon", "plant", "substance")
@@ -68,3 +70,8 @@ def read_vocabularies(directory: Path, names: Sequence[str] | None = None) -> di
     if names is None:
         names = sorted(path.stem for path in directory.glob("*.txt"))
     return {name: read_vocabulary(directory / f"{name}.txt") for name in names}
+
+
+def listed_names(vocabularies: Iterable[Vocabulary]) -> set[str]:
+    """All names in them, synonyms too, normalised."""
+    return {normalise(name) for vocabulary in vocabularies for entry in vocabulary.entries for name in entry}

@@ -14,9 +14,9 @@ TAGS = LabelSystem(
 )
 
 
-def of(*names: str, kind: str = "noun", mentions: dict[str, int] | None = None) -> dict:
+def of(*names: str, kind: str = "noun", counts: dict[tuple[str, str], int] | None = None) -> dict:
     vocabulary = Vocabulary(name="list", kind=kind, entries=tuple((name,) for name in names))
-    return coverage(TAGS, vocabulary, mentions or {}, num_shown=2)
+    return coverage(TAGS, vocabulary, counts or {}, num_shown=2)
 
 
 def test_names_are_found_exactly_by_synonym_or_not_at_all() -> None:
@@ -31,7 +31,13 @@ def test_a_name_is_found_as_what_its_vocabulary_lists() -> None:
 
 
 def test_mentions_weigh_the_names_and_order_the_missing_ones() -> None:
-    found = of("couch", "dog", "cat", "cow", mentions={"couch": 6, "cat": 3, "cow": 1})
+    found = of(
+        "couch",
+        "dog",
+        "cat",
+        "cow",
+        counts={("couch", "object"): 6, ("cat", "object"): 3, ("cow", "scene"): 1, ("dog", "action"): 9},
+    )
     assert (found["num_mentions"], found["mention_share"]) == (10, 0.6)
-    assert found["missing"] == ["cat", "cow"]
+    assert found["missing"] == ["cat", "cow"]  # to dog is an act, and none of a list of things
     assert of("zebra")["mention_share"] is None
