@@ -170,9 +170,10 @@ def _with_parents(tags: Sequence[Tag], wordnet: WordNet) -> list[Tag]:
 
 
 def _parents(tag: Tag, by_synset: Mapping[int, str], by_phrase: Mapping[str, str], wordnet: WordNet) -> list[str]:
-    known = next((n for n in map(normalise, (tag.name, *tag.synonyms)) if wordnet.knows(n, "noun")), None)
-    if known is not None:
-        found = [by_synset[synset] for synset in wordnet.kinds_of(known) if synset in by_synset]
+    known = [name for name in map(normalise, (tag.name, *tag.synonyms)) if wordnet.knows(name, "noun")]
+    if known:
+        clear = next((name for name in known if wordnet.dominant(name) is not None), known[0])
+        found = [by_synset[synset] for synset in wordnet.kinds_of(clear) if synset in by_synset]
     else:
         name = normalise(tag.name)
         heads = [name.split(" ", n)[-1] for n in range(1, name.count(" ") + 1)]
