@@ -46,7 +46,7 @@ class WordNetInContext(WordNet):
             return found
         things = [s for s in self.seen(lemma) if self._sort(s.synset) in THINGS and s.num_seen]
         enough = sum(sense.num_seen for sense in things) >= min_count
-        return (self._prevailing(things, min_share, min_count) if enough else None) or found
+        return (self.prevailing(things, min_share, min_count) if enough else None) or found
 
     def is_disputed(self, lemma: str) -> bool:
         return self._chosen.get(lemma, 0) is None

@@ -23,6 +23,7 @@ _NUM_OF_A_SORT = 100  # rows of each sort at most, those of the most captions
 _MIN_LETTERS = 6  # of words that one letter tells apart
 _DROPPED = ("unknown_word", "over_coverage", "over_max_tags", "rare")  # reasons that a person may overrule
 
+_CLEAR = (0.8, 4)  # share and number of its uses as a thing that make a word clear enough
 _UNSEEN = ("attribute", "cognition", "feeling", "motive", "process", "relation", "state")
 
 _Row = tuple[int, dict[str, str]]  # captions, and the columns
@@ -134,12 +135,12 @@ def _ambiguous(label_system: LabelSystem, wordnet: WordNet) -> Iterator[_Row]:
         name = normalise(tag.name)
         if READING_OF_KIND[tag.kind] != "noun" or wordnet.dominant(name) is not None:
             continue
+        things = [s for s in wordnet.seen(name) if wordnet.file(s.synset).removeprefix("noun.") in THINGS]
         sorts: dict[str, list[str]] = {}
-        for synset in wordnet.senses(name):
+        for synset, _ in things:
             sort = wordnet.file(synset).removeprefix("noun.")
-            if sort in THINGS:
-                sorts.setdefault(sort, [lemma for lemma in wordnet.lemmas(synset) if lemma != name])
-        if len(sorts) > 1:
+            sorts.setdefault(sort, [lemma for lemma in wordnet.lemmas(synset) if lemma != name])
+        if len(sorts) > 1 and wordnet.prevailing(things, *_CLEAR) is None:
             told = ", ".join(f"{sort} ({others[0]})" if others else sort for sort, others in sorts.items())
             yield _row(tag.frequency, "", tag.name, "", "ambiguous", told)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -58,10 +58,11 @@ class WordNet:
         senses = self._senses.get((lemma, pos), {})
         if pos == "noun" and (rank := _SENSE_IN_PHOTOS.get(lemma)) in senses:
             return senses[rank].synset
-        return self._prevailing(list(senses.values()), min_share, min_count)
+        return self.prevailing(list(senses.values()), min_share, min_count)
 
     @staticmethod
-    def _prevailing(senses: list[Sense], min_share: float, min_count: int) -> int | None:
+    def prevailing(senses: Sequence[Sense], min_share: float, min_count: int) -> int | None:
+        """The one of `senses` that is meant: the only one, or one seen that often and in that share of the cases."""
         if len(senses) < 2:
             return senses[0].synset if senses else None
         best = max(senses, key=lambda sense: sense.num_seen)
