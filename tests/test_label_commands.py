@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,10 +58,10 @@ def test_a_git_revision_stands_for_the_label_system_that_dvc_had_there(workspace
     graph = {"stages": {"build": {"cmd": stage, "deps": ["labels.json"], "outs": [str(artifact("label_system").path)]}}}
     Path("dvc.yaml").write_text(yaml.safe_dump(graph))
     run("git", "init", "-q")
-    run("dvc", "init", "-q")
+    run(sys.executable, "-m", "dvc", "init", "-q")
     for labels, name in ((OLD, "first"), (NEW, "second")):
         write_json(labels.to_json(), Path("labels.json"))
-        run("dvc", "repro", "-q")
+        run(sys.executable, "-m", "dvc", "repro", "-q")
         run("git", "add", ".")
         run("git", "-c", "user.name=n", "-c", "user.email=e", "commit", "-qm", name)
     change = json.loads(ram("diff", "HEAD~1", "data/label_system.json", "--json"))
