@@ -15,6 +15,7 @@ from ram.caption_parsing import Phrase, clean_caption, noun_kind, parse_captions
 from ram.label_system import LabelSystem
 from ram.label_system.build import build_label_system, unseen_groups
 from ram.label_system.resolve import Resolver
+from ram.label_system.senses import WordNetInContext
 from ram.label_system.vocabulary import read_vocabularies
 from ram.label_system.wordnet import load_wordnet
 
@@ -26,8 +27,9 @@ def coco80_label_system() -> LabelSystem:
     """The 80 names as tags, with the synonyms that the project knows; no caption is looked at."""
     vocabularies = read_vocabularies(ROOT / "data/vocabularies", ["coco80", "lvis1203"])
     coco = {"coco80": vocabularies["coco80"]}
-    groups = unseen_groups([], coco, load_wordnet(), noun_kind)
-    return build_label_system(groups, {}, vocabularies, load_wordnet(), merge_synonyms=True)
+    wordnet = WordNetInContext(load_wordnet(), vocabularies)
+    groups = unseen_groups([], coco, wordnet, noun_kind)
+    return build_label_system(groups, {}, vocabularies, wordnet, merge_synonyms=True)
 
 
 # COCO's annotators took its names more widely than they read. No synonyms, so no part of a label system; chosen by
