@@ -10,6 +10,7 @@ import yaml
 
 from ram import packaging, registry
 from ram.catalog import artifact
+from ram.label_commands import read_label_system
 from ram.storage import content_hash
 from ram.tracking import champion_dir, connect, model_dir
 
@@ -168,3 +169,14 @@ def test_a_wrong_knob_of_the_promotion_is_named(finished_workspace: Make) -> Non
     (workspace / "params.yaml").write_text(yaml.safe_dump(params))
     with pytest.raises(ValueError, match="promotion: min_gain must be at least 0"):
         registry.promote(workspace)
+
+
+def test_the_label_system_of_a_registered_model_is_read_complete(
+    finished_workspace: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = finished_workspace()
+    registry.register(workspace)
+    monkeypatch.chdir(workspace)
+    labels = read_label_system("challenger")
+    assert {tag.name: tag.threshold for tag in labels} == {"cat": 0.5, "dog": 0.25}
+    assert labels.version == read_label_system(".").version

@@ -5,6 +5,7 @@ They are guesses, and many are wrong: nothing of them takes effect before a pers
 
 from __future__ import annotations
 
+import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -146,7 +147,7 @@ def _ambiguous(label_system: LabelSystem, wordnet: WordNet) -> Iterator[_Row]:
 
 
 def _dropped(groups: Sequence[Group], reason: str) -> Iterator[_Row]:
-    for group in groups:
+    for group in heapq.nlargest(_NUM_OF_A_SORT, groups, key=lambda group: group.frequency):
         yield _row(
             group.frequency, "keep", group.phrases[0], group.kind, "frequent but dropped", f"dropped as {reason}"
         )
