@@ -16,7 +16,10 @@ from ram.label_system.wordnet import WordNet
 
 _COLOURS = {"orange", "rose", "olive", "lime", "lavender", "peach", "plum", "salmon", "gold", "silver", "cream"}
 # Hypernyms that hold of too much to be said of a picture: to WordNet a bicycle is a container, and a forest a group.
-_VAGUE = {"group", "container", "object", "part", "machine", "instrument", "structure", "equipment", "land", "course"}
+_VAGUE = {
+    "group", "container", "object", "part", "machine", "instrument", "structure", "equipment", "land", "course", "male",
+    "female",
+}  # fmt: skip
 
 
 def build_label_system(
@@ -160,17 +163,21 @@ def _with_parents(tags: Sequence[Tag], wordnet: WordNet) -> list[Tag]:
     nouns = [tag for tag in tags if tag.kind in ("object", "scene")]
     by_synset: dict[int, str] = {}
     for tag in nouns:
-        for name in (tag.name, *tag.synonyms):
-            if (synset := wordnet.dominant(normalise(name))) is not None:
-                by_synset.setdefault(synset, tag.name)
-                break
+        synsets = (synset for word in _words(tag) if (synset := wordnet.dominant(word)) is not None)
+        if (synset := next(synsets, None)) is not None and wordnet.file(synset) != "noun.shape":
+            by_synset.setdefault(synset, tag.name)  # a shape is no kind of thing: no rainbow is a kind of curve
     by_phrase = {normalise(name): tag.name for tag in nouns for name in (tag.name, *tag.synonyms)}
     ordered = _nearest_first({tag.name: _parents(tag, by_synset, by_phrase, wordnet) for tag in nouns})
     return [dataclasses.replace(tag, parents=ordered.get(tag.name, ())) for tag in tags]
 
 
+def _words(tag: Tag) -> list[str]:
+    """What a tag is called, without the kind that tells it from another: "smoke (object)" is smoke."""
+    return [normalise(name).removesuffix(f" ({tag.kind})") for name in (tag.name, *tag.synonyms)]
+
+
 def _parents(tag: Tag, by_synset: Mapping[int, str], by_phrase: Mapping[str, str], wordnet: WordNet) -> list[str]:
-    known = [name for name in map(normalise, (tag.name, *tag.synonyms)) if wordnet.knows(name, "noun")]
+    known = [word for word in _words(tag) if wordnet.knows(word, "noun")]
     if known:
         clear = next((name for name in known if wordnet.dominant(name) is not None), known[0])
         found = [by_synset[synset] for synset in wordnet.kinds_of(clear) if synset in by_synset]
@@ -179,7 +186,7 @@ def _parents(tag: Tag, by_synset: Mapping[int, str], by_phrase: Mapping[str, str
         heads = [name.split(" ", n)[-1] for n in range(1, name.count(" ") + 1)]
         found = [by_phrase[head] for head in heads if head in by_phrase and is_kind_of(name, head, wordnet)]
         found += [by_synset[s] for head in heads[-1:] if found for s in wordnet.kinds_of(head) if s in by_synset]
-    return [name for name in dict.fromkeys(found) if name != tag.name and name not in _VAGUE]
+    return [name for name in dict.fromkeys(found) if name != tag.name and name.split(" (")[0] not in _VAGUE]
 
 
 def _nearest_first(parents: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:

@@ -13,7 +13,7 @@ WORDNET_PATH = Path(__file__).with_name("wordnet.tsv.gz")  # made by distil_word
 POS = ("noun", "verb", "adj")
 
 # Captions of photos do not use these words as WordNet's tagged texts of 1993 do: lemma -> rank of the sense meant.
-_SENSE_IN_PHOTOS = {"plant": 2, "bike": 2, "glass": 2, "ball": 1, "court": 4}
+_SENSE_IN_PHOTOS = {"plant": 2, "bike": 2, "glass": 2, "ball": 1, "court": 4, "male": 2, "female": 2, "adult": 1}
 _MIN_SEEN = 4  # occurrences in tagged texts that say which senses of a word are in use
 _FEW_SENSES = 3
 

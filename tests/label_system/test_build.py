@@ -91,6 +91,26 @@ def test_parents_are_the_nearest_hypernyms_that_are_tags() -> None:
     assert "animal" not in parents["teddy bear"]
 
 
+def test_parents_come_nearest_first_and_shapes_are_none() -> None:
+    tags = build(objects("greyhound", "dog", "animal", "rainbow", "curve"))
+    parents = {tag.name: tag.parents for tag in tags}
+    assert parents["greyhound"] == ("dog", "animal")
+    assert parents["rainbow"] == ()
+
+
+def test_a_thing_named_by_its_kind_has_the_parents_of_its_word() -> None:
+    tags = build({("duck", "object"): 10, ("duck", "action"): 30, ("bird", "object"): 9}, names=())
+    thing = tags.find("duck", "object")
+    assert thing is not None
+    assert (thing.name, thing.parents) == ("duck (object)", ("bird",))
+
+
+def test_a_female_is_a_person_and_no_word_for_every_woman() -> None:
+    tags = build(objects("female", "woman", "person", "animal"))
+    parents = {tag.name: tag.parents for tag in tags}
+    assert parents["female"] == parents["woman"] == ("person",)
+
+
 def test_a_colour_leaves_the_plain_name_to_the_fruit() -> None:
     tags = build({("orange", "attribute"): 90, ("orange", "object"): 30})
     fruit, colour = tags.find("orange"), tags.find("orange", "attribute")
