@@ -26,6 +26,7 @@ from ram.label_system import LabelSystem
 from ram.label_system.build import build_label_system, unseen_groups
 from ram.label_system.implications import SURENESS, Implications, load_implications
 from ram.label_system.resolve import Resolver
+from ram.label_system.senses import WordNetInContext
 from ram.label_system.tagging import Stated, pool
 from ram.label_system.vocabulary import read_vocabularies
 from ram.label_system.wordnet import load_wordnet
@@ -39,8 +40,9 @@ def coco80_label_system() -> LabelSystem:
     """The 80 names as tags, with the synonyms that the project knows; no caption is looked at."""
     vocabularies = read_vocabularies(ROOT / "data/vocabularies", ["coco80", "lvis1203"])
     coco = {"coco80": vocabularies["coco80"]}
-    groups = unseen_groups([], coco, load_wordnet(), noun_kind)
-    return build_label_system(groups, {}, vocabularies, load_wordnet(), merge_synonyms=True)
+    wordnet = WordNetInContext(load_wordnet(), vocabularies)
+    groups = unseen_groups([], coco, wordnet, noun_kind)
+    return build_label_system(groups, {}, vocabularies, wordnet, merge_synonyms=True)
 
 
 def readings() -> dict[str, tuple[str, bool]]:

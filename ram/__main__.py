@@ -13,6 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ram.label_commands import app as labels_app
+
 app = typer.Typer(
     name="ram",
     help="Train image taggers from image–caption pairs, and tag pictures with them.",
@@ -24,6 +26,7 @@ app = typer.Typer(
 recipe_app = typer.Typer(help="Complete parameter files: list them, or choose one.", no_args_is_help=True)
 models_app = typer.Typer(help="The registered models: list, register, promote, roll back.", no_args_is_help=True)
 app.add_typer(recipe_app, name="recipe")
+app.add_typer(labels_app, name="labels")
 app.add_typer(models_app, name="models")
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}

@@ -17,7 +17,7 @@ class Format(StrEnum):
 
     TABLE = "table"  # a folder of Parquet parts: ram.storage.Table
     JSON = "json"  # one JSON document: dict
-    CSV = "csv"  # one small table for plots: pandas.DataFrame
+    CSV = "csv"  # one small table for people or plots: pandas.DataFrame
     DIRECTORY = "directory"  # anything else: pathlib.Path
 
 
@@ -179,6 +179,8 @@ _OTHERS: list[tuple[str, str, Format, str]] = [
     ("phrase_table", "data/phrase_table.json", Format.JSON, "the dictionary of the caption parser, where that is its parser"),
     ("label_system", "data/label_system.json", Format.JSON, "the tags, with synonyms, kinds, parents and sources"),
     ("label_system_report", "reports/label_system.json", Format.JSON, "coverage of every vocabulary by the label system"),
+    ("label_suggestions", "data/label_suggestions.csv", Format.CSV, "what a person may decide about tags: rows of a review file"),
+    ("tag_neighbours", "data/tag_neighbours.csv", Format.CSV, "tags whose embeddings are close: rows of a review file"),
     ("tag_embeddings", "data/tag_embeddings", Format.DIRECTORY, "text embeddings of the tags: safetensors and its provenance"),
     ("image_features", "data/image_features", Format.DIRECTORY, "outputs of the frozen part of the image encoder, view by view"),
     ("generation_report", "reports/generation.json", Format.JSON, "thresholds and counts of the generation"),

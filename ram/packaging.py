@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ram.catalog import Artifact
+from ram.storage import read_json, write_json
 from ram.tracking import CHECKPOINT, MODEL_NAME, import_mlflow
 
 if TYPE_CHECKING:
@@ -37,8 +38,12 @@ _REQUIREMENTS = (
 
 @contextmanager
 def stage_checkpoint(workspace: Path, model: Artifact, thresholds: Artifact) -> Iterator[Path]:
-    """A temporary folder with the files of `model` and its thresholds; `ValueError` where one is missing."""
+    """A temporary folder with the files of `model`, its thresholds, and these in its label system as well.
+
+    `ValueError` where one is missing.
+    """
     from ram.inference.tagger import THRESHOLDS_FILE
+    from ram.model.checkpoint import LABELS, complete_label_system
 
     for entry in (model, thresholds):
         if not (workspace / entry.path).exists():
@@ -47,6 +52,8 @@ def stage_checkpoint(workspace: Path, model: Artifact, thresholds: Artifact) -> 
         checkpoint = Path(directory, CHECKPOINT)
         shutil.copytree(workspace / model.path, checkpoint)
         shutil.copyfile(workspace / thresholds.path, checkpoint / THRESHOLDS_FILE)
+        labels = complete_label_system(checkpoint, read_json(checkpoint / THRESHOLDS_FILE))
+        write_json(labels.to_json(), checkpoint / LABELS)
         yield checkpoint
 
 

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from ram.catalog import artifact
+from ram.label_system import LabelSystem, Tag
 from ram.storage import write_json, write_table
 
 TagScore = namedtuple("TagScore", "tag_id name score threshold kind")
@@ -58,9 +59,10 @@ def _write_model(workspace: Path, weights: bytes) -> None:
     model.mkdir(parents=True, exist_ok=True)
     (model / "model.safetensors").write_bytes(weights)
     write_json({"width": 8}, model / "config.json")
-    write_json({"version": "abc", "tags": []}, model / "label_system.json")
-    write_json({"version": "abc", "tags": []}, workspace / artifact("label_system").path)
-    write_json({"thresholds": [0.5]}, workspace / artifact("thresholds").path)
+    labels = LabelSystem([Tag(tag_id=0, name="cat"), Tag(tag_id=1, name="dog")]).to_json()
+    write_json(labels, model / "label_system.json")
+    write_json(labels, workspace / artifact("label_system").path)
+    write_json({"default": 0.5, "tags": {"dog": 0.25}}, workspace / artifact("thresholds").path)
 
 
 def _write_truth(workspace: Path, test_pictures: int) -> None:
@@ -105,7 +107,8 @@ def fake_tagger(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def load(directory: str) -> Callable[..., list[list[TagScore]]]:
         assert Path(directory, "thresholds.json").is_file()
-        assert json.loads(Path(directory, "label_system.json").read_text())["version"] == "abc"
+        shipped = json.loads(Path(directory, "label_system.json").read_text())
+        assert {tag["name"]: tag["threshold"] for tag in shipped["tags"]} == {"cat": 0.5, "dog": 0.25}
 
         def tagger(
             images: list, tags: list | None = None, threshold: float | None = None, top_k: int | None = None

@@ -9,6 +9,8 @@ import pytest
 import yaml
 
 from ram import packaging, registry
+from ram.catalog import artifact
+from ram.label_commands import read_label_system
 from ram.storage import content_hash
 from ram.tracking import champion_dir, connect, model_dir
 
@@ -55,7 +57,8 @@ def test_a_version_says_where_it_comes_from_and_what_was_measured(finished_works
     [row] = registry.list_models(workspace)
     assert row["aliases"] == ["challenger"]
     assert row["metrics"] == {"drawn/mAP": 0.5, "drawn/F1": 0.25, "drawn/num_tags": 4.0}
-    assert (row["label_system_version"], row["git_revision"]) == ("abc", "none")
+    labels = json.loads((workspace / artifact("label_system").path).read_text())
+    assert (row["label_system_version"], row["git_revision"]) == (labels["version"], "none")
     assert len(row["dvc_lock"]) == 16
 
 
@@ -166,3 +169,14 @@ def test_a_wrong_knob_of_the_promotion_is_named(finished_workspace: Make) -> Non
     (workspace / "params.yaml").write_text(yaml.safe_dump(params))
     with pytest.raises(ValueError, match="promotion: min_gain must be at least 0"):
         registry.promote(workspace)
+
+
+def test_the_label_system_of_a_registered_model_is_read_complete(
+    finished_workspace: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = finished_workspace()
+    registry.register(workspace)
+    monkeypatch.chdir(workspace)
+    labels = read_label_system("challenger")
+    assert {tag.name: tag.threshold for tag in labels} == {"cat": 0.5, "dog": 0.25}
+    assert labels.version == read_label_system(".").version

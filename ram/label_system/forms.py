@@ -45,6 +45,11 @@ def singulars(phrase: str) -> Iterator[str]:
             yield lead + last[:-2]
 
 
+def is_irregular_plural(phrase: str) -> bool:
+    """Whether the last word is a plural like "people", which is no other word as well."""
+    return phrase.rpartition(" ")[2] in _IRREGULAR
+
+
 def respellings(phrase: str) -> Iterator[str]:
     """`phrase` in its other spelling, where it has one."""
     if phrase in _RESPELLINGS:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 
 from ram.catalog import KINDS
@@ -16,7 +17,7 @@ from ram.label_system.wordnet import WordNet
 
 READING_OF_KIND = {"object": "noun", "scene": "noun", "attribute": "attribute", "action": "action"}
 Counts = Mapping[tuple[str, str], int]  # (phrase, kind) -> captions
-DROP_REASONS = ("stop_list", "rare", "unknown_word", "over_max_tags")
+DROP_REASONS = ("stop_list", "rare", "unknown_word", "over_coverage", "over_max_tags")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +29,7 @@ class SelectionParams:
     unknown_min_frequency: int  # of one that neither a vocabulary nor WordNet knows: a misspelling, a chance compound
     max_tags: int
     min_tags_per_kind: int  # kept of every kind, where there are as many, before max_tags cuts the rarest
+    mention_coverage: float | None = None  # the most frequent phrases until this share of mentions has a tag; null: all
     min_reading_share: float = 0.15  # a reading that is a smaller share of its word's counts as an error of the parser
 
     def __post_init__(self) -> None:
@@ -41,6 +43,8 @@ class SelectionParams:
                 f"max_tags must be at least 1 and hold {len(KINDS)} x min_tags_per_kind; got {self.max_tags} and "
                 f"{self.min_tags_per_kind}"
             )
+        if self.mention_coverage is not None and not 0 < self.mention_coverage <= 1:
+            raise ValueError(f"mention_coverage must be in (0, 1] or null, got {self.mention_coverage}")
         if not 0 <= self.min_reading_share < 0.5:
             raise ValueError(f"min_reading_share must be in [0, 0.5), got {self.min_reading_share}")
 
@@ -53,6 +57,7 @@ class Group:
     phrases: list[str]  # most frequent first
     kinds: Counter[str]  # captions by kind
     vocabularies: tuple[str, ...] = ()  # that list one of the phrases, in the order of the recipe
+    wanted: bool = False  # by a person: kept whatever the rules say
     acts: tuple[str, ...] = ()  # an action's phrases that name the act as nouns too: "a jump"
 
     @property
@@ -158,18 +163,37 @@ def find_groups(
 
 
 def select(
-    groups: list[Group], wordnet: WordNet, params: SelectionParams
+    groups: list[Group], wordnet: WordNet, params: SelectionParams, keep: Mapping[str, str] | None = None
 ) -> tuple[list[Group], dict[str, list[Group]]]:
-    """The groups that become tags, most frequent first, and the others by the reason of their refusal."""
+    """The groups that become tags, most frequent first, and the others by the reason of their refusal.
+
+    Phrases of `keep` (phrase -> kind) become tags of that kind whatever the rules say.
+    """
+    wanted = [(phrase, READING_OF_KIND[kind]) for phrase, kind in (keep or {}).items()]
+    for group in groups:
+        group.wanted = group.wanted or any((phrase, group.reading) in wanted for phrase in group.phrases)
     dropped: dict[str, list[Group]] = {reason: [] for reason in DROP_REASONS}
     kept: list[Group] = []
     for group in groups:
-        reason = _refusal(group, wordnet, params)
+        reason = None if group.wanted else _refusal(group, wordnet, params)
         (dropped[reason] if reason else kept).append(group)
+    present = {(phrase, group.reading) for group in kept for phrase in group.phrases}
+    for phrase, kind in (keep or {}).items():
+        if (phrase, READING_OF_KIND[kind]) not in present:  # no caption has it, or hardly any in this reading
+            kinds = Counter({kind: 0})
+            kept.append(Group(reading=READING_OF_KIND[kind], phrases=[phrase], kinds=kinds, wanted=True))
     kept.sort(key=lambda g: (-g.frequency, g.phrases[0], g.reading))
-    if len(kept) > params.max_tags:
-        kept, dropped["over_max_tags"] = _cut(kept, params)
+    if params.mention_coverage is not None:
+        total = sum(group.frequency for group in groups)
+        kept, dropped["over_coverage"] = _cut(kept, _num_covering(kept, params.mention_coverage * total), params)
+    kept, dropped["over_max_tags"] = _cut(kept, params.max_tags, params)
     return kept, dropped
+
+
+def _num_covering(groups: Sequence[Group], num_mentions: float) -> int:
+    """How many of the first groups have that many mentions together; all, where they have fewer."""
+    covered = accumulate(group.frequency for group in groups)
+    return next((number for number, sum_ in enumerate(covered, start=1) if sum_ >= num_mentions), len(groups))
 
 
 def _refusal(group: Group, wordnet: WordNet, params: SelectionParams) -> str | None:
@@ -192,14 +216,14 @@ def _knows(wordnet: WordNet, phrase: str, reading: str) -> bool:
     return reading == "attribute" and phrase.endswith(("ed", "ing")) and not wordnet.knows(phrase, "noun")
 
 
-def _cut(groups: list[Group], params: SelectionParams) -> tuple[list[Group], list[Group]]:
-    """The `max_tags` most frequent groups, the first `min_tags_per_kind` of every kind among them; and the others."""
+def _cut(groups: list[Group], num_kept: int, params: SelectionParams) -> tuple[list[Group], list[Group]]:
+    """The `num_kept` most frequent groups, the first `min_tags_per_kind` of every kind among them; and the others."""
     ranks: Counter[str] = Counter()
     safe: list[Group] = []
     rest: list[Group] = []
     for group in groups:
         ranks[group.kind] += 1
-        (safe if ranks[group.kind] <= params.min_tags_per_kind else rest).append(group)
-    room = params.max_tags - len(safe)
+        (safe if group.wanted or ranks[group.kind] <= params.min_tags_per_kind else rest).append(group)
+    room = max(num_kept - len(safe), 0)
     kept = {id(group) for group in safe + rest[:room]}
     return [g for g in groups if id(g) in kept], rest[room:]

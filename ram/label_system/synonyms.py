@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from ram.label_system.forms import normalise, singulars, spelling_key
+from ram.label_system.forms import is_irregular_plural, normalise, singulars, spelling_key
 from ram.label_system.vocabulary import Vocabulary
 from ram.label_system.wordnet import WordNet
 
@@ -43,6 +43,7 @@ class Synonyms:
         kinds = {"noun": ("noun",), "action": ("action",), "attribute": ()}[reading]
         mine = [v for v in vocabularies.values() if v.kind in kinds]
         self._entries = [tuple(map(normalise, entry)) for v in mine for entry in v.entries]
+        self._listed = {normalise(name) for v in vocabularies.values() for entry in v.entries for name in entry}
         # Two entries of one vocabulary are two things, whatever WordNet says: a cup is no mug where both are labelled.
         self._primary = [{normalise(entry[0]): i for i, entry in enumerate(v.entries)} for v in mine]
 
@@ -75,10 +76,26 @@ class Synonyms:
         for entry in self._entries:
             if entry[0] in group:
                 found += [name for name in entry[1:] if self._agree(entry[0], name)]
-        for synset in {self._dominant(phrase) for phrase in group} - {None}:
-            assert synset is not None
-            found += [lemma for lemma in self.wordnet.lemmas(synset) if self._dominant(lemma) == synset]
+        for phrase in group:
+            if (synset := self._dominant(phrase)) is not None:
+                found += self._lemmas(phrase, synset)
         return [n for n in dict.fromkeys(found) if n not in group and not self._apart(group, [n])]
+
+    def _lemmas(self, phrase: str, synset: int) -> list[str]:
+        """The words of a phrase's sense that people use in it; none where WordNet means a sense that captions do not.
+
+        Used is what a text has or a vocabulary lists: nobody calls a mouth an oral cavity, or a cigarette a coffin nail.
+        """
+        lemmas = [lemma for lemma in self.wordnet.lemmas(synset) if self._dominant(lemma) == synset]
+        if any(phrase in names and names & {*lemmas} - {phrase} for names in kept_apart()):
+            return []
+        return [
+            lemma for lemma in lemmas if self._is_used(lemma, synset) or spelling_key(lemma) == spelling_key(phrase)
+        ]
+
+    def _is_used(self, lemma: str, synset: int) -> bool:
+        seen = self.wordnet.seen(lemma, POS[self.reading])
+        return lemma in self._listed or any(sense.synset == synset and sense.num_seen for sense in seen)
 
     def _links(self, phrases: Iterable[str]) -> Iterator[tuple[str, str, bool]]:
         """Pairs of names that mean the same, surest first, and whether nothing may keep them apart."""
@@ -91,7 +108,7 @@ class Synonyms:
             yield by_key.setdefault(spelling_key(phrase), phrase), phrase, True
             for singular in singulars(phrase):
                 # "sneakers" and "sneaker", but not a plural that is a word of its own ("glasses", "shorts")
-                if self._dominant(phrase) is None and not self.wordnet.knows(phrase):
+                if is_irregular_plural(phrase) or not self.wordnet.knows(phrase):
                     yield singular, phrase, True
             if (synset := self._dominant(phrase)) is not None:
                 by_synset[synset].append(phrase)
@@ -109,6 +126,8 @@ class Synonyms:
         if not senses:
             return " " in alternative or not self.wordnet.knows(alternative)
         dominant = self._dominant(alternative)
+        if self.reading == "noun" and self.wordnet.is_disputed(name):
+            return False
         if self._dominant(name) not in (None, dominant):
             return False  # a mouse is first an animal, a computer mouse never
         own = self.wordnet.senses(name, POS[self.reading])

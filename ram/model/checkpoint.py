@@ -18,6 +18,7 @@ from ram.model.build import assemble
 from ram.model.params import ModelParams
 from ram.model.preprocess import Preprocess
 from ram.model.ram import RAM
+from ram.model.tag_embeddings import check_embeddings, embeddings_hash, provenance_of
 from ram.model.vocabulary import WordPieces
 from ram.params import from_mapping
 from ram.storage import content_hash, read_json, write_json, write_text
@@ -41,13 +42,19 @@ class Checkpoint:
 def save_checkpoint(
     directory: Path, model: RAM, label_system: LabelSystem, extra: Mapping[str, Any] | None = None
 ) -> str:
-    """Write the folder, its configuration last, and return its version. `extra` is any JSON."""
+    """Write the folder, its configuration last, and return its version. `extra` is any JSON.
+
+    The label system is written with the provenance of the model's tag embeddings. `ValueError` that names the tags
+    whose embedding is missing, zero or not finite.
+    """
     if len(label_system) != model.num_tags:
         raise ValueError(f"the label system has {len(label_system)} tags, the model {model.num_tags}")
+    embedding_KE = model.tag_embedding_KE.detach().float().cpu().numpy()
+    provenance = provenance_of(embedding_KE, label_system, model.params.text_encoder, model.params.templates)
     directory.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(tensors, directory / WEIGHTS)
-    write_json(label_system.to_json(), directory / LABELS)
+    write_json(label_system.with_embeddings(provenance).to_json(), directory / LABELS)
     if model.caption_branch is not None:
         write_text(model.caption_branch.word_pieces.to_json(), directory / WORD_PIECES)
     config = {
@@ -82,6 +89,7 @@ def load_checkpoint(directory: Path | str, device: str | torch.device = "cpu") -
     embedding_KE = torch.zeros(len(label_system), config["embedding_width"])
     model = assemble(params, preprocess, embedding_KE, word_pieces, pretrained=False)
     _load_weights(model, directory / WEIGHTS)
+    _check_tag_embeddings(model, label_system, directory)
     return Checkpoint(
         model=model.to(device).eval(),
         label_system=label_system,
@@ -93,12 +101,29 @@ def load_checkpoint(directory: Path | str, device: str | torch.device = "cpu") -
 
 
 def checkpoint_version(directory: Path) -> str:
-    """12 hex digits of the content of the checkpoint's own files; what others put beside them does not count."""
+    """12 hex digits of the content of the checkpoint's own files; what others put beside them does not count.
+
+    Of the label system its version counts, which thresholds written into it later do not change.
+    """
     digest = hashlib.sha256()
-    for name in (CONFIG, LABELS, WEIGHTS, WORD_PIECES):
+    for name in (CONFIG, WEIGHTS, WORD_PIECES):
         if (directory / name).is_file():
             digest.update(f"{name} {content_hash(directory / name)}\n".encode())
+    digest.update(LabelSystem.from_json(read_json(directory / LABELS)).version.encode())
     return digest.hexdigest()[:12]
+
+
+def complete_label_system(directory: Path, thresholds: Mapping[str, Any]) -> LabelSystem:
+    """The label system of a checkpoint folder with the provenance of its embeddings and every tag's threshold."""
+    return LabelSystem.from_json(read_json(directory / LABELS)).with_thresholds(thresholds)
+
+
+def _check_tag_embeddings(model: RAM, label_system: LabelSystem, directory: Path) -> None:
+    embedding_KE = model.tag_embedding_KE.float().numpy()
+    check_embeddings(embedding_KE, label_system.names)
+    made_by = label_system.embeddings
+    if made_by is not None and made_by.content != embeddings_hash(embedding_KE):
+        raise ValueError(f"{directory / WEIGHTS} has other tag embeddings than {LABELS} says; take both of one model")
 
 
 def _load_weights(model: RAM, path: Path) -> None:

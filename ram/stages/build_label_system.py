@@ -1,21 +1,27 @@
-"""caption_phrases, vocabularies -> label_system: which phrases become tags, and which are one tag."""
+"""caption_phrases, vocabularies, a person's review -> label_system: which phrases become tags, and which are one tag."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pandas as pd
 import pyarrow.compute as pc
 
 from ram.caption_parsing import noun_kind
 from ram.catalog import KINDS
 from ram.label_system import LabelSystem
-from ram.label_system.build import build_label_system, unseen_groups
+from ram.label_system.build import build_label_system, finish, unseen_groups
+from ram.label_system.coverage import coverage
+from ram.label_system.forms import normalise
+from ram.label_system.review import Row, apply_review, kept_phrases, read_review
 from ram.label_system.select import Group, SelectionParams, find_groups, read_counts, select
-from ram.label_system.vocabulary import Vocabulary, read_vocabularies
+from ram.label_system.senses import WordNetInContext
+from ram.label_system.suggest import suggestions
+from ram.label_system.vocabulary import Vocabulary, listed_names, read_vocabularies
 from ram.label_system.wordnet import load_wordnet
 from ram.storage import Table
 
@@ -27,6 +33,7 @@ class Params:
     vocabularies: tuple[str, ...]  # files of data/vocabularies; the first that lists a tag gives it its name
     selection: SelectionParams
     merge_synonyms: bool  # false: every phrase is a tag of its own
+    review: str | None  # file of data/vocabularies with a person's decisions, which may be absent; null: none
     add_unseen_names: bool  # names of the vocabularies that no caption has become tags too, without training examples
 
     def __post_init__(self) -> None:
@@ -42,16 +49,20 @@ class Inputs(NamedTuple):
 class Outputs(NamedTuple):
     label_system: dict[str, Any]
     label_system_report: dict[str, Any]
+    label_suggestions: pd.DataFrame
 
 
 def run(inputs: Inputs, params: Params) -> Outputs:
     """The label system as JSON, and how it came about; `ValueError` where no phrase of split train becomes a tag."""
     vocabularies = read_vocabularies(inputs.vocabularies, params.vocabularies)
-    wordnet = load_wordnet()
+    wordnet = WordNetInContext(load_wordnet(), vocabularies)
     counts = count_phrases(inputs.caption_phrases)
+    rows = read_review(inputs.vocabularies / params.review) if params.review else []
+    known = {phrase for phrase, _ in counts} | listed_names(vocabularies.values())
+    known |= {normalise(row.tag) for row in rows if wordnet.knows(normalise(row.tag))}
     readings, acts, minor = read_counts(counts, wordnet, params.selection.min_reading_share)
     groups = find_groups(readings, acts, vocabularies, wordnet, merge_synonyms=params.merge_synonyms)
-    kept, dropped = select(groups, wordnet, params.selection)
+    kept, dropped = select(groups, wordnet, params.selection, kept_phrases(rows, known))
     if params.add_unseen_names:
         kept += unseen_groups(kept, vocabularies, wordnet, noun_kind)
     if not kept:
@@ -60,8 +71,25 @@ def run(inputs: Inputs, params: Params) -> Outputs:
             "build_label_system.selection, or add captions"
         )
     label_system = build_label_system(kept, counts, vocabularies, wordnet, merge_synonyms=params.merge_synonyms)
+    tags, idle = apply_review(label_system.tags, rows, known)
+    if any(row.decision == "accept" for row in rows):
+        label_system = finish(tags, counts, wordnet)
     report = _report(label_system, counts, dropped, minor, read_vocabularies(inputs.vocabularies))
-    return Outputs(label_system=label_system.to_json(), label_system_report=report)
+    return Outputs(
+        label_system=label_system.to_json(),
+        label_system_report=report | {"review": _review_report(rows, idle)},
+        label_suggestions=suggestions(label_system, dropped, vocabularies, wordnet),
+    )
+
+
+def _review_report(rows: Sequence[Row], idle: Sequence[Row]) -> dict[str, Any]:
+    decisions = Counter(row.decision or "undecided" for row in rows)
+    return {
+        "num_accepted": decisions["accept"],
+        "num_rejected": decisions["reject"],
+        "num_undecided": decisions["undecided"],
+        "without_effect": [f"{row.where}: {row}" for row in idle],
+    }
 
 
 def count_phrases(caption_phrases: Table) -> Counter[tuple[str, str]]:
@@ -95,7 +123,9 @@ def _report(
         "num_mentions": sum(counts.values()),
         "num_mentions_tagged": sum(tag.frequency for tag in label_system),
         "top_tags": {kind: _top_tags(label_system, kind) for kind in KINDS},
-        "coverage": {name: _coverage(label_system, vocabulary) for name, vocabulary in vocabularies.items()},
+        "coverage": {
+            name: coverage(label_system, vocabulary, counts, _NUM_SHOWN) for name, vocabulary in vocabularies.items()
+        },
         "dropped": {
             reason: {
                 "num_phrases": len(phrases),
@@ -110,9 +140,3 @@ def _report(
 def _top_tags(label_system: LabelSystem, kind: str) -> list[list[Any]]:
     tags = sorted((tag for tag in label_system if tag.kind == kind), key=lambda tag: -tag.frequency)
     return [[tag.name, tag.frequency] for tag in tags[:_NUM_SHOWN]]
-
-
-def _coverage(label_system: LabelSystem, vocabulary: Vocabulary) -> dict[str, Any]:
-    missing = [entry[0] for entry in vocabulary.entries if label_system.find(entry[0]) is None]
-    total = len(vocabulary.entries)
-    return {"num_names": total, "num_found": total - len(missing), "missing": missing[:_NUM_SHOWN]}

@@ -11,7 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from ram.inference.tagger import Tagger, TagScore, load
+from ram.inference.tagger import Tagger, TagScore, Thresholds, load
+from ram.label_system import LabelSystem, Tag
 from ram.model.checkpoint import Checkpoint
 from ram.model.preprocess import PictureError
 from ram.model.text_encoder import make_text_encoder
@@ -127,3 +128,10 @@ def test_names_of_the_registry_are_asked_of_it_and_folders_are_not(
     for nothing in (tmp_path / "nothing", str(tmp_path / "nothing"), tmp_path):
         with pytest.raises(ValueError, match="no checkpoint"):
             load(nothing)
+
+
+def test_the_thresholds_of_the_complete_label_system_are_those_that_the_tagger_goes_by() -> None:
+    labels = LabelSystem([Tag(tag_id=i, name=name) for i, name in enumerate(("dog", "cat", "cow"))])
+    document = {"default": 0.4, "open_set": 0.3, "tags": {"dog": 0.8, "cow": 0.0}, "kinds": {"object": 0.6}}
+    thresholds = Thresholds.from_json(document)
+    assert [tag.threshold for tag in labels.with_thresholds(document)] == [thresholds.of(tag) for tag in labels]

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import dataclasses
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ram.label_system import LabelSystem, Tag
+from ram.label_system import EmbeddingProvenance, LabelSystem, Tag
 
 
 def system() -> LabelSystem:
@@ -55,10 +57,43 @@ def test_json_gives_the_same_label_system_back() -> None:
     assert len(tags.version) == 12
 
 
-def test_the_version_tells_changes() -> None:
+@pytest.mark.parametrize(
+    "change", [{"name": "shirt"}, {"synonyms": ("tee",)}, {"kind": "scene"}, {"parents": ("person",)}]
+)
+def test_the_version_tells_what_tags_mean(change: dict[str, Any]) -> None:
     tags = system()
     assert LabelSystem(tags.tags[:-1]).version != tags.version
-    assert LabelSystem([*tags.tags[:-1], Tag(tag_id=5, name="t-shirt", kind="scene")]).version != tags.version
+    assert LabelSystem([*tags.tags[:-1], dataclasses.replace(tags[5], **change)]).version != tags.version
+
+
+def test_frequencies_sources_embeddings_and_thresholds_do_not_change_the_version() -> None:
+    tags = system()
+    counted = LabelSystem([dataclasses.replace(tag, frequency=7, sources=("captions",)) for tag in tags])
+    complete = counted.with_embeddings(provenance(tags.version)).with_thresholds({"default": 0.4, "tags": {"man": 0.9}})
+    assert counted.version == complete.version == tags.version
+    assert [tag.threshold for tag in complete] == [0.4, 0.9, 0.4, 0.4, 0.4, 0.4]
+
+
+def provenance(version: str) -> EmbeddingProvenance:
+    return EmbeddingProvenance(
+        text_encoder="clip:x", templates="ram", width=512, content="0" * 12, label_system_version=version
+    )
+
+
+def test_the_complete_document_comes_back_whole() -> None:
+    tags = system()
+    complete = tags.with_embeddings(provenance(tags.version)).with_thresholds({"default": 0.25})
+    again = LabelSystem.from_json(json.loads(json.dumps(complete.to_json())))
+    assert (again.tags, again.embeddings) == (complete.tags, complete.embeddings)
+
+
+def test_embeddings_of_another_version_are_refused() -> None:
+    document = system().with_embeddings(provenance(system().version)).to_json()
+    document["tags"] = document["tags"][:-1]
+    with pytest.raises(ValueError, match=r"the embeddings are of label system .* embed again"):
+        LabelSystem.from_json(document)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        system().with_thresholds({"default": 1.5})
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ram.label_system import LabelSystem, Tag
-from ram.model.checkpoint import CONFIG, WEIGHTS, load_checkpoint, save_checkpoint
+from ram.model.checkpoint import CONFIG, WEIGHTS, complete_label_system, load_checkpoint, save_checkpoint
 from ram.model.ram import RAM
+from ram.storage import write_json
 
 LABELS = LabelSystem([Tag(tag_id=i, name=f"tag {chr(97 + i)}") for i in range(7)])
 
@@ -56,6 +57,47 @@ def test_version_changes_with_the_weights_and_not_with_what_lies_beside(
     with torch.no_grad():
         model.tag_decoder.fc.bias.add_(1)
     assert save_checkpoint(tmp_path, model, LABELS) != first
+
+
+def test_a_tag_with_a_zero_embedding_is_refused_by_name(tmp_path: Path, make_model: Callable[..., RAM]) -> None:
+    model = make_model()
+    save_checkpoint(tmp_path / "good", model, LABELS)
+    model.tag_embedding_KE[2] = 0
+    with pytest.raises(ValueError, match="1 tags have a zero or non-finite embedding: 'tag c'"):
+        save_checkpoint(tmp_path / "bad", model, LABELS)
+    tensors = load_file(tmp_path / "good" / WEIGHTS)
+    name = next(n for n in tensors if n.endswith("tag_embedding_KE"))
+    tensors[name][3] = float("nan")
+    save_file(tensors, tmp_path / "good" / WEIGHTS)
+    with pytest.raises(ValueError, match="'tag d'"):
+        load_checkpoint(tmp_path / "good")
+
+
+def test_a_label_system_says_what_embedded_it_and_embeddings_of_another_model_are_refused(
+    tmp_path: Path, make_model: Callable[..., RAM]
+) -> None:
+    model = make_model()
+    save_checkpoint(tmp_path, model, LABELS)
+    made_by = load_checkpoint(tmp_path).label_system.embeddings
+    assert made_by is not None
+    assert (made_by.text_encoder, made_by.label_system_version) == (model.params.text_encoder, LABELS.version)
+    tensors = load_file(tmp_path / WEIGHTS)
+    name = next(n for n in tensors if n.endswith("tag_embedding_KE"))
+    save_file(tensors | {name: tensors[name].flip(0).contiguous()}, tmp_path / WEIGHTS)
+    with pytest.raises(ValueError, match="other tag embeddings than"):
+        load_checkpoint(tmp_path)
+
+
+def test_thresholds_join_the_label_system_without_changing_the_version(
+    tmp_path: Path, make_model: Callable[..., RAM]
+) -> None:
+    version = save_checkpoint(tmp_path, make_model(), LABELS)
+    complete = complete_label_system(tmp_path, {"default": 0.25, "tags": {"tag b": 0.75}})
+    write_json(complete.to_json(), tmp_path / "label_system.json")
+    loaded = load_checkpoint(tmp_path)
+    assert loaded.version == version
+    assert [tag.threshold for tag in loaded.label_system][:3] == [0.25, 0.75, 0.25]
+    assert loaded.label_system.embeddings is not None
 
 
 def test_a_model_moved_to_larger_pictures_is_loaded_as_such(tmp_path: Path, make_model: Callable[..., RAM]) -> None:
