@@ -100,7 +100,9 @@ def main(show: str = "") -> None:
     ]
     for name in by_half[0]:
         cells = (half[name] for half in by_half)
-        print(f"{name:<12}" + "".join(f"{s.precision:>17.3f}{s.recall:>7.3f}{s.f1:>7.3f}{s.num_gold:>6}" for s in cells))
+        print(
+            f"{name:<12}" + "".join(f"{s.precision:>17.3f}{s.recall:>7.3f}{s.f1:>7.3f}{s.num_gold:>6}" for s in cells)
+        )
 
 
 if __name__ == "__main__":
