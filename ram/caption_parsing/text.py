@@ -12,7 +12,8 @@ from ram.caption_parsing.words import word_set
 # no letter; too long; another language; a camera's or a disk's name; nothing but addresses, prices and the like
 SKIP_REASONS = ("empty", "too_long", "not_english", "file_name", "boilerplate")
 
-_PLAIN = re.compile(r"[A-Z]?[a-z]+(?:,? [a-z]+)*\.?\Z")  # what nothing has to be done to, as most captions of people
+# What nothing has to be done to, as most captions that people wrote.
+_PLAIN = re.compile(r"[A-Z]?[a-z]*(?:'[a-z]+)?(?:,? [a-z]+(?:'[a-z]+)?)*\.?\Z")
 _TAG = re.compile(r"<\s*/?\s*([a-zA-Z][a-zA-Z0-9]*)[^<>]*>")
 _HANDLE = re.compile(r"(?<![\w&])[@#](\w+)")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
@@ -44,13 +45,17 @@ def clean_caption(text: str) -> str:
     the words of shops and picture sites go.
     """
     for _ in range(_MAX_PASSES):
-        if _PLAIN.match(text):
+        if _is_plain(text):
             return text
         cleaned = _clean_once(text)
         if cleaned == text:
             return text
         text = cleaned
     return _OTHER.sub(" ", text).lower().strip() if text.isascii() else ""
+
+
+def _is_plain(text: str) -> bool:
+    return _PLAIN.match(text) is not None and boilerplate.KEYWORDS.isdisjoint(text.lower().rstrip(".").split())
 
 
 def _clean_once(text: str) -> str:
@@ -72,7 +77,7 @@ def _is_headline(text: str) -> bool:
     """Whether nearly every word but the small ones has a capital."""
     words = [word for word in text.split() if word[0].isalpha() and word.lower() not in _SMALL_WORDS]
     capitals = sum(word[0].isupper() for word in words)
-    return text.isupper() or (capitals >= _MIN_CAPITALS and capitals >= _TITLE_SHARE * len(words))
+    return text.isupper() or text.istitle() or (capitals >= _MIN_CAPITALS and capitals >= _TITLE_SHARE * len(words))
 
 
 def skip_reason(raw: str, cleaned: str, max_words: int, max_chars: int) -> tuple[str, str] | None:
