@@ -50,6 +50,7 @@ class _Model:
 
     def __init__(self, nlp: Any) -> None:
         from thinc.api import NumpyOps
+        from threadpoolctl import ThreadpoolController
 
         self.nlp = nlp
         self.readings: dict[tuple[int, int, int, bool], _Reading] = {}
@@ -59,7 +60,9 @@ class _Model:
         self.verbs, self.nouns, self.adjectives = (frozenset(known[pos]) for pos in ("verb", "noun", "adj"))
         self.expletive = nlp.vocab.strings["expl"]
         self.num_words = len(nlp.vocab.strings)
-        # numpy's matrix product takes half the time of the one that spaCy brings.
+        # numpy's matrix product takes half the time of the one that spaCy brings, but would start a thread per core for
+        # products too small for it; stages have a process per core as it is.
+        self.threads = ThreadpoolController()
         ops = NumpyOps(use_blis=False)
         for _, pipe in nlp.pipeline:
             for node in pipe.model.walk() if hasattr(pipe, "model") else ():
@@ -67,7 +70,8 @@ class _Model:
 
     def parse(self, texts: Sequence[str]) -> list[list[Phrase]]:
         """The phrases of each text."""
-        return [phrases_of(self.words_of(doc)) for doc in self.nlp.pipe(texts, batch_size=_BATCH_SIZE)]
+        with self.threads.limit(limits=1, user_api="blas"):
+            return [phrases_of(self.words_of(doc)) for doc in self.nlp.pipe(texts, batch_size=_BATCH_SIZE)]
 
     def num_new_words(self) -> int:
         """Words that the model has met in texts and keeps."""
