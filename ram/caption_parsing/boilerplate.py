@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 _URL = re.compile(
-    r"https?:\S*|www\.\S+|[^\s@]{1,64}@[^\s@]{1,255}\.[^\s@]+|\b[\w-]+\.(?:com|net|org|co\.uk|info|io)\b\S*"
+    r"https?:\S*|www\.\S+|[^\s@]{1,64}@[^\s@]{1,255}\.[^\s@]+|\b[\w-]{1,60}\.(?:com|net|org|co\.uk|info|io)\b\S*"
 )
 _EXTENSION = r"\.(?:jpe?g|png|gif|bmp|tiff?|webp|svg|heic|raw|pdf|mp4|mov)"
-_CODE = r"(?=[\w-]*\d)[A-Za-z]{0,8}[-_]?[\d_-]{2,}[\w-]*"  # IMG_2034, DSC00012, 20190312-WA0001
+_CODE = r"(?=[\w-]{0,20}\d)[A-Za-z]{0,8}[-_]?[\d_-]{2,40}[\w-]{0,40}"  # IMG_2034, DSC00012, 20190312-WA0001
 _FILE_NAME = re.compile(
     rf"\s*(?:[\w()-]+{_EXTENSION}|(?:img|dsc[nf]?|p|pict|image|photo|screenshot|mvi|gopr|dji)[\W_]?\d[\w()-]*)\s*\Z",
     re.I,
@@ -17,7 +17,7 @@ _FILE_IN_TEXT = re.compile(rf"\b(?:{_CODE}{_EXTENSION})\b", re.I)
 _EXTENSION_IN_TEXT = re.compile(rf"{_EXTENSION}\b", re.I)
 
 _UNITS = r"(?:in|inch|inches|ft|feet|cm|mm|m|oz|ml|l|lb|lbs|kg|g|px|dpi|mp|mah|w|v|gb|tb|pcs|pc|pack|count|ct)"
-_NUMBER = r"\d+(?:[.,/]\d+)*"
+_NUMBER = r"\d{1,12}(?:[.,/]\d{1,12}){0,4}"
 _MONTHS = r"(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec)[a-z]{0,7}"
 _SITES = (
     "shutterstock", "getty images", "gettyimages", "istock", "istockphoto", "alamy", "dreamstime", "depositphotos",
@@ -66,8 +66,8 @@ _REMOVED = re.compile(
             r"\bsizes?:? ?(?:\d+(?:\.\d+)?|[smlx]{1,4})\b",
             r"\b\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b",
             rf"\b(?:{_MONTHS}\.? \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}}|\d{{1,2}} {_MONTHS},? \d{{4}})\b",
-            r"\b(?=[a-z]*-?\d)(?=\d*-?[a-z])(?!\d+(?:s|d|st|nd|rd|th)\b)[a-z0-9]+(?:-[a-z0-9]*\d[a-z0-9]*)+\b",
-            r"\b(?:[a-z]{1,5}\d{2,}[a-z0-9]*|\d{2,}[a-z]{2,5}\d+|\d[tmxlw])\b",
+            r"\b(?=[a-z]{0,20}-?\d)(?=\d{0,20}-?[a-z])(?!\d+(?:s|d|st|nd|rd|th)\b)[a-z0-9]{1,20}(?:-[a-z]{0,20}\d[a-z0-9]{0,20}){1,4}\b",
+            r"\b(?:[a-z]{1,5}\d{2,20}[a-z0-9]{0,20}|\d{2,20}[a-z]{2,5}\d{1,20}|\d[tmxlw])\b",
             r"\bfile:",
         )
     ),

@@ -29,6 +29,8 @@ def verb_lemma(lower: str, tag: str, lemma: str, known: Container[str]) -> str:
 
 def noun_lemma(lower: str, lemma: str, known: Container[str]) -> str:
     """The singular of a plural; `lemma` is spaCy's, `known` the nouns it knows."""
-    if not lower.endswith("es") or lower[:-1] not in known or lower.endswith(_HISSING):
+    if not lower.endswith("es") or lower[:-1] not in known:
         return lemma
-    return lower[:-1] if lemma in (lower[:-2], lower[:-3] + "y", lower[:-2] + "is") else lemma
+    if lemma == lower[:-2] + "is":  # "bases", "axes": of a lamp, for wood
+        return lower[:-1]
+    return lower[:-1] if lemma in (lower[:-2], lower[:-3] + "y") and not lower.endswith(_HISSING) else lemma

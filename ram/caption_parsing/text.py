@@ -34,7 +34,7 @@ _FOREIGN = word_set(
     "der das und ist ein eine einen mit auf im für von zu le la les des du et un une dans est sur avec el los las una "
     "del en con por para il lo gli di che per sul nel het een op met och det som på em com y ve bir i na z w se dla"
 )
-_MIN_ACCENTED = 2
+_MIN_ACCENTED = 3  # a dish may have two
 _ACCENTED_SHARE = 0.3
 
 
