@@ -63,7 +63,12 @@ class Names:
             parts.insert(0, self.unit_names.get(index, word.lower))
             self.inside.add(index)
             index = self.units[index].start - 1 if index in self.units else index - 1
-        if parts and head.lemma in lexicon.SIGN_NOUNS and index >= 0 and self.words[index].lower == "no":
+        if (
+            (parts or head.i in self.units)
+            and head.lemma in lexicon.SIGN_NOUNS
+            and index >= 0
+            and self.words[index].lower == "no"
+        ):
             parts.insert(0, "no")  # "a no parking sign"
         return parts
 
