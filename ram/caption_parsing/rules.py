@@ -1,19 +1,24 @@
 """A parsed caption -> phrases: heads give objects and scenes, modifiers attributes, verbs actions (Tag2Text, 3.2).
 
-Works on anything with spaCy's token attributes; the dependency labels are those of spaCy's English models (ClearNLP).
+The dependency labels are those of spaCy's English models (ClearNLP).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from ram.caption_parsing import words
+from ram.caption_parsing import words as lexicon
+from ram.caption_parsing.denial import left_out
+from ram.caption_parsing.names import Names, is_colour
+from ram.caption_parsing.pictures import about_picture
+from ram.caption_parsing.repair import repair
+from ram.caption_parsing.tree import Word
 
 _PHRASE = re.compile(r"[a-z][a-z']*( [a-z][a-z']*){0,3}\Z")
 _MAX_CHARS = 40
-_MAX_UNIT_WORDS = 4
+_NOUN_PHRASE = ("DET", "NOUN", "PROPN", "ADJ", "NUM", "PRON")
 
 
 class Phrase(NamedTuple):
@@ -23,224 +28,98 @@ class Phrase(NamedTuple):
     kind: str
 
 
-def phrases_of(doc: Sequence[Any]) -> list[Phrase]:
-    """The phrases of one parsed caption in the order of their words, each once."""
-    reading = _Reading(doc)
-    found = [phrase for token in doc for phrase in reading.phrases_at(token)]
+def phrases_of(words: Sequence[Word]) -> list[Phrase]:
+    """The phrases of one parsed caption in the order of their words, each once. Mends the tags of the words in place."""
+    repair(words)
+    reading = _Caption(words)
+    found = [phrase for word in words for phrase in reading.phrases_at(word)]
     return list(dict.fromkeys(p for p in found if _PHRASE.match(p.text) and len(p.text) <= _MAX_CHARS))
 
 
-class _Reading:
-    """One caption being read: which tokens are denied, and which are taken by a name of several words."""
+class _Caption:
+    """One caption being read: which of its words say nothing of what is there, and which make up longer names."""
 
-    def __init__(self, doc: Sequence[Any]) -> None:
-        self.doc = doc
-        self.denied = _denied(doc)
-        self.units: dict[int, str] = {}  # token that heads a unit -> the unit
-        self.covered: set[int] = set()  # tokens inside units
-        self._find_units()
+    def __init__(self, words: Sequence[Word]) -> None:
+        self.words = words
+        self.silent = left_out(words) | about_picture(words)
+        self.names = Names(words)
 
-    def _find_units(self) -> None:
-        lowered = [token.lower_ for token in self.doc]
-        start = 0
-        while start < len(self.doc):
-            length = self._unit_length(start)
-            if length:
-                span = range(start, start + length)
-                self.covered.update(span)
-                of_first = "of" in lowered[start : start + length]  # "chest of drawers" is headed by its first word
-                self.units[start if of_first else start + length - 1] = _unit_name(self.doc, start, length)
-            start += length or 1
-
-    def _unit_length(self, start: int) -> int:
-        for length in range(min(_MAX_UNIT_WORDS, len(self.doc) - start), 1, -1):
-            tokens = self.doc[start : start + length]
-            if tokens[-1].pos_ in ("NOUN", "PROPN") and _unit_name(self.doc, start, length) in words.units():
-                return length
-        return 0
-
-    def phrases_at(self, token: Any) -> Iterator[Phrase]:
-        """The phrases whose head is `token`."""
-        if token.i in self.denied:
+    def phrases_at(self, word: Word) -> Iterator[Phrase]:
+        """The phrases whose head is `word`."""
+        if word.i in self.silent or word.i in self.names.inside:
             return
-        if token.i in self.units:
-            if not (token.dep_ == "compound" and token.head.i in self.units and token.head.i not in self.covered):
-                name = " ".join([*self._compounds(token), self.units[token.i]])
-                yield Phrase(name, words.noun_kind(name))
-        elif token.i in self.covered:
+        if word.i in self.names.units:
+            yield from self._named(word)
+        elif word.i in self.names.covered:
             return
-        elif token.pos_ in ("NOUN", "PROPN"):
-            yield from self._noun(token)
-        elif token.pos_ == "ADJ":
-            yield from self._adjective(token)
-        elif token.pos_ == "VERB":
-            yield from self._verb(token)
+        elif word.is_noun():
+            yield from self._noun(word)
+        elif word.pos == "ADJ":
+            yield from self._adjective(word)
+        elif word.pos == "VERB":
+            yield from self._verb(word)
 
-    def _noun(self, token: Any) -> Iterator[Phrase]:
-        lower = token.lower_
-        if _is_colour(token):
-            yield Phrase(lower, "attribute")
-        elif _is_part_of_compound(token):
+    def _named(self, word: Word) -> Iterator[Phrase]:
+        for name in self.names.of(word):
+            yield Phrase(name, lexicon.noun_kind(name))
+
+    def _noun(self, word: Word) -> Iterator[Phrase]:
+        if is_colour(word):
+            yield Phrase(word.lower, "attribute")
+        elif word.lower in lexicon.ACTIVITY_NOUNS:
+            yield Phrase(lexicon.ACTIVITY_NOUNS[word.lower], "action")
+        elif not _counts(word) and word.lemma not in lexicon.EMPTY_NOUNS:
+            yield from self._named(word)
+
+    def _adjective(self, word: Word) -> Iterator[Phrase]:
+        behind = self.words[word.i + 1] if word.i + 1 < len(self.words) else None
+        if word.lower in lexicon.EMPTY_ADJECTIVES or (behind and _describes_next(word, behind)):
             return
-        elif _is_verb_taken_for_noun(token):
-            yield Phrase(token.lemma_.lower(), "action")
-        elif token.lower_ in words.ACTIVITY_NOUNS:
-            yield Phrase(words.ACTIVITY_NOUNS[token.lower_], "action")
-        elif not _speaks_of_picture(token) and not _counts(token):
-            lemma = noun_lemma(token)
-            if lemma not in words.EMPTY_NOUNS:
-                name = " ".join([*self._compounds(token), lemma])
-                yield Phrase(name, words.noun_kind(name))
-
-    def _compounds(self, head: Any) -> list[str]:
-        """The words of the compound that ends in `head`, leaving out colours and what has gone into a unit."""
-        parts: list[str] = []
-        index = (min(t.i for t in self.doc if t.i in self._unit_span(head.i)) if head.i in self.units else head.i) - 1
-        while index >= 0:
-            token = self.doc[index]
-            unit = index in self.units
-            if not (token.dep_ == "compound" and token.pos_ in ("NOUN", "PROPN")) or _is_colour(token):
-                break
-            if index in self.covered and not unit:
-                break
-            parts.insert(0, self.units[index] if unit else token.lower_)
-            index -= len(self._unit_span(index)) if unit else 1
-        return parts
-
-    def _unit_span(self, index: int) -> range:
-        parts = self.units[index].split()
-        first = index if "of" in parts else index - len(parts) + 1
-        return range(first, first + len(parts))
-
-    def _adjective(self, token: Any) -> Iterator[Phrase]:
-        first = token
-        while first.dep_ == "conj" and first.head.pos_ == "ADJ":
-            first = first.head
-        if first.head.pos_ in ("NOUN", "PROPN") and _speaks_of_picture(first.head):
+        if word.verb in lexicon.ACTS and word.lower.endswith("ing"):
+            yield Phrase(word.verb, "action")
             return
-        lemma = token.lemma_.lower() if token.tag_ in ("JJR", "JJS") else token.lower_
-        if lemma not in words.EMPTY_ADJECTIVES:
-            yield Phrase(lemma, "attribute")
+        before = self.words[word.i - 1] if word.i else None
+        text = word.lemma if word.tag in ("JJR", "JJS") else word.lower
+        if before and text in lexicon.PART_ADJECTIVES and _describes_next(before, word):
+            text = f"{before.lower} {text}"
+        yield Phrase(text, "attribute")
 
-    def _verb(self, token: Any) -> Iterator[Phrase]:
-        if token.dep_ in ("aux", "auxpass", "case", "prep", "agent"):
+    def _verb(self, word: Word) -> Iterator[Phrase]:
+        if word.dep in ("aux", "auxpass", "case", "prep", "agent"):
             return
-        lemma = verb_lemma(token)
-        if token.dep_ == "amod" and token.tag_ == "VBN":
-            if token.lower_ not in words.EMPTY_ADJECTIVES:
-                yield Phrase(token.lower_, "attribute")
-        elif lemma not in words.LIGHT_VERBS | words.LACKING_VERBS:
-            particle = next((c.lower_ for c in token.children if c.dep_ == "prt"), None)
-            yield Phrase(f"{lemma} {particle}" if particle else lemma, "action")
+        lemma = lexicon.VERB_LEMMAS.get(word.lemma, word.lemma)
+        particle = self._particle(word)
+        if word.dep == "amod" and (word.tag == "VBN" or word.lower in lexicon.ING_ADJECTIVES):
+            if lemma not in lexicon.LIGHT_VERBS:  # "a covered field"
+                yield from self._adjective(word)
+        elif particle and (lemma not in lexicon.LIGHT_VERBS or f"{lemma} {particle}" in lexicon.LIGHT_PHRASES):
+            yield Phrase(f"{lemma} {particle}", "action")
+        elif lemma not in lexicon.LIGHT_VERBS and not (lemma in lexicon.SENSE_VERBS and _says_how(word)):
+            yield Phrase(lemma, "action")
+
+    def _particle(self, verb: Word) -> str | None:
+        """The particle of a verb; "down" in "walks down the street" is none, whatever the parser says."""
+        particle = verb.child("prt")
+        if particle is None:
+            return None
+        behind = self.words[particle.i + 1] if particle.i + 1 < len(self.words) else None
+        is_path = particle.lower in lexicon.PATHS and behind is not None and behind.pos in _NOUN_PHRASE
+        return None if is_path and verb.lemma in lexicon.MOTION_VERBS else particle.lower
 
 
-def noun_lemma(token: Any) -> str:
-    """Singular of a noun; plurals that are words of their own ("jeans", worn "glasses") stay."""
-    lower = token.lower_
-    if lower == "glasses" and _are_for_drinking(token):
-        return "glass"
-    if lower in words.PLURAL_NOUNS:
-        return lower
-    return words.LEMMAS.get(lower, token.lemma_.lower())
-
-
-def verb_lemma(token: Any) -> str:
-    """Infinitive of a verb."""
-    lemma = token.lemma_.lower()
-    return words.VERB_LEMMAS.get(lemma, lemma)
-
-
-def _unit_name(doc: Sequence[Any], start: int, length: int) -> str:
-    """The words of a possible unit with its head noun in the singular, or as it stands where only that is a unit."""
-    tokens = list(doc[start : start + length])
-    texts = [token.lower_ for token in tokens]
-    whole = " ".join(texts)
-    if whole in words.units():
-        return whole
-    head = texts.index("of") - 1 if "of" in texts[1:] else length - 1
-    texts[head] = noun_lemma(tokens[head]) if tokens[head].pos_ in ("NOUN", "PROPN") else tokens[head].lemma_.lower()
-    return " ".join(texts)
-
-
-def _is_part_of_compound(token: Any) -> bool:
-    head = token.head
-    named = head.pos_ in ("NOUN", "PROPN") and head.lower_ not in words.ACTIVITY_NOUNS
-    named = named and not _is_verb_taken_for_noun(head)
-    return token.dep_ == "compound" and named and head.i > token.i
-
-
-def _is_verb_taken_for_noun(token: Any) -> bool:
-    """The second word of "dog runs" where the tagger made one name of them."""
-    if token.pos_ != "NOUN" or token.lemma_.lower() not in words.ACTS:
+def _describes_next(word: Word, behind: Word) -> bool:
+    """ "light" in "light blue", which goes with it, and "long" in "long haired", which is one word with it."""
+    if word.pos not in ("ADJ", "NOUN", "NUM"):
         return False
-    return any(c.dep_ == "compound" and c.i == token.i - 1 and c.lower_ in words.BEINGS for c in token.children)
+    if behind.lower in lexicon.COLOURS:
+        return word.lower in lexicon.SHADES
+    return behind.lower in lexicon.PART_ADJECTIVES
 
 
-def _is_colour(token: Any) -> bool:
-    """A colour word used of something, "orange shirt" or "dressed in orange"; "an orange" and "oranges" are fruit."""
-    if token.lower_ not in words.COLOURS:
-        return False
-    if token.dep_ in ("compound", "amod"):
-        return True
-    return token.dep_ in ("pobj", "dobj", "conj", "acomp", "oprd", "attr") and not any(
-        child.dep_ in ("det", "nummod", "amod") for child in token.children
-    )
+def _says_how(verb: Word) -> bool:
+    """ "looks hot", "looks like a rabbit"."""
+    return verb.child("acomp") is not None or verb.child("oprd") is not None or verb.child("prep", "like") is not None
 
 
-def _has_of(token: Any) -> bool:
-    return any(child.dep_ == "prep" and child.lower_ in ("of", "with", "showing") for child in token.children)
-
-
-def _speaks_of_picture(token: Any) -> bool:
-    lemma = token.lemma_.lower()
-    if lemma in words.PICTURE_NOUNS:
-        return _has_of(token) or token.dep_ == "ROOT" or _shows(token.head)
-    return lemma in words.ARTWORK_NOUNS and token.i <= 5 and (_has_of(token) or _shows(token.head))
-
-
-def _shows(verb: Any) -> bool:
-    return verb.pos_ == "VERB" and verb.lemma_.lower() in ("show", "depict", "feature", "display", "contain")
-
-
-def _counts(token: Any) -> bool:
-    is_quantity = token.lemma_.lower() in words.QUANTITY_NOUNS
-    return is_quantity and any(child.dep_ == "prep" and child.lower_ == "of" for child in token.children)
-
-
-def _are_for_drinking(token: Any) -> bool:
-    if any(child.dep_ == "prep" and child.lower_ == "of" for child in token.children):
-        return True
-    return any(child.dep_ in ("compound", "nummod", "amod") and child.lower_ in _DRINKS for child in token.children)
-
-
-_DRINKS = words.word_set("wine beer water champagne shot drinking empty cocktail two three four")
-
-
-def _denied(doc: Sequence[Any]) -> set[int]:
-    """Indices of the tokens that the caption says are not there."""
-    denied: set[int] = set()
-    for token in doc:
-        lower = token.lower_
-        if token.dep_ == "neg" and token.head.pos_ in ("VERB", "AUX"):
-            denied |= _predicate(token.head)
-        elif token.dep_ in ("det", "neg") and lower in words.NEGATIVE_DETERMINERS:
-            denied |= _noun_and_modifiers(token.head)
-        elif token.dep_ in ("prep", "mark") and lower in words.LACKING_PREPOSITIONS:
-            denied |= {t.i for t in token.subtree}
-        elif token.pos_ == "VERB" and token.lemma_.lower() in words.LACKING_VERBS:
-            denied |= {t.i for c in token.children if c.dep_ == "dobj" for t in c.subtree}
-    return denied
-
-
-def _noun_and_modifiers(noun: Any) -> set[int]:
-    parts = [child for child in noun.children if child.dep_ in ("amod", "compound", "conj")]
-    return {noun.i, *(t.i for part in parts for t in part.subtree)}
-
-
-def _predicate(verb: Any) -> set[int]:
-    """A verb and what it says, without its subject and without sentences that merely follow it."""
-    inside = {verb.i}
-    for child in verb.children:
-        if child.dep_ in ("dobj", "prt", "acomp", "attr", "xcomp", "oprd", "advmod", "prep"):
-            inside |= {t.i for t in child.subtree} if child.dep_ != "prep" or verb.pos_ == "VERB" else set()
-    return inside
+def _counts(word: Word) -> bool:
+    return word.lemma in lexicon.QUANTITY_NOUNS and word.child("prep", "of") is not None

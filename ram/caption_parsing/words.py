@@ -13,11 +13,20 @@ def word_set(words: str) -> frozenset[str]:
 
 # "a photo of a dog", "the image shows a dog": they speak of the picture, not of what is in it.
 PICTURE_NOUNS = word_set(
-    "photo photograph picture image shot snapshot closeup view scene photography pic selfie screenshot footage"
+    "photo photograph picture image shot snapshot closeup view scene photography pic selfie screenshot footage interior"
 )
-# Dropped only where they open the caption: "a drawing of a dog", but not in "a boy makes a drawing of a dog".
+VIEW_NOUNS = word_set("shot closeup view scene photography footage interior")  # never a thing that hangs on a wall
+# What stands behind the things: dropped wherever it is, with its colour ("isolated on a white background").
+BACKDROP_NOUNS = word_set("background backdrop foreground")
+# Dropped only where the caption is about them: "a drawing of a dog", but not in "a boy makes a drawing of a dog".
 ARTWORK_NOUNS = word_set(
-    "drawing painting illustration sketch rendering render cartoon clipart portrait depiction artwork vector icon"
+    "drawing painting illustration sketch rendering render cartoon clipart portrait depiction artwork vector icon "
+    "wallpaper collage graphic"
+)
+# Before one of these: "stock photo", "vector illustration".
+META_MODIFIERS = word_set(
+    "stock vector file press profile product hand line color colour royalty clip art watercolor watercolour oil pencil "
+    "ink computer phone digital cartoon image photo close editorial archive"
 )
 # "a group of people", "a pair of shoes": they count. Kept without an "of" where the word is also a thing ("a couple").
 QUANTITY_NOUNS = word_set(
@@ -28,13 +37,16 @@ QUANTITY_NOUNS = word_set(
 EMPTY_NOUNS = word_set(
     "front back side top bottom middle center centre left right end edge corner background foreground distance "
     "other one thing something anything someone way day time moment place area spot position direction form style "
-    "sort use reason purpose fact lot example name hand-side close"
+    "sort use reason purpose fact lot example name hand-side close half morning afternoon today tomorrow year month "
+    "inside outside dark wild indoor indoors outdoor outdoors others surrounding surroundings week hour "
+    "minute second idea recipe tip care amount love fun beauty"
 )
 EMPTY_ADJECTIVES = word_set(
     "other another several many various different same few more most own such next last first second third certain "
     "able available possible similar particular main single multiple additional entire whole front back top bottom "
     "left right upper lower middle side close near nearby far adjacent opposite numerous ready due less least much "
-    "what which up one two three four five six seven eight nine ten nice good great large-scale"
+    "fashioned shaped sized based mid multi only about what which up one two three four five six seven eight nine ten "
+    "nice good great large-scale"
 )
 # Verbs without an act to see: auxiliaries, light verbs, and what captions say of themselves.
 LIGHT_VERBS = word_set(
@@ -44,15 +56,49 @@ LIGHT_VERBS = word_set(
     "can will may might must should could shall suppose happen tend decide belong design face bear match oppose"
 )
 LACKING_VERBS = frozenset({"lack", "miss"})  # "a car missing a wheel" has no wheel to see
-LACKING_PREPOSITIONS = frozenset({"without", "except", "minus"})
-NEGATIVE_DETERMINERS = frozenset({"no", "neither", "nor"})
+FREE_OF = frozenset({"free", "devoid", "void", "empty", "clear", "cleared", "bare", "stripped", "deprived"})
+SIGN_NOUNS = frozenset({"sign", "symbol", "zone"})  # "a no parking sign" is one
+# "about to hit", "getting ready to serve", "wants to ride": what comes next has not happened.
+COMING = word_set("about ready prepare wait want wish hope plan intend need go poised set eager prepared")
+
+# With a particle these are acts to see all the same.
+LIGHT_PHRASES = frozenset({"take off", "put on", "set up", "come in", "come out", "put up", "put down", "put away"})
+# "looks hot" says how something is, "looks at" what someone does.
+SENSE_VERBS = word_set("look feel taste smell sound")
+# Where these verbs have an object behind "down" or "over", it is the way they go: "walks down the street".
+MOTION_VERBS = word_set(
+    "walk run ride drive go climb slide ski snowboard surf skate skateboard jump leap fly sail swim roll race hike bike "
+    "travel move stroll wander march jog crawl fall head come cycle gallop trot cross hang lean sit stand lie tumble "
+    "float glide skid speed pedal row paddle step bend peer look"
+)
+PATHS = word_set("up down over around along through across past off on in by out under about")
 
 COLOURS = word_set(
     "red orange yellow green blue purple violet pink brown black white gray grey beige tan cyan magenta turquoise "
     "maroon teal navy crimson scarlet khaki"
 )
-# Tagged as adjectives too; as nouns they stay nouns.
-MATERIAL_COLOURS = frozenset({"gold", "silver", "rose", "cream", "olive"})
+# Colours before a noun and things elsewhere: "a gold ring", "the silver".
+MATERIAL_COLOURS = frozenset({"gold", "silver"})
+# Before a colour they say which shade: "light blue".
+SHADES = word_set("light dark bright pale deep vivid dull")
+# "long haired", "short sleeved": the word before belongs to them.
+PART_ADJECTIVES = word_set(
+    "haired sleeved legged eyed faced armed winged handed headed nosed eared tailed necked footed toed wheeled roofed "
+    "walled sided layered tiered hearted breasted brimmed rimmed stemmed billed beaked feathered skinned bellied coated"
+)
+# The -ing forms that say how something is, not what it does.
+ING_ADJECTIVES = word_set(
+    "surrounding matching interesting amazing charming stunning outstanding exciting relaxing boring missing "
+    "inviting striking willing promising loving caring tempting refreshing"
+)
+
+# Read as adjectives or verbs by the tagger; with their singular.
+SURE_NOUNS = {"geese": "goose", "mice": "mouse", "oxen": "ox", "broccoli": "broccoli", "spaghetti": "spaghetti"}
+# Read as nouns by the tagger where they stand before one.
+SURE_ADJECTIVES = word_set(
+    "barefoot shirtless ceramic vintage floral antique topless plaid mini multicolored multicoloured retro "
+    "bohemian homemade handmade furry fluffy"
+)
 
 # Nouns whose plural is the word: the tagger's lemma would be "pant", "short", "glass".
 PLURAL_NOUNS = word_set(
@@ -61,13 +107,10 @@ PLURAL_NOUNS = word_set(
     "khakis briefs bleachers ruins woods clippers handcuffs panties underpants earmuffs chaps rapids fries waders "
     "suspenders cleats capris"
 )
+DRINKS = word_set("wine beer water champagne shot drinking empty cocktail two three four")
 LEMMAS = {"people": "person", "persons": "person", "policemen": "policeman", "firemen": "fireman", "oxen": "ox"}
-VERB_LEMMAS = {
-    "rid": "ride", "seat": "sit", "bit": "bite", "fell": "fall", "felt": "feel", "lain": "lie", "din": "dine",
-    "hik": "hike", "bik": "bike", "skat": "skate", "wad": "wade", "div": "dive", "rac": "race", "danc": "dance",
-    "hop": "hop", "grind": "grind", "wound": "wind", "ski": "ski", "found": "find", "rol": "roll", "taxi": "taxi",
-    "swimm": "swim", "runn": "run", "smil": "smile", "pos": "pose", "rais": "raise", "shav": "shave", "bak": "bake",
-}  # fmt: skip
+# What the lemmatizer makes of "seated", and of tags it was given wrongly.
+VERB_LEMMAS = {"seat": "sit", "fell": "fall", "felt": "feel", "found": "find", "wound": "wind", "ai": "be"}
 # Sports and pastimes that the tagger takes for nouns.
 ACTIVITY_NOUNS = dict(
     pair.split(":")
@@ -76,14 +119,23 @@ ACTIVITY_NOUNS = dict(
         "jumping:jump dancing:dance cycling:cycle biking:bike sailing:sail rowing:row hiking:hike climbing:climb "
         "fishing:fish skating:skate rollerblading:rollerblade wakeboarding:wakeboard windsurfing:windsurf diving:dive "
         "sleeping:sleep eating:eat drinking:drink flying:fly walking:walk sitting:sit standing:stand riding:ride "
-        "playing:play reading:read kayaking:kayak sledding:sled wrestling:wrestle cooking:cook smoking:smoke"
+        "playing:play reading:read kayaking:kayak sledding:sled wrestling:wrestle cooking:cook smoking:smoke "
+        "parasailing:parasail grazing:graze"
     )
 )
 # "A dog runs": the tagger takes some of these verbs for plural nouns ("dog runs") after a being's name.
 BEINGS = word_set(
-    "person people man woman boy girl child children kid baby toddler dog dogs puppy cat kitten bird horse cow duck "
-    "sheep fish elephant bear lion tiger monkey rabbit squirrel player surfer skier rider"
+    "person people man woman boy girl child children kid baby toddler guy lady gentleman adult teen teenager student "
+    "couple family crowd team group farmer worker runner hiker driver waiter waitress teacher officer soldier chef cook "
+    "cyclist biker motorcyclist climber skater surfer skier rider swimmer dancer singer musician guitarist drummer "
+    "actor actress nurse doctor tourist bride groom mother father mom dad grandmother grandfather brother sister friend "
+    "batter pitcher catcher umpire goalie goalkeeper player athlete boxer wrestler golfer firefighter painter artist "
+    "photographer vendor shopper passenger pedestrian commuter clown pilot sailor cowboy dog puppy cat kitten bird "
+    "horse pony cow calf bull duck duckling goose swan sheep lamb goat pig donkey camel deer elk moose fish shark whale "
+    "dolphin seal elephant bear lion tiger leopard cheetah wolf fox monkey gorilla ape rabbit squirrel mouse rat zebra "
+    "giraffe penguin pigeon seagull gull parrot eagle owl hawk chicken rooster turtle frog bee butterfly panda kangaroo"
 )
+BEING_ENDINGS = ("man", "woman", "boarder", "player", "rider")
 ACTS = word_set(
     "run jump leap walk swim fly sleep sit stand eat drink play splash wrestle race ride climb dance smile swing dive "
     "catch fetch chase dig bark roll crawl rest float lick chew graze look watch"
