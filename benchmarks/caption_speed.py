@@ -5,14 +5,12 @@ python -m benchmarks.caption_speed [--data FILE.jsonl]
 A line of the file is a picture: {"captions": ["...", ...]}; the default is COCO's val2017 under $RAM_REAL_DATA. Every fifth
 picture is held out: its captions are parsed by every path on one core, and the dictionary, which is distilled from the other
 pictures' captions, is compared with the dependency parser on them, by phrases and by the tags of a label system of the others.
-Then the peak memory of the stage's function while it takes 100,000 and 1,000,000 generated captions.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import random
 import tempfile
@@ -202,52 +200,6 @@ def print_agreement(corpus: Corpus, sizes: Sequence[int], work_dir: Path) -> Non
         print(f"{f'distilled from {size:,} captions':<42}{numbers[0]:>21}{numbers[1]:>28}{seconds:>13.1f} s")
 
 
-# --- memory ---
-
-_GRAMMAR = {
-    "being": "man woman boy girl dog cat horse player surfer child bird cow".split(),  # noqa: SIM905
-    "look": "red small black wet wooden striped tall young brown shiny".split(),  # noqa: SIM905
-    "act": ["sits", "stands", "is running", "jumps", "rides a bike", "holds a ball", "looks up", "eats pizza"],
-    "place": ["on the beach", "near a fire truck", "in a park", "beside a table", "without a hat", "on a tennis court"],
-}
-
-
-def generated_captions(count: int, seed: int) -> list[str]:
-    """Captions of a small grammar; one in five has a name that no other has, as captions of the web do."""
-    draw = random.Random(seed)
-    captions = []
-    for _ in range(count):
-        parts = {slot: draw.choice(words) for slot, words in _GRAMMAR.items()}
-        name = f" called {draw.getrandbits(40):x}" if draw.random() < 0.2 else ""
-        captions.append(f"A {parts['look']} {parts['being']}{name} {parts['act']} {parts['place']}.")
-    return captions
-
-
-def take_parts(paths: list[Path], table_path: Path) -> tuple[float, float]:
-    """Peak memory of this process in MiB and captions a CPU second, the stage's function over all parts."""
-    start = time.process_time()
-    for path in paths:
-        look_up_part(path, PARAMS, table_path)
-    seconds = time.process_time() - start
-    return _peak_mib(), len(paths) * ROWS_PER_PART / seconds
-
-
-def _peak_mib() -> float:
-    """Of this process alone: what getrusage says includes the process that it was forked from."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
-
-
-def print_memory(table: PhraseTable, work_dir: Path) -> None:
-    table_path = write_table_file(table, work_dir)
-    paths = [write_pairs(generated_captions(ROWS_PER_PART, part), work_dir / "generated", part) for part in range(10)]
-    print("\nthe stage's function, dictionary       peak MiB   captions a CPU s (with loading the table)")
-    for parts in (paths[:1], paths):
-        with multiprocessing.get_context("spawn").Pool(1) as pool:  # a fresh process: a peak is never unset
-            peak, captions_per_s = pool.apply(take_parts, (parts, table_path))
-        print(f"{f'{len(parts) * ROWS_PER_PART:,} generated captions':<38}{peak:>9.0f}{captions_per_s:>19,.0f}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA, help="a line a picture: {'captions': [...]}")
@@ -259,7 +211,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         print_speed(speed_rows(corpus, table, Path(directory)), len(corpus.held_out))
         print_agreement(corpus, sizes, Path(directory))
-        print_memory(table, Path(directory))
 
 
 if __name__ == "__main__":

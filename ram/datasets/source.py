@@ -21,7 +21,9 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 MAX_PICTURE_BYTES = 64 << 20  # a longer file is refused unread
 MAX_TEXT_BYTES = 4 << 20  # the same for a picture's captions
 
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
+_VARIABLE = re.compile(
+    r"\$(?:\{(\w+)\}|(\w+))"
+)  # braces are for `dvc exp run -S` to take for its own: recipes have none
 _GLOB = re.compile(r"[*?\[]")
 
 
@@ -90,7 +92,7 @@ class FileSource:
     """The knobs that all sources of files share."""
 
     name: str
-    path: str  # a file or a pattern; ${VARIABLE} is taken from the environment
+    path: str  # a file or a pattern; $VARIABLE is taken from the environment
     split: str = "train"
     dev_share: float = 0.0  # this share of the pictures, chosen by a hash of their keys, goes to split dev
     captions: Literal["required", "optional", "off"] = (
@@ -130,10 +132,10 @@ def unit_hash(text: str) -> float:
 
 
 def expand(path: str) -> Path:
-    """`path` with its ${VARIABLE}s replaced; a `ValueError` names one that is not set."""
+    """`path` with its $VARIABLEs replaced; a `ValueError` names one that is not set."""
 
     def value(match: re.Match[str]) -> str:
-        name = match.group(1)
+        name = match[1] or match[2]
         if name not in os.environ:
             raise ValueError(
                 f"{path!r} needs the environment variable {name}, which is not set: export {name}=<folder>"
@@ -144,7 +146,7 @@ def expand(path: str) -> Path:
 
 
 def find_files(pattern: str) -> list[str]:
-    """The files that `pattern` matches, sorted, with the same ${VARIABLE}s: a listing made here holds elsewhere.
+    """The files that `pattern` matches, sorted, with the same $VARIABLEs: a listing made here holds elsewhere.
 
     Raises `ValueError` where there is none.
     """

@@ -41,7 +41,7 @@ class Outputs(NamedTuple):
 def run(inputs: Inputs, params: Params) -> Outputs:
     """`{"sources": [{"description", "provenance", "files": [{"path", "num_bytes", "hash", "hash_of"}]}]}`.
 
-    Paths keep their ${VARIABLE}s, so the listing of the same files is the same on every machine.
+    Paths keep their $VARIABLEs, so the listing of the same files is the same on every machine.
     """
     listed = [
         _listing(description, source, params.whole_hash_mib)

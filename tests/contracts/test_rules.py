@@ -193,3 +193,9 @@ def test_no_file_names_a_path_of_the_machine_it_was_written_on_or_a_package_regi
         if path.is_file() and path.stat().st_size < 2_000_000:
             text = path.read_bytes().decode("utf-8", errors="ignore")
             assert not [n for n in needles if n in text], name
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_holds_nothing_that_dvc_would_take_for_an_interpolation(recipe: Path) -> None:
+    # `dvc exp run -S` fails on a ${VARIABLE} that it does not know; paths say $VARIABLE.
+    assert "${" not in recipe.read_text()

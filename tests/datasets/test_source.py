@@ -36,7 +36,13 @@ def test_knobs_that_make_no_sense_are_refused(knobs: dict[str, object]) -> None:
 def test_a_variable_that_is_not_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOWHERE_DATA", raising=False)
     with pytest.raises(ValueError, match="environment variable NOWHERE_DATA"):
-        expand("${NOWHERE_DATA}/x.tar")
+        expand("$NOWHERE_DATA/x.tar")
+
+
+@pytest.mark.parametrize("path", ["$SOME_DATA/x-1.tar", "${SOME_DATA}/x-1.tar"])
+def test_a_variable_is_replaced_with_braces_and_without(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_DATA", "/somewhere")
+    assert expand(path) == Path("/somewhere/x-1.tar")
 
 
 def test_found_files_are_sorted_and_keep_their_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,10 +50,10 @@ def test_found_files_are_sorted_and_keep_their_variables(tmp_path: Path, monkeyp
     (tmp_path / "a").mkdir()
     for name in ("a/2.tar", "a/1.tar", "a/1.txt"):
         (tmp_path / name).write_bytes(b"")
-    assert find_files("${SOME_DATA}/a/*.tar") == ["${SOME_DATA}/a/1.tar", "${SOME_DATA}/a/2.tar"]
-    assert find_files("${SOME_DATA}/a/1.txt") == ["${SOME_DATA}/a/1.txt"]
+    assert find_files("$SOME_DATA/a/*.tar") == ["$SOME_DATA/a/1.tar", "$SOME_DATA/a/2.tar"]
+    assert find_files("$SOME_DATA/a/1.txt") == ["$SOME_DATA/a/1.txt"]
     with pytest.raises(ValueError, match="no file matches"):
-        find_files("${SOME_DATA}/b/*.tar")
+        find_files("$SOME_DATA/b/*.tar")
 
 
 def test_the_dev_share_is_about_that_large_and_always_the_same() -> None:

@@ -21,10 +21,10 @@ def test_files_are_listed_with_size_and_hash_and_without_this_machines_paths(
     monkeypatch.setenv("SOME_DATA", str(tmp_path))
     (tmp_path / "b.tar").write_bytes(b"second")
     (tmp_path / "a.tar").write_bytes(b"first")
-    source = {"name": "web", "kind": "webdataset", "path": "${SOME_DATA}/*.tar"}
+    source = {"name": "web", "kind": "webdataset", "path": "$SOME_DATA/*.tar"}
     (entry,) = listing(source)
     assert entry["description"] == source
-    assert [file["path"] for file in entry["files"]] == ["${SOME_DATA}/a.tar", "${SOME_DATA}/b.tar"]
+    assert [file["path"] for file in entry["files"]] == ["$SOME_DATA/a.tar", "$SOME_DATA/b.tar"]
     assert [file["num_bytes"] for file in entry["files"]] == [5, 6]
     assert entry["files"][0]["hash"] == hashlib.sha256(b"first").hexdigest()
     assert str(tmp_path) not in str(entry)
@@ -63,5 +63,5 @@ def test_a_recipe_without_usable_sources_is_refused(sources: tuple[dict[str, Any
 @pytest.mark.real_data
 @pytest.mark.skipif("RAM_REAL_DATA" not in os.environ, reason="RAM_REAL_DATA names no folder of photos")
 def test_real_shards_are_listed() -> None:
-    (entry,) = listing({"name": "f", "kind": "webdataset", "path": "${RAM_REAL_DATA}/flickr8k/train-*.tar"})
+    (entry,) = listing({"name": "f", "kind": "webdataset", "path": "$RAM_REAL_DATA/flickr8k/train-*.tar"})
     assert len(entry["files"]) == 6
