@@ -74,3 +74,16 @@ def test_equal_captions_have_equal_phrases_in_order() -> None:
     captions = ["a dog", "a cat", "a dog"]
     first, second, third = parse_captions(captions)
     assert first == third != second
+
+
+@pytest.mark.parametrize(
+    ("caption", "wanted"),
+    [
+        ("Two men in red hats are climbing up a rocky wall", ["man", "red", "hat", "climb", "rocky", "wall"]),
+        ("A parked car is white and dirty", ["parked", "car", "white", "dirty"]),
+        ("A boy without a helmet, no cars on the street", ["boy", "street"]),
+        ("Stock photo of an alarm clock &#8211; isolated, IMG_2034.jpg", ["alarm clock", "isolated"]),
+    ],
+)
+def test_the_examples_of_the_document_are_read_as_it_says(caption: str, wanted: list[str]) -> None:
+    assert [phrase.text for phrase in parse_captions([clean_caption(caption)])[0]] == wanted
