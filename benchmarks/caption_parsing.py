@@ -45,12 +45,12 @@ def coco80_label_system() -> LabelSystem:
     return build_label_system(groups, {}, vocabularies, wordnet, merge_synonyms=True)
 
 
-def readings() -> dict[str, tuple[str, bool]]:
-    """Words -> (COCO name, whether they nearly always mean it)."""
+def readings() -> dict[str, tuple[str, str]]:
+    """Words -> (COCO name, how surely they mean it)."""
     lines = (ROOT / "benchmarks/coco80_readings.txt").read_text(encoding="utf-8").splitlines()
     split = [line.split() for line in lines if not line.startswith("#")]
     signs = [next(i for i, word in enumerate(words) if word in SURENESS) for words in split]
-    return {" ".join(w[:i]): (" ".join(w[i + 1 :]), w[i] == ">") for w, i in zip(split, signs, strict=True)}
+    return {" ".join(w[:i]): (" ".join(w[i + 1 :]), SURENESS[w[i]]) for w, i in zip(split, signs, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -60,28 +60,28 @@ class Mapping:
     name: str
     resolve: Resolver
     kinds: bool = False
-    readings: dict[str, tuple[str, bool]] | None = None
+    readings: dict[str, tuple[str, str]] | None = None
     implications: Implications | None = None
 
     def __call__(self, phrases: Sequence[Phrase]) -> Stated[str]:
-        stated = Stated[str](set(), set(), set())
-        implied = self.implications.of(phrases) if self.implications else ()
+        stated = Stated[str](set(), set(), set(), set())
+        fields = {"sure": stated.implied, "likely": stated.likely, "possible": stated.possible}
         for phrase in phrases:
             if read := self._name(phrase):
-                (stated.named if read[1] else stated.likely).add(read[0])
-        for name, sure in implied:
+                (stated.named if read[1] == "sure" else fields[read[1]]).add(read[0])
+        for name, sureness in self.implications.of(phrases) if self.implications else ():
             if read := self._name(Phrase(name, "object")):
-                (stated.implied if sure and read[1] else stated.likely).add(read[0])
+                fields[max(sureness, read[1], key=list(fields).index)].add(read[0])  # the less sure of the two
         return stated
 
-    def _name(self, phrase: Phrase) -> tuple[str, bool] | None:
+    def _name(self, phrase: Phrase) -> tuple[str, str] | None:
         text, kind = phrase
         words = text.split()
         for start in range(len(words)):
             if read := (self.readings or {}).get(" ".join(words[start:])):
                 return read
         tag = self.resolve(text, kind) or (self.resolve.kind_of(text, kind) if self.kinds else None)
-        return (tag.name, True) if tag else None
+        return (tag.name, "sure") if tag else None
 
 
 def together(captions: Sequence[Stated[str]]) -> set[str]:

@@ -12,7 +12,7 @@ from ram.label_system.forms import normalise
 from ram.label_system.select import READING_OF_KIND
 
 IMPLICATIONS_PATH = Path(__file__).with_name("implications.txt")
-SURENESS = {">": "sure", "~": "likely"}
+SURENESS = {">": "sure", "~": "likely", "?": "possible"}
 Extent = Literal["none", "sure", "likely"]
 
 
@@ -23,7 +23,7 @@ class Implication(NamedTuple):
     phrase: str
     beside: tuple[str, ...]
     things: tuple[str, ...]
-    sure: bool  # False: mostly
+    sureness: str  # sure: always; likely: mostly; possible: often
 
 
 def read_implications(path: Path = IMPLICATIONS_PATH) -> list[Implication]:
@@ -37,13 +37,13 @@ def read_implications(path: Path = IMPLICATIONS_PATH) -> list[Implication]:
         if reading not in set(READING_OF_KIND.values()) or sign is None:
             raise ValueError(
                 f"{path}:{number}: {line!r} is no implication; write `noun: surfer > surfboard` with a reading out of "
-                f"{', '.join(sorted(set(READING_OF_KIND.values())))} and `>` (always) or `~` (mostly)"
+                f"{', '.join(sorted(set(READING_OF_KIND.values())))} and `>` (always), `~` (mostly) or `?` (often)"
             )
         phrases, _, things = rest.partition(f" {sign} ")
         for option in phrases.split("/"):
             phrase, *beside = (normalise(part) for part in option.split("+"))
             names = tuple(normalise(thing) for thing in things.split(","))
-            found.append(Implication(reading, phrase, tuple(beside), names, SURENESS[sign] == "sure"))
+            found.append(Implication(reading, phrase, tuple(beside), names, SURENESS[sign]))
     return found
 
 
@@ -51,14 +51,14 @@ class Implications:
     """Looks up what the phrases of one caption imply."""
 
     def __init__(self, table: Iterable[Implication], extent: Extent) -> None:
-        """`extent`: none of the table, only what is sure, or also what is likely."""
+        """`extent`: none of the table, only what is sure, or also what is likely or possible."""
         self._by_phrase: dict[tuple[str, str], list[Implication]] = defaultdict(list)
         for line in table:
-            if extent == "likely" or (extent == "sure" and line.sure):
+            if extent == "likely" or (extent == "sure" and line.sureness == "sure"):
                 self._by_phrase[line.phrase, line.reading].append(line)
 
-    def of(self, phrases: Collection[tuple[str, str]]) -> Iterator[tuple[str, bool]]:
-        """(thing, sure) for what the (phrase, kind) pairs of a caption imply; a thing may come twice.
+    def of(self, phrases: Collection[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+        """(thing, sureness) for what the (phrase, kind) pairs of a caption imply; a thing may come twice.
 
         A compound implies what its head implies ("professional tennis player": tennis player) unless it is in the
         table itself.
@@ -67,7 +67,7 @@ class Implications:
         for phrase, kind in phrases:
             for line in self._lines(phrase, READING_OF_KIND[kind]):
                 if all(other in words for other in line.beside):
-                    yield from ((thing, line.sure) for thing in line.things)
+                    yield from ((thing, line.sureness) for thing in line.things)
 
     def _lines(self, phrase: str, reading: str) -> list[Implication]:
         while True:

@@ -18,30 +18,39 @@ _AGREEING = 2
 
 
 class Stated(NamedTuple, Generic[T]):
-    """What one caption says is in the picture: by name, by implication, and what it makes likely."""
+    """What one caption says is in the picture: by name, by sure implication, and what it makes likely or possible."""
 
     named: set[T]
     implied: set[T]
     likely: set[T]
+    possible: set[T]
 
 
 def pool(captions: Mapping[int, Stated[T]]) -> dict[T, tuple[str, set[int]]]:
     """{tag: (origin, numbers of the captions it is from)} of all captions of one picture, by their number.
 
-    What is merely likely wants two captions where there are three or more: people name what they see, and what several
-    writers had reason to name and did not is seldom there.
+    What is possible wants two captions that make it so, what is likely two where there are three or more: people name
+    what they see, and what several writers had reason to name and did not is seldom there.
     """
-    named, implied, likely = (defaultdict[T, set[int]](set) for _ in range(3))
-    for number, stated in captions.items():
-        for found, tags in ((named, stated.named), (implied, stated.implied), (likely, stated.likely)):
-            for tag in tags:
-                found[tag].add(number)
+    pooled = {tag: ("caption", numbers) for tag, numbers in _numbers(captions, ("named",)).items()}
+    for tag, numbers in _numbers(captions, ("implied",)).items():
+        pooled.setdefault(tag, ("implied", numbers))
     least = 1 if len(captions) <= _FEW_CAPTIONS else _AGREEING
-    pooled = {tag: ("caption", numbers) for tag, numbers in named.items()}
-    for tag in [*implied, *(tag for tag, numbers in likely.items() if len(numbers) >= least)]:
-        if tag not in pooled:
-            pooled[tag] = ("implied", implied.get(tag, set()) | likely.get(tag, set()))
+    likely = _numbers(captions, ("likely",))
+    for tag, numbers in _numbers(captions, ("likely", "possible")).items():
+        if len(numbers) >= _AGREEING or len(likely.get(tag, ())) >= least:
+            origin, known = pooled.setdefault(tag, ("implied", set()))
+            pooled[tag] = (origin, known if origin == "caption" else known | numbers)
     return pooled
+
+
+def _numbers(captions: Mapping[int, Stated[T]], fields: Sequence[str]) -> dict[T, set[int]]:
+    found = defaultdict[T, set[int]](set)
+    for number, stated in captions.items():
+        for field in fields:
+            for tag in getattr(stated, field):
+                found[tag].add(number)
+    return found
 
 
 class CaptionTagger:
@@ -59,15 +68,16 @@ class CaptionTagger:
     def __call__(self, phrases: Iterable[tuple[str, str]]) -> Stated[int]:
         """Tag ids of the (phrase, kind) pairs of one caption."""
         phrases = list(phrases)
-        named, implied, likely = set[int](), set[int](), set[int]()
+        stated = Stated[int](set(), set(), set(), set())
         for phrase, kind in phrases:
             own, kinds = self._tags(phrase, kind)
-            named |= own
-            implied |= kinds
-        for thing, sure in self._implications.of(phrases):
+            stated.named.update(own)
+            stated.implied.update(kinds)
+        by_sureness = {"sure": stated.implied, "likely": stated.likely, "possible": stated.possible}
+        for thing, sureness in self._implications.of(phrases):
             own, kinds = self._tags(thing, "object")
-            (implied if sure else likely).update(own | kinds)
-        return Stated(named, implied - named, likely - implied - named)
+            by_sureness[sureness].update(own | kinds)
+        return stated
 
     def _tags(self, phrase: str, kind: str) -> tuple[set[int], set[int]]:
         """The tag that a phrase names, if any; and those that it is a kind of, named or not ("poodle": dog)."""
