@@ -84,7 +84,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parser", choices=("dictionary", "dependency"), default="dictionary")
     parser.add_argument("--captions", type=int, default=1_000_000, help="generated in all")
-    parser.add_argument("--scaling-captions", type=int, help="of them for the count of processes; all, or 100,000")
+    parser.add_argument(
+        "--scaling-captions", type=int, help="for the count of processes; left out: 5 x all, or 100,000"
+    )
     args = parser.parse_args()
     captions_a_part = min(10_000 if args.parser == "dependency" else 100_000, args.captions)
     with tempfile.TemporaryDirectory() as directory:
@@ -95,7 +97,7 @@ def main() -> None:
             sample = generated_captions(NUM_DISTILLED, -1)
             table = distil_table(sample, parse_captions(sample), seed=1)
             take: Take = partial(look_up_part, params=PARAMS, table_path=write_table_file(table, folder))
-            few = paths
+            few = paths * 5  # so fast that the start of the processes would be half of the time
         else:
             take, few = partial(parse_part, params=PARAMS), paths[:10]
         if args.scaling_captions:
