@@ -1,23 +1,28 @@
 """Captions -> words, many at a time: what `clean_caption` and `skip_reason` say, at a fraction of their cost.
 
-Nearly all captions are cleaned and judged token by token, and a token that has been seen is looked up. The others (markup,
-other alphabets, no certain English word, too long) go through `clean_caption` and `skip_reason` themselves.
+A caption of nothing but words, simple marks behind them and spaces is read token by token, and a token that has been seen is
+looked up: cleaning changes none of its words. The others (digits, markup, other alphabets, words of shops, words of other
+languages, too long) go through `clean_caption` and `skip_reason` themselves.
 """
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ram.caption_parsing import clean_caption, skip_reason
+from ram.caption_parsing import boilerplate, clean_caption, skip_reason
 from ram.caption_parsing.labels import words_of
+from ram.caption_parsing.text import ENGLISH, FOREIGN, bare
 from ram.caption_parsing.votes import Ints
 
-# A caption that has one of these is never refused as foreign. Others may be English too.
-_CERTAINLY_ENGLISH = frozenset(["a", "an", "the", "of", "in", "on", "at", "with", "and", "is", "are"])
+# A word, its parts joined by hyphens, perhaps with a mark behind it; an ending such as "'s"; or a mark.
+_MARKS = ",.!?"
+_SIMPLE = re.compile(r"(?:[A-Za-z]+(?:'[A-Za-z]+)?(?:-[A-Za-z]+)*|'[a-z]+)[,.!?]?\Z|[,.!?]\Z")
+_CARE = {"size", "sizes"}  # what stands behind is no number in a plain text, but may be taken away in others
 
 
 class Words(NamedTuple):
@@ -33,8 +38,10 @@ class _Tokens:
 
     def __init__(self) -> None:
         self.index: dict[str, int] = {}
-        self.num_words = self.first_word = self.num_parts = np.empty(0, np.int64)  # parts: words of the cleaned token
-        self.plain = self.english = self.lettered = np.empty(0, np.bool_)
+        self.num_words = self.first_word = self.num_parts = np.empty(0, np.int64)  # parts: words, marks not counted
+        self.simple = self.english = self.foreign = self.lettered = np.empty(0, np.bool_)
+        self.on_picture = self.beside_picture = np.empty(0, np.bool_)
+        self.is_mark = self.ends_in_mark = self.ends_in_comma = np.empty(0, np.bool_)
 
 
 class WordReader:
@@ -84,18 +91,29 @@ class WordReader:
     def _learn(self, new: list[str]) -> None:
         known = self._tokens
         known.index.update(zip(new, range(len(known.index), len(known.index) + len(new)), strict=True))
-        plain = [token.isascii() and token.isprintable() and "<" not in token and "&" not in token for token in new]
-        cleaned = [_cleaned(token) if fine else "" for token, fine in zip(new, plain, strict=True)]
-        words = [[self._word_id(word) for word in words_of(text)] for text in cleaned]
+        parts = [token.replace("-", " ") if _is_simple(token) else "" for token in new]
+        words = [[self._word_id(word) for word in words_of(text)] for text in parts]
         counts = np.array([len(ids) for ids in words], np.int64)
         known.first_word = np.append(known.first_word, len(self._flat) + np.cumsum(counts) - counts)
         known.num_words = np.append(known.num_words, counts)
         self._flat = np.append(self._flat, np.array([i for ids in words for i in ids], np.int64))
-        known.num_parts = np.append(known.num_parts, [len(text.split()) for text in cleaned])
-        known.plain = np.append(known.plain, plain)
-        english = [token.strip(".,;:!?'").lower() in _CERTAINLY_ENGLISH for token in new]
-        known.english = np.append(known.english, english)
-        known.lettered = np.append(known.lettered, [any(c.isalpha() for c in text) for text in cleaned])
+        is_mark = [token in ",.!?" for token in parts]
+        known.num_parts = np.append(
+            known.num_parts, [0 if mark else len(t.split()) for t, mark in zip(parts, is_mark, strict=True)]
+        )
+        known.simple = np.append(known.simple, [bool(text) for text in parts])
+        known.english = np.append(known.english, [bare(token) in ENGLISH for token in new])
+        known.foreign = np.append(known.foreign, [bare(token) in FOREIGN for token in new])
+        for name, holds in (
+            ("on_picture", boilerplate.is_picture_noun),
+            ("beside_picture", boilerplate.is_beside_pictures),
+        ):
+            flags = [any(map(holds, _parts(token))) for token in new]
+            setattr(known, name, np.append(getattr(known, name), flags))
+        known.lettered = np.append(known.lettered, [token[:1].isalpha() for token in parts])
+        known.is_mark = np.append(known.is_mark, is_mark)
+        known.ends_in_mark = np.append(known.ends_in_mark, [token[-1:] in tuple(_MARKS) for token in parts])
+        known.ends_in_comma = np.append(known.ends_in_comma, [token[-1:] == "," for token in parts])
 
     def _word_id(self, word: str) -> int:
         found = self._word_ids.get(word)
@@ -105,16 +123,26 @@ class WordReader:
         return found
 
     def _need_care(self, captions: pa.Array, known: Ints, owners: Ints) -> np.ndarray:
-        """Which captions are not certain to be parsed, or are not cleaned by cleaning their tokens."""
+        """Which captions are not certain to be parsed, or whose words cleaning may change."""
 
-        def count(weights: np.ndarray) -> np.ndarray:
-            return np.bincount(owners, weights[known], minlength=len(captions))
+        def count(of_token: np.ndarray) -> np.ndarray:
+            return np.bincount(owners, of_token, minlength=len(captions))
 
         tokens = self._tokens
-        slow = count(~tokens.plain) > 0
-        slow |= (count(tokens.english) == 0) | (count(tokens.lettered) == 0)
-        slow |= count(tokens.num_parts) > self._max_words
-        return slow | (pc.utf8_length(captions).to_numpy() > self._max_chars)
+        slow = count(~tokens.simple[known]) > 0
+        slow |= (count(tokens.english[known]) == 0) & (count(tokens.foreign[known]) > 1)
+        slow |= (count(tokens.on_picture[known]) > 0) & (count(tokens.beside_picture[known]) > 0)
+        slow |= count(tokens.num_parts[known]) > self._max_words
+        if len(known):
+            first = np.append(True, owners[1:] != owners[:-1])
+            last = np.append(first[1:], True)
+            after_mark = np.append(True, tokens.ends_in_mark[known][:-1]) | first
+            # marks behind marks run together, and those at either end of a caption go
+            slow |= count(tokens.is_mark[known] & after_mark) > 0
+            slow |= count(first & tokens.lettered[known]) == 0
+            slow |= count(last & tokens.ends_in_comma[known]) > 0
+        broken = pc.match_substring(captions, "\n").to_numpy(zero_copy_only=False)  # a line's end is read as a comma
+        return slow | broken | (pc.utf8_length(captions).to_numpy() > self._max_chars)
 
     def _spread(self, known: Ints) -> tuple[Ints, Ints]:
         """The word ids of tokens, and the place of the token that each is from."""
@@ -142,6 +170,11 @@ class WordReader:
         return Words(np.append(ids, np.array(more_ids, np.int64))[order], all_owners[order], refused)
 
 
-def _cleaned(token: str) -> str:
-    """`clean_caption` of one token, which leaves a word with at most one mark behind it as it is."""
-    return token if token.isalnum() or (token[:-1].isalnum() and token[-1] in ".,") else clean_caption(token)
+def _is_simple(token: str) -> bool:
+    if _SIMPLE.match(token) is None:
+        return False
+    return not any(part in _CARE or boilerplate.is_keyword(part) for part in _parts(token))
+
+
+def _parts(token: str) -> list[str]:
+    return token.lower().rstrip(_MARKS).split("-")

@@ -28,9 +28,9 @@ _SMALL_WORDS = word_set("a an the of in on at with and or for by to from de la")
 _MIN_CAPITALS = 3  # a name may have two words
 _TITLE_SHARE = 0.7
 # Words that only grammar needs. The first no other language has; with the others two foreign ones do not make it foreign.
-_ENGLISH = word_set("the of and with his her their its this that are from near by over while woman man")
+ENGLISH = word_set("the of and with his her their its this that are from near by over while woman man")
 _SHARED = word_set("a an in on at or is to for")
-_FOREIGN = word_set(
+FOREIGN = word_set(
     "der das und ist ein eine einen mit auf im für von zu le la les des du et un une dans est sur avec el los las una "
     "del en con por para il lo gli di che per sul nel het een op met och det som på em com y ve bir i na z w se dla"
 )
@@ -55,7 +55,9 @@ def clean_caption(text: str) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    return _PLAIN.match(text) is not None and boilerplate.KEYWORDS.isdisjoint(text.lower().rstrip(".").split())
+    if _PLAIN.match(text) is None:
+        return False
+    return not boilerplate.may_hold(text.lower().replace(",", "").rstrip(".").split())
 
 
 def _clean_once(text: str) -> str:
@@ -101,14 +103,19 @@ def skip_reason(raw: str, cleaned: str, max_words: int, max_chars: int) -> tuple
 
 
 def _foreign(raw: str) -> tuple[str, str] | None:
-    words = [word.strip(".,;:!?'\"()").lower() for word in raw.split()]
+    words = [bare(word) for word in raw.split()]
     known = set(words)
-    if known & _ENGLISH:
+    if known & ENGLISH:
         return None
-    foreign = known & _FOREIGN
+    foreign = known & FOREIGN
     if len(foreign) >= (3 if known & _SHARED else 2):
         return "not_english", f"has {', '.join(sorted(foreign)[:5])}"
     accented = [word for word in words if any(c.isalpha() and not c.isascii() for c in word)]
     if len(accented) >= _MIN_ACCENTED and len(accented) >= _ACCENTED_SHARE * len(words) and not known & _SHARED:
         return "not_english", f"has {', '.join(accented[:5])}"
     return None
+
+
+def bare(word: str) -> str:
+    """A word of a raw caption in lower case, without the marks around it."""
+    return word.strip(".,;:!?'\"()").lower()

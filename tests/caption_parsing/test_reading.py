@@ -14,12 +14,21 @@ PIECES = st.sampled_from(
         "a", "A", "the", "Dog", "dogs,", "dog's", "don't", "with", "der", "und", "die", "black-and-white", "t-shirt", "&",
         "&amp;", "&lt;b&gt;", "<b>", "<PERSON>", "<", ">", "@name", "#tag", "www.example.org", "https://example.org/a",
         "me@example.org", "caf\u00e9", "\u72ac", "\u2019", "12", "--", "!!", "", " ", "\t", "\n", "\x1c", "\u00a0", "x" * 70,
+        ".", ",", "!", "?", "'s", "n't", "does", "man,", "street.", "photo", "image", "by", "may", "contain", "day", "Stock",
+        "sale!", "for", "size", "m", "XL", "la", "el", "con", "por", "IMG", "high-res", "of", "courtesy", "Getty", "read", "more",
     ]
 )  # fmt: skip
-CAPTIONS = st.lists(st.one_of(st.text(max_size=80), st.lists(PIECES, max_size=12).map(" ".join)), max_size=6)
+SIMPLE = st.sampled_from(
+    [
+        "A", "a", "dog", "dogs,", "runs", "in", "the", "man", "'s", ".", ",", "!", "street.", "black-and-white", "don't",
+        "size", "photo", "by", "sale", "brand", "new", "stock", "day",
+    ]
+)  # fmt: skip
+TEXTS = st.one_of(st.text(max_size=80), *(st.lists(some, max_size=12).map(" ".join) for some in (PIECES, SIMPLE)))
+CAPTIONS = st.lists(TEXTS, max_size=6)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(st.lists(CAPTIONS, min_size=1, max_size=3))
 def test_batches_are_read_as_caption_by_caption(batches: list[list[str]]) -> None:
     reader = WordReader(MAX_WORDS, MAX_CHARS)
