@@ -20,7 +20,7 @@ IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(5))
 
 
 def _load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("published_reference", path)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -28,7 +28,7 @@ def _load(path: Path) -> ModuleType:
     return module
 
 
-published = _load(Path(__file__).parent / "model" / "test_published.py")
+published = _load(Path(__file__).parent / "model" / "published_models.py")
 
 
 @pytest.fixture
