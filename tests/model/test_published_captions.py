@@ -94,3 +94,42 @@ def test_an_imported_model_captions(tmp_path: Path) -> None:
 def test_a_file_without_a_caption_branch_is_refused_when_captions_are_asked_for(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="it cannot caption"):
         _import(tmp_path, "ram_plus", published_models.random_tensors("ram_plus"))
+
+
+@pytest.mark.parametrize("family", ["ram", "tag2text"])
+def test_the_tag_encoder_gives_the_states_of_bert_with_the_same_weights(tmp_path: Path, family: str) -> None:
+    from transformers import BertConfig, BertModel
+
+    tensors = published_models.random_tensors(family)
+    for name in [n for n in tensors if n.startswith("tagging_head.")]:  # tied, as in every published file
+        tensors[name.replace("tagging_head.", "tag_encoder.")] = tensors[name]
+    model = _import(tmp_path, family, tensors)
+    branch, width = model.caption_branch, published_models.TINY["width"]
+    assert branch is not None
+    bert = BertModel(
+        BertConfig(
+            vocab_size=published_models.TINY["pieces"], hidden_size=width, num_hidden_layers=3, num_attention_heads=12,
+            intermediate_size=4 * width, is_decoder=True, add_cross_attention=True, type_vocab_size=1,
+            attn_implementation="eager",
+        ),
+        add_pooling_layer=False,
+    ).eval()  # fmt: skip
+    for layer in bert.encoder.layer:  # BLIP's BERT looks at image tokens of their own width
+        layer.crossattention.self.key = torch.nn.Linear(model.image_encoder.token_width, width)
+        layer.crossattention.self.value = torch.nn.Linear(model.image_encoder.token_width, width)
+    own = {n.removeprefix("tag_encoder."): t for n, t in tensors.items() if n.startswith("tag_encoder.")}
+    missing, unexpected = bert.load_state_dict(own, strict=False)
+    assert set(missing) <= {"embeddings.token_type_embeddings.weight"}
+    assert set(unexpected) <= {"embeddings.position_ids"}
+    bert.embeddings.token_type_embeddings.weight.data.zero_()
+    tokens_BND = torch.randn(2, 6, model.image_encoder.token_width, generator=torch.Generator().manual_seed(3))
+    texts = [["word1", "word2", "word3"], ["word4"]]
+    with torch.inference_mode():
+        states_BMW, mask_BM = branch.encode_tags(tokens_BND, texts, model.tag_decoder)
+        ids_BM, _ = branch.word_pieces.encode([" | ".join(t) for t in texts], "[ENC]", 40)
+        both_ways = torch.zeros(len(texts), 1, ids_BM.shape[1], ids_BM.shape[1])
+        both_ways = both_ways.masked_fill(~mask_BM[:, None, None], torch.finfo(torch.float32).min)
+        expected = bert(
+            ids_BM, attention_mask=both_ways, encoder_hidden_states=tokens_BND, use_cache=False
+        ).last_hidden_state
+    torch.testing.assert_close(states_BMW[mask_BM], expected[mask_BM], atol=1e-4, rtol=1e-4)
