@@ -62,7 +62,7 @@ def convert(
     from ram.model.vocabulary import published_word_pieces
 
     published = Published(read_published(file))
-    listed = None if tag_list is None else _lines(tag_list)
+    listed = None if tag_list is None else _names(tag_list)
     num_tags = published.num_tags(None if listed is None else len(listed))
     names, renamed = unique_names(listed or _published_names(num_tags))
     if len(names) != num_tags:
@@ -110,12 +110,16 @@ def unique_names(listed: Sequence[str]) -> tuple[list[str], dict[str, str]]:
 def _published_names(num_tags: int) -> list[str]:
     path = artifact("vocabularies").path / _RAM_LIST
     if num_tags == _RAM_TAGS and path.is_file():
-        return [line for line in _lines(path) if not line.startswith("#")]
+        return _names(path)
     file = {_RAM_TAGS: "ram_tag_list.txt", _TAG2TEXT_TAGS: "tag2text_ori_tag_list.txt"}.get(num_tags, "its tag list")
     raise ValueError(
         f"no names are here for the {num_tags} tags of this file; give --tag-list FILE, a name a line in the order of "
         f"the tag ids ({file} of the published code)"
     )
+
+
+def _names(path: Path) -> list[str]:
+    return [line for line in _lines(path) if not line.startswith("#")]  # the head of our own vocabularies
 
 
 def _thresholds(path: Path | None, names: Sequence[str], family: str) -> dict[str, Any]:

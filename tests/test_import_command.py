@@ -8,6 +8,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
@@ -74,6 +75,19 @@ def test_half_takes_half_the_space_and_changes_logits_by_rounding(tmp_path: Path
     assert 0 < (full - half).abs().max() < 0.02
 
 
+def test_numbers_too_large_for_half_are_refused_by_name(tmp_path: Path, tag_list: Path) -> None:
+    tensors = published.random_tensors("ram")
+    tensors["wordvec_proj.bias"][0] = -7e4
+    with pytest.raises(ValueError, match=r"cannot hold the numbers of tag_decoder\.query_proj\.bias"):
+        convert(_file(tmp_path, tensors=tensors), tmp_path / "out", tag_list=tag_list, half=True)
+
+
+def test_the_head_of_a_vocabulary_is_no_name(tmp_path: Path, tag_list: Path) -> None:
+    tag_list.write_text("# the tags\n# kind: any\n" + tag_list.read_text())
+    assert convert(_file(tmp_path), tmp_path / "out", tag_list=tag_list)["num_tags"] == len(NAMES)
+    assert ram.load(tmp_path / "out").label_system.names[0] == "dog"
+
+
 def test_the_text_encoder_goes_on_record_and_its_absence_is_said(
     tmp_path: Path, tag_list: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,6 +101,31 @@ def test_the_text_encoder_goes_on_record_and_its_absence_is_said(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(ValueError, match="cannot load a text encoder from 'openai/clip-vit-base-patch16'"):
         tagger.scores([np.zeros((40, 50, 3), np.uint8)], tags=["dog", "zeppelin"])
+
+
+@pytest.mark.parametrize("family", ["ram", "ram_plus"])
+def test_new_names_are_scored_beside_the_models_own(
+    tmp_path: Path, tag_list: Path, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Encoder:
+        def embed(self, names: list[str], templates: str) -> np.ndarray:
+            assert templates == "ram"
+            rows = np.random.default_rng(0).normal(size=(len(names), 16))
+            return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+    asked: list[str] = []
+    monkeypatch.setattr("ram.inference.tagger.make_text_encoder", lambda spec: asked.append(spec) or Encoder())
+    convert(_file(tmp_path, family), tmp_path / "out", tag_list=tag_list)
+    tagger = ram.load(tmp_path / "out")
+    picture = np.random.default_rng(1).integers(0, 256, (40, 50, 3), np.uint8)
+    mixed = tagger.scores([picture], tags=["cat", "zeppelin"])
+    assert asked == ["clip:openai/clip-vit-base-patch16"]
+    np.testing.assert_allclose(mixed[:, :1], tagger.scores([picture])[:, [4]], atol=1e-6)
+    model = tagger.checkpoint.model
+    with torch.inference_mode():
+        tokens_BND = model.encode(model.preprocess(Image.fromarray(picture))[None])
+        alone = model.tag_logits(tokens_BND, torch.from_numpy(Encoder().embed(["zeppelin"], "ram"))).sigmoid()
+    np.testing.assert_allclose(mixed[:, 1:], alone, atol=1e-6)
 
 
 def test_a_model_of_learned_tags_says_that_it_scores_no_new_ones(tmp_path: Path, tag_list: Path) -> None:

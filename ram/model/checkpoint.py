@@ -56,6 +56,9 @@ def save_checkpoint(
     if len(label_system) != model.num_tags:
         raise ValueError(f"the label system has {len(label_system)} tags, the model {model.num_tags}")
     if half:
+        large = [name for name, t in model.state_dict().items() if t.abs().max() > torch.finfo(torch.float16).max]
+        if large:
+            raise ValueError(f"16 bits cannot hold the numbers of {', '.join(large[:3])}; save without half")
         model.half().float()
     embedding_KE = model.tag_embedding_KE.detach().float().cpu().numpy()
     provenance = provenance_of(embedding_KE, label_system, model.params.text_encoder, model.params.templates)
