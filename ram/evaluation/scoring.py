@@ -64,5 +64,8 @@ class BenchmarkScorer:
         return Scored(matches, *scores)
 
     def _embed(self, names: Sequence[str]) -> np.ndarray:
-        params = self.checkpoint.params
-        return make_text_encoder(params.text_encoder).embed(names, params.templates)
+        import torch
+
+        model, params = self.checkpoint.model, self.checkpoint.params
+        rows = torch.from_numpy(make_text_encoder(params.text_encoder).embed(names, params.templates))
+        return model.tag_decoder.from_text(rows, model.tag_embedding_KE).numpy()

@@ -124,6 +124,12 @@ class Tagger:
         wanted = self._own if tags is None else self._wanted(tags)
         return self._scores(images, wanted.embedding_KE)
 
+    def logits(self, images_BCHW: torch.Tensor) -> torch.Tensor:
+        """logits_BK of the model's own tags, of pictures that `checkpoint.model.preprocess` has normalised."""
+        model = self.checkpoint.model
+        with torch.inference_mode():
+            return model.tag_logits(self._encoder(images_BCHW.to(model.device)))
+
     def _scores(self, images: Sequence[Picture], embedding_KE: torch.Tensor) -> np.ndarray:
         model = self.checkpoint.model
         if len(images) == 0:
@@ -152,8 +158,10 @@ class Tagger:
         params = self.checkpoint.params
         if self._text_encoder is None:
             self._text_encoder = make_text_encoder(params.text_encoder)
-        rows = torch.from_numpy(self._text_encoder.embed(missing, params.templates))
-        self._new |= dict(zip(missing, rows.to(self.checkpoint.model.device), strict=True))
+        rows = torch.from_numpy(self._text_encoder.embed(missing, params.templates)).to(self.checkpoint.model.device)
+        model = self.checkpoint.model
+        rows = model.tag_decoder.from_text(rows, model.tag_embedding_KE)
+        self._new |= dict(zip(missing, rows, strict=True))
 
 
 def _chosen(scores_K: np.ndarray, wanted: _Wanted, limits_K: np.ndarray, top_k: int | None) -> list[TagScore]:

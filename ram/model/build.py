@@ -17,7 +17,7 @@ from ram.model.image_encoder import ImageEncoder
 from ram.model.params import CaptionParams, DistillationParams, ModelParams
 from ram.model.preprocess import Preprocess
 from ram.model.ram import RAM
-from ram.model.tag_decoder import TagDecoder
+from ram.model.tag_decoder import DescribedTagDecoder, LearnedTagDecoder, TagDecoder
 from ram.model.vocabulary import WordPieces, make_word_pieces
 from ram.model.weights import input_statistics, load_pretrained
 
@@ -30,6 +30,13 @@ __all__ = [
     "build_model",
     "build_preprocess",
 ]
+
+
+TAG_DECODERS: dict[str, type[TagDecoder]] = {
+    "text": TagDecoder,
+    "described": DescribedTagDecoder,
+    "learned": LearnedTagDecoder,
+}
 
 
 def build_model(
@@ -58,8 +65,8 @@ def assemble(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         image_encoder = build_image_encoder(params, pretrained=pretrained, seed=seed)
-        tag_decoder = TagDecoder(
-            embedding_width=embedding_KE.shape[1],
+        tag_decoder = TAG_DECODERS[params.tag_queries](
+            embedding_width=embedding_KE.shape[-1],
             token_width=image_encoder.token_width,
             **_picked(params, "width", "num_layers", "num_heads", "ffn_ratio", "pre_norm", "dropout"),
             **_picked(params, "initial_score", "num_tags_per_chunk"),
@@ -91,7 +98,7 @@ def build_image_encoder(params: ModelParams, *, pretrained: bool = True, seed: i
     """The image encoder alone, with the backbone's pretrained weights where `params` names any."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        backbone = _backbone(params.image_encoder, from_hub=pretrained and params.pretrained == "hub")
+        backbone = _backbone(params, from_hub=pretrained and params.pretrained == "hub")
         encoder = ImageEncoder(backbone, params.num_frozen_blocks, params.token_width, params.standardise_features)
     if pretrained and params.pretrained not in (None, "hub"):
         load_pretrained(backbone, params.pretrained)
@@ -106,9 +113,10 @@ def build_preprocess(params: ModelParams) -> Preprocess:
     return Preprocess(image_size=params.image_size, mean=tuple(mean), std=tuple(std))  # type: ignore[arg-type]
 
 
-def _backbone(name: str, from_hub: bool) -> nn.Module:
-    _pretrained_config(name)
-    backbone = timm.create_model(name, pretrained=from_hub, num_classes=0, global_pool="")
+def _backbone(params: ModelParams, from_hub: bool) -> nn.Module:
+    _pretrained_config(params.image_encoder)
+    options = dict(params.image_encoder_options)
+    backbone = timm.create_model(params.image_encoder, pretrained=from_hub, num_classes=0, global_pool="", **options)
     return backbone.to(memory_format=torch.channels_last)
 
 

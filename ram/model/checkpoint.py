@@ -40,19 +40,32 @@ class Checkpoint:
 
 
 def save_checkpoint(
-    directory: Path, model: RAM, label_system: LabelSystem, extra: Mapping[str, Any] | None = None
+    directory: Path,
+    model: RAM,
+    label_system: LabelSystem,
+    extra: Mapping[str, Any] | None = None,
+    *,
+    half: bool = False,
 ) -> str:
     """Write the folder, its configuration last, and return its version. `extra` is any JSON.
 
+    With `half` the weights take 16 bits a number in the file, and the model's own are rounded to what is written.
     The label system is written with the provenance of the model's tag embeddings. `ValueError` that names the tags
     whose embedding is missing, zero or not finite.
     """
     if len(label_system) != model.num_tags:
         raise ValueError(f"the label system has {len(label_system)} tags, the model {model.num_tags}")
+    if half:
+        large = [name for name, t in model.state_dict().items() if t.abs().max() > torch.finfo(torch.float16).max]
+        if large:
+            raise ValueError(f"16 bits cannot hold the numbers of {', '.join(large[:3])}; save without half")
+        model.half().float()
     embedding_KE = model.tag_embedding_KE.detach().float().cpu().numpy()
     provenance = provenance_of(embedding_KE, label_system, model.params.text_encoder, model.params.templates)
     directory.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    if half:
+        tensors = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
     save_file(tensors, directory / WEIGHTS)
     write_json(label_system.with_embeddings(provenance).to_json(), directory / LABELS)
     if model.caption_branch is not None:
@@ -61,7 +74,8 @@ def save_checkpoint(
         "format_version": FORMAT_VERSION,
         "params": dataclasses.asdict(model.params),
         "preprocess": dataclasses.asdict(model.preprocess),
-        "embedding_width": model.tag_embedding_KE.shape[1],
+        "embedding_width": model.tag_embedding_KE.shape[-1],
+        "num_descriptions": model.tag_embedding_KE.shape[1] if model.tag_embedding_KE.ndim == 3 else None,
         "extra": dict(extra or {}),
     }
     write_json(config, directory / CONFIG)
@@ -86,7 +100,8 @@ def load_checkpoint(directory: Path | str, device: str | torch.device = "cpu") -
     word_pieces = None
     if params.caption is not None:
         word_pieces = WordPieces.from_json((directory / WORD_PIECES).read_text(encoding="utf-8"))
-    embedding_KE = torch.zeros(len(label_system), config["embedding_width"])
+    described = [config["num_descriptions"]] if config.get("num_descriptions") else []
+    embedding_KE = torch.zeros(len(label_system), *described, config["embedding_width"])
     model = assemble(params, preprocess, embedding_KE, word_pieces, pretrained=False)
     _load_weights(model, directory / WEIGHTS)
     _check_tag_embeddings(model, label_system, directory)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,12 +46,14 @@ class ModelParams:
 
     image_encoder: str  # a name of timm
     image_size: int  # side in pixels, both ways
+    image_encoder_options: Mapping[str, Any] = field(default_factory=dict)  # of timm, where the name does not say all
     pretrained: str | None = None  # package:efficientnet_lite0, a file, or hub; null: random weights
     num_frozen_blocks: int | str = 0  # blocks of the backbone that never train, from the input on; "all"
     token_width: int | None = 512  # of the image tokens; null: the backbone's own, unprojected
     standardise_features: bool = False  # fixed mean 0, deviation 1 of every channel before the projection
     text_encoder: str = "package:all-minilm-l6-v2"  # see ram.model.text_encoder
     templates: str = "short"  # prompts of the ensemble
+    tag_queries: Literal["text", "described", "learned"] = "text"  # what asks for a tag: see ram.model.tag_decoder
     width: int = 768
     num_layers: int = 2
     num_heads: int = 4
@@ -77,6 +81,8 @@ class ModelParams:
             raise ValueError(
                 f"caption.num_shared_layers {self.caption.num_shared_layers} exceeds num_layers {self.num_layers}"
             )
+        if self.text_alignment and self.tag_queries != "text":
+            raise ValueError(f"text_alignment wants tag_queries text: one embedding a tag, got {self.tag_queries}")
         if self.num_layers < 1:
             raise ValueError(f"num_layers must be at least 1, got {self.num_layers}")
         if not 0 <= self.dropout < 1:

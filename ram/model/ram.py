@@ -22,7 +22,9 @@ from ram.model.tag_decoder import TagDecoder
 class RAM(nn.Module):
     """Tags and captions from image tokens. `ram.model.build` chooses the parts by `params`."""
 
-    tag_embedding_KE: Tensor  # float32, rows of length 1: the text embeddings of the model's own tags
+    tag_embedding_KE: (
+        Tensor  # float32: the embeddings of the model's own tags; of one text each unless described or learned
+    )
 
     def __init__(
         self,
@@ -157,9 +159,4 @@ class RAM(nn.Module):
 
     def _checked(self, embedding_KE: Tensor | None) -> Tensor:
         assert embedding_KE is not None
-        width = self.tag_decoder.query_proj.in_features
-        if embedding_KE.ndim != 2 or embedding_KE.shape[1] != width or len(embedding_KE) == 0:
-            raise ValueError(
-                f"tag embeddings must be (tags, {width}) with at least 1 tag, got {tuple(embedding_KE.shape)}"
-            )
-        return embedding_KE
+        return self.tag_decoder.checked(embedding_KE)

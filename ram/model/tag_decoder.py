@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from ram.model.layers import LAYER_NORM_EPS, Attention, FeedForward
 
-# B images, N image tokens (the pooled one first), K tags, D token width, E text embedding width, W decoder width
+# B images, N image tokens (the pooled one first), K tags, J descriptions of a tag, D token width, E text embedding
+# width, W decoder width
 
 
 class TagDecoderLayer(nn.Module):
@@ -58,13 +59,13 @@ class TagDecoder(nn.Module):
         """logits_BK. Memory is bounded by `num_tags_per_chunk` tags at a time (0: all), which changes no logit."""
         contexts = self._contexts(tokens_BND)
         chunks = embedding_KE.split(self.num_tags_per_chunk or max(len(embedding_KE), 1))
-        return torch.cat([self._logits(contexts, chunk) for chunk in chunks], dim=1)
+        return torch.cat([self._logits(tokens_BND[:, 0], contexts, chunk) for chunk in chunks], dim=1)
 
     def attention(self, tokens_BND: Tensor, embedding_KE: Tensor) -> Tensor:
         """attention_BKN of the last layer over the spatial tokens, heads averaged; every row sums to 1."""
         contexts = self._contexts(tokens_BND)
         chunks = embedding_KE.split(self.num_tags_per_chunk or max(len(embedding_KE), 1))
-        return torch.cat([self._attention(contexts, chunk) for chunk in chunks], dim=1)
+        return torch.cat([self._attention(tokens_BND[:, 0], contexts, chunk) for chunk in chunks], dim=1)
 
     @property
     def layers(self) -> list[TagDecoderLayer]:
@@ -75,7 +76,20 @@ class TagDecoder(nn.Module):
         # The keys and values of a picture serve all tags: projected once, whatever the chunks.
         return [layer.crossattention.project_context(tokens_BND, self.num_heads) for layer in self.layers]
 
-    def _query(self, embedding_KE: Tensor) -> Tensor:
+    def checked(self, embedding_KE: Tensor) -> Tensor:
+        """The same embeddings; `ValueError` for none, or a shape that this decoder cannot read."""
+        width = self.query_proj.in_features
+        if embedding_KE.ndim != 2 or embedding_KE.shape[1] != width or len(embedding_KE) == 0:
+            raise ValueError(
+                f"tag embeddings must be (tags, {width}) with at least 1 tag, got {tuple(embedding_KE.shape)}"
+            )
+        return embedding_KE
+
+    def from_text(self, embedding_KE: Tensor, own_KE: Tensor) -> Tensor:
+        """Text embeddings of new names in the form of the model's own tags; `ValueError` where that cannot be."""
+        return embedding_KE
+
+    def _query(self, pooled_BD: Tensor, embedding_KE: Tensor) -> Tensor:
         # A batch of 1: queries, and the first layer's projection of them, are the same for every picture.
         return F.relu(self.query_proj(embedding_KE))[None]
 
@@ -86,13 +100,80 @@ class TagDecoder(nn.Module):
             hidden = layer.feed_forward(hidden)
         return hidden
 
-    def _logits(self, contexts: list[tuple[Tensor, Tensor]], embedding_KE: Tensor) -> Tensor:
-        hidden_BKW = self._layers(self._query(embedding_KE), contexts)
-        return self.fc(self.final_norm(hidden_BKW)).squeeze(-1)
+    def _score(self, hidden_BKW: Tensor, embedding_KE: Tensor) -> Tensor:
+        return self.fc(hidden_BKW).squeeze(-1)
 
-    def _attention(self, contexts: list[tuple[Tensor, Tensor]], embedding_KE: Tensor) -> Tensor:
-        hidden_BKW = self._layers(self._query(embedding_KE), contexts[:-1])
+    def _logits(self, pooled_BD: Tensor, contexts: list[tuple[Tensor, Tensor]], embedding_KE: Tensor) -> Tensor:
+        hidden_BKW = self._layers(self._query(pooled_BD, embedding_KE), contexts)
+        return self._score(self.final_norm(hidden_BKW), embedding_KE)
+
+    def _attention(self, pooled_BD: Tensor, contexts: list[tuple[Tensor, Tensor]], embedding_KE: Tensor) -> Tensor:
+        hidden_BKW = self._layers(self._query(pooled_BD, embedding_KE), contexts[:-1])
         last = self.layers[-1].crossattention
         query_BHKA = last.project_query(hidden_BKW, self.num_heads)
         attention_BKN = last.weights(query_BHKA, contexts[-1][0])[:, :, 1:]
         return attention_BKN / attention_BKN.sum(-1, keepdim=True).clamp_min(1e-12)
+
+
+class DescribedTagDecoder(TagDecoder):
+    """A tag is a set of descriptions, embedding_KJE; every picture weighs them anew (RAM++, arXiv 2310.15200, 3.3).
+
+    A new tag may come with one text embedding, as embedding_KE: it then has that alone.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+
+    def checked(self, embedding_KE: Tensor) -> Tensor:
+        width = self.query_proj.in_features
+        if embedding_KE.ndim not in (2, 3) or embedding_KE.shape[-1] != width or embedding_KE.numel() == 0:
+            raise ValueError(
+                f"tag embeddings must be (tags, descriptions, {width}) or (tags, {width}) with at least 1 tag, "
+                f"got {tuple(embedding_KE.shape)}"
+            )
+        return embedding_KE
+
+    def from_text(self, embedding_KE: Tensor, own_KE: Tensor) -> Tensor:
+        # The weights of equal descriptions sum to 1: a text that is repeated counts as it does alone.
+        return embedding_KE if own_KE.ndim == 2 else embedding_KE[:, None].expand(-1, own_KE.shape[1], -1)
+
+    def _query(self, pooled_BD: Tensor, embedding_KE: Tensor) -> Tensor:
+        if embedding_KE.ndim == 2:
+            return super()._query(pooled_BD, embedding_KE)
+        image_BE = self.log_scale.exp() * F.normalize(pooled_BD, dim=-1)
+        logits_BKJ = (image_BE @ embedding_KE.flatten(0, 1).T).unflatten(1, embedding_KE.shape[:2])
+        # One product a tag over all pictures, instead of one a picture over all tags: the descriptions are read once.
+        mixed_KBE = logits_BKJ.softmax(-1).transpose(0, 1) @ embedding_KE
+        return F.relu(self.query_proj(mixed_KBE.transpose(0, 1)))
+
+
+class LearnedTagDecoder(TagDecoder):
+    """A tag is learned outright: its query, its own output weights and its own bias, one row of 2 W + 1 (Tag2Text).
+
+    So subsets and chunks are rows, as with any decoder; there is no text that a new tag's row could be made of.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.query_proj = nn.Identity()  # type: ignore[assignment]
+        self.fc = nn.Identity()  # type: ignore[assignment]
+        self.width = int(options["width"])
+
+    def checked(self, embedding_KE: Tensor) -> Tensor:
+        width = 2 * self.width + 1
+        if embedding_KE.ndim != 2 or embedding_KE.shape[1] != width or len(embedding_KE) == 0:
+            raise ValueError(
+                f"learned tags must be (tags, {width}): query, output weights and bias, got {tuple(embedding_KE.shape)}"
+            )
+        return embedding_KE
+
+    def from_text(self, embedding_KE: Tensor, own_KE: Tensor) -> Tensor:
+        raise ValueError("the tags of this model are learned, not read from their names: it can score no new ones")
+
+    def _query(self, pooled_BD: Tensor, embedding_KE: Tensor) -> Tensor:
+        return embedding_KE[None, :, : self.width]
+
+    def _score(self, hidden_BKW: Tensor, embedding_KE: Tensor) -> Tensor:
+        weight_KW, bias_K = embedding_KE[:, self.width : -1], embedding_KE[:, -1]
+        return (hidden_BKW * weight_KW).sum(-1) + bias_K

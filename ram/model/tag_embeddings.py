@@ -29,7 +29,9 @@ def check_embeddings(embedding_KE: np.ndarray, names: Sequence[str]) -> None:
     """
     if len(embedding_KE) > len(names):
         raise ValueError(f"there are {len(embedding_KE)} embeddings for {len(names)} tags; embed the tags again")
-    lengths = np.linalg.norm(embedding_KE.astype(np.float32), axis=1)
+    lengths = np.linalg.norm(embedding_KE.astype(np.float32), axis=-1)
+    if lengths.ndim == 2:  # of descriptions: a tag is as good as its shortest
+        lengths = lengths.min(axis=1)
     bad = [name for name, length in zip(names, lengths, strict=False) if not np.isfinite(length) or length < 1e-6]
     for what, tags in (("no", names[len(embedding_KE) :]), ("a zero or non-finite", bad)):
         if tags:
@@ -47,7 +49,7 @@ def provenance_of(
     return EmbeddingProvenance(
         text_encoder=text_encoder,
         templates=templates,
-        width=embedding_KE.shape[1],
+        width=embedding_KE.shape[-1],
         content=embeddings_hash(embedding_KE),
         label_system_version=label_system.version,
     )

@@ -119,12 +119,22 @@ class WordLlamaTextEncoder(TextEncoder):
         return np.stack([self._vectors[e.ids].mean(axis=0) if e.ids else self._vectors[0] * 0 for e in encoded])
 
 
+def _no_text_encoder(spec: str) -> TextEncoder:
+    raise ValueError(
+        "this model's tags were learned without a text encoder (Tag2Text): it cannot score new names; use a model whose "
+        "tags are embedded from their names, such as RAM or RAM++"
+    )
+
+
+LEARNED = "learned"  # the spec of a model whose tags no text encoder made
+
 # The beginning of a spec -> what makes it. The first that fits is taken.
 TEXT_ENCODERS: dict[str, Callable[[str], TextEncoder]] = {
     "package:all-minilm-l6-v2": SentenceTextEncoder,
     "package:wordllama": WordLlamaTextEncoder,
     "clip:": ClipTextEncoder,
     "transformers:": SentenceTextEncoder,
+    LEARNED: _no_text_encoder,
 }
 
 

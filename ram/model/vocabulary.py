@@ -74,6 +74,13 @@ def make_word_pieces(vocabulary: str, size: int, captions: Iterable[str] | None)
     return WordPieces(_load_tokenizer(vocabulary))
 
 
+def published_word_pieces(vocabulary: str) -> WordPieces:
+    """BERT's word pieces with `[DEC]` numbered before `[ENC]`, as published caption branches have them."""
+    tokenizer = _load_tokenizer(vocabulary)
+    tokenizer.add_special_tokens([DECODE])
+    return WordPieces(tokenizer)
+
+
 def train_word_pieces(captions: Iterable[str], size: int) -> WordPieces:
     """Learn at most `size` word pieces, special ones included; the same captions give the same pieces."""
     cleaned = [clean_caption(caption) for caption in captions]
