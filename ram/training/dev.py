@@ -32,6 +32,7 @@ class DevBenchmark:
     positive_BK: np.ndarray
     seen_K: np.ndarray  # False: the name is no tag of the model, or must not be trained on
     embedding_KE: np.ndarray
+    known_BK: np.ndarray | None = None  # False: whether the picture shows it is not known; None: all is known
 
 
 class DevEvaluation:
@@ -44,14 +45,17 @@ class DevEvaluation:
     def __call__(self, model: RAM) -> dict[str, float]:
         metrics: dict[str, float] = {}
         for benchmark in self.benchmarks:
-            scores_BK = self._logits(model, benchmark)
+            scores_BK, known_BK = self.logits(model, benchmark), benchmark.known_BK
             for suffix, chosen_K in _groups(benchmark.seen_K).items():
-                value = mean_average_precision(scores_BK[:, chosen_K], benchmark.positive_BK[:, chosen_K])
+                known = None if known_BK is None else known_BK[:, chosen_K]
+                value = mean_average_precision(scores_BK[:, chosen_K], benchmark.positive_BK[:, chosen_K], known)
                 if not np.isnan(value):
                     metrics[f"mAP{suffix}/{benchmark.name}"] = value
         return metrics
 
-    def _logits(self, model: RAM, benchmark: DevBenchmark) -> np.ndarray:
+    @torch.no_grad()
+    def logits(self, model: RAM, benchmark: DevBenchmark) -> np.ndarray:
+        """Logits (B, K) of the benchmark's names in its pictures, float32."""
         embedding_KE = torch.from_numpy(benchmark.embedding_KE).to(model.device)
         rows = []
         for start in range(0, len(benchmark.image_ids), _BATCH_SIZE):
