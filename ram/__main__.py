@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ram.finetune_command import finetune
 from ram.label_commands import app as labels_app
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ models_app = typer.Typer(help="The registered models: list, register, promote, r
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(labels_app, name="labels")
 app.add_typer(models_app, name="models")
+app.command()(finetune)
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 _PARAMS = typer.Option("--params", help="The parameter file.")
