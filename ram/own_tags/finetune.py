@@ -247,11 +247,11 @@ class _Run:
 
     def _tags(self, dev: list[DevBenchmark], before_BK: np.ndarray | None, after_BK: np.ndarray | None) -> pd.DataFrame:
         tag_ids = self.prepared.tag_ids
-        positive, known = self.prepared.truth(self.store.image_ids)
+        num_positives, num_negatives = self.prepared.counts()
         tags = pd.DataFrame({"tag": [self.label_system.names[tag_id] for tag_id in tag_ids]})
         tags["new"] = [tag_id >= len(self.start.label_system) for tag_id in tag_ids]
-        tags["num_positives"] = positive.sum(axis=0)
-        tags["num_negatives"] = (known & ~positive).sum(axis=0)
+        tags["num_positives"] = num_positives
+        tags["num_negatives"] = num_negatives
         for name, scores_BK in (("AP_before", before_BK), ("AP_after", after_BK)):
             tags[name] = np.nan
             if scores_BK is not None:

@@ -38,6 +38,18 @@ class Prepared:
         found = pd.concat([named, unknown.assign(target=np.float32(UNKNOWN))], ignore_index=True)
         return found.rename(columns={"image": "image_id"}).astype({"tag_id": np.int32, "target": np.float32})
 
+    def counts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Positives and negatives of each of `tag_ids`, over all pictures."""
+        targets = self.targets()
+        targets = targets[targets["image_id"].isin(self.hash_of.keys())]
+        positives, negatives, unknown = (
+            targets[targets["target"].eq(value)].groupby("tag_id").size().reindex(self.tag_ids, fill_value=0).to_numpy()
+            for value in (1, 0, UNKNOWN)
+        )
+        if self.complete:
+            negatives = len(self.hash_of) - positives - unknown
+        return positives, negatives
+
     def truth(self, image_ids: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """positive_BK and known_BK of these pictures and the table's tags."""
         targets = self.targets()

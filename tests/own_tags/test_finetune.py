@@ -14,9 +14,11 @@ from typer.testing import CliRunner, Result
 
 import ram
 from ram.__main__ import app
+from ram.label_system import LabelSystem
 from ram.model.checkpoint import load_checkpoint
 from ram.model.text_encoder import make_text_encoder
 from ram.own_tags import finetune as module
+from ram.own_tags.labels import prepare
 from ram.own_tags.pictures import split_of
 
 NEW = ["beach", "kitchen", "snow"]
@@ -169,9 +171,6 @@ def test_a_tag_under_a_synonym_is_the_models_own(pictures: Path, model: Path, tm
 
 
 def test_where_rows_are_complete_a_contradiction_is_unknown_and_not_absent(pictures: Path, tmp_path: Path) -> None:
-    from ram.label_system import LabelSystem
-    from ram.own_tags.labels import prepare
-
     rows = complete_rows(pictures).assign(label="1")
     image, tag = rows.iloc[0]["image"], rows.iloc[0]["tag"]
     extra = pd.DataFrame([(image, tag, "0")], columns=["image", "tag", "label"])
@@ -221,6 +220,38 @@ def test_new_tags_are_named_where_the_text_encoder_cannot_be_had(
     message = error_of(labelled_rows(pictures), pictures, model, tmp_path)
     assert all(repr(name) in message for name in NEW)
     assert not (tmp_path / "mine").exists()
+
+
+def test_without_pictures_held_out_the_thresholds_of_the_start_stay(
+    pictures: Path, model: Path, tmp_path: Path
+) -> None:
+    result = finetune(labelled_rows(pictures), pictures, model, tmp_path, "--epochs", "1", "--dev-share", "0")
+    assert result.exit_code == 0, result.output
+    start = json.loads((model / "thresholds.json").read_text())
+    assert json.loads((tmp_path / "mine" / "thresholds.json").read_text()) == start
+    assert "mAP" not in result.stdout
+
+
+def test_pictures_held_out_without_any_tag_are_refused_before_training(
+    pictures: Path, model: Path, tmp_path: Path
+) -> None:
+    rows = labelled_rows(pictures)
+    rows = rows[~((rows["label"] == 1) & rows["image"].map(lambda path: split_of(path, 0.3) == "dev"))]
+    assert "--dev-share" in error_of(rows, pictures, model, tmp_path)
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_labels_are_counted_as_they_stand(complete: bool, pictures: Path, tmp_path: Path) -> None:
+    rows = labelled_rows(pictures)
+    rows = pd.concat([rows, rows[:3].assign(label=1 - rows["label"][:3])])
+    rows.to_csv(tmp_path / "table.csv", index=False)
+    table, quarantine = tmp_path / "table.csv", tmp_path / "quarantine.csv"
+    prepared = prepare(table, pictures, LabelSystem([]), quarantine, complete=complete, dev_share=0.3)
+    positive, known = prepared.truth(sorted(prepared.hash_of))
+    num_positives, num_negatives = prepared.counts()
+    assert num_positives.tolist() == positive.sum(axis=0).tolist()
+    assert num_negatives.tolist() == (known & ~positive).sum(axis=0).tolist()
+    assert (~known).any()
 
 
 def test_an_output_that_is_there_is_left_alone(pictures: Path, model: Path, tmp_path: Path) -> None:
