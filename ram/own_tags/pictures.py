@@ -16,7 +16,7 @@ from ram.model.preprocess import PictureError, open_image
 from ram.progress import track
 from ram.storage import Table, write_table
 
-PICTURES_PER_SHARD = 256  # of features: what a killed run makes anew at most
+PICTURES_PER_SHARD = 64  # of features: what a killed run makes anew at most
 _SCHEMA = pa.schema(
     [
         ("image_id", pa.string()),
