@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import math
-import zlib
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from ram.inference.embedding import embed_images
 from ram.inference.features import write_manifest
 from ram.inference.images import ImageStore
 from ram.model.build import build_image_encoder, build_preprocess
 from ram.model.params import ModelParams
-from ram.model.preprocess import Preprocess
 from ram.storage import Table
-from ram.training.augment import AugmentParams, augment
+from ram.training.augment import AugmentParams
+from ram.training.inputs import view_maker
 
 SHARED_KNOBS = {"model": ("image_encoder", "pretrained", "image_size", "num_frozen_blocks")}
 AUGMENTED_SPLITS = ("train", "finetune")  # what is trained on; the rest is only ever looked at plainly
@@ -85,20 +80,3 @@ def run(inputs: Inputs, params: Params) -> Outputs:
         },
     )
     return Outputs(directory)
-
-
-def view_maker(
-    images: ImageStore, preprocess: Preprocess, params: AugmentParams, seed: int
-) -> Callable[[str, int], Tensor]:
-    """A function (image id, view) -> picture_CHW: view 0 plain, the others augmented, each by its own seed."""
-
-    def make(image_id: str, view: int) -> Tensor:
-        size = preprocess.image_size
-        if view == 0:
-            return preprocess(images.open(image_id, min_size=size))
-        # A crop may keep min_scale of the area: the picture is decoded large enough for the smallest crop.
-        picture = images.open(image_id, min_size=math.ceil(size / math.sqrt(params.min_scale)))
-        rng = np.random.default_rng([seed, view, zlib.crc32(image_id.encode())])
-        return preprocess.normalise(augment(picture, size, params, rng))
-
-    return make

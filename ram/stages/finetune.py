@@ -9,14 +9,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 
 from ram.label_system import LabelSystem
 from ram.model.checkpoint import load_checkpoint
-from ram.model.ram import RAM
-from ram.model.text_encoder import make_text_encoder
 from ram.storage import Table
-from ram.training.assemble import Evaluation, labelled_names, save_model, train_model, trainable_tags
+from ram.training.assemble import (
+    Evaluation,
+    add_tags,
+    labelled_names,
+    resized,
+    save_model,
+    train_model,
+    trainable_tags,
+)
 from ram.training.examples import Examples, examples_from_labels, examples_from_tags
 from ram.training.inputs import make_inputs
 from ram.training.order import Corpus
@@ -97,24 +102,6 @@ def run(inputs: Inputs, params: Params) -> Outputs:
     }
     directory = save_model(inputs.scratch / "model", model, label_system, corpus, processes, facts)
     return Outputs(finetuned_model=directory, finetuned_curves=curves)
-
-
-def resized(model: RAM, image_size: int | None) -> RAM:
-    """The model for pictures of another size; itself, changed in place."""
-    if image_size is not None and image_size != model.params.image_size:
-        model.image_encoder.set_image_size(image_size)
-        model.params = dataclasses.replace(model.params, image_size=image_size)
-        model.preprocess = dataclasses.replace(model.preprocess, image_size=image_size)
-    return model
-
-
-def add_tags(model: RAM, label_system: LabelSystem) -> None:
-    """Give the model the tags of `label_system` beyond its own, embedded by its text encoder."""
-    new = label_system.names[model.num_tags :]
-    if new:
-        encoder = make_text_encoder(model.params.text_encoder)
-        added = torch.from_numpy(encoder.embed(new, model.params.templates))
-        model.set_tags(torch.cat([model.tag_embedding_KE, added]))
 
 
 def _labelled_examples(

@@ -21,7 +21,7 @@ from ram.progress import track
 from ram.storage import Table
 from ram.training.arrays import Texts, load_array
 from ram.training.batches import Batches, Inputs
-from ram.training.dev import DevEvaluation, dev_benchmarks
+from ram.training.dev import DevBenchmark, DevEvaluation, dev_benchmarks
 from ram.training.loop import train
 from ram.training.order import Corpus
 from ram.training.params import TrainingParams
@@ -114,7 +114,7 @@ def train_model(
     corpus: Corpus,
     inputs: Inputs,
     params: TrainingParams,
-    evaluation: Evaluation,
+    evaluation: Evaluation | Sequence[DevBenchmark],
     scratch: Path,
     *,
     seed: int,
@@ -144,9 +144,9 @@ def train_model(
         rank=processes.rank,
         world_size=processes.world_size,
     )
-    found = dev_benchmarks(
-        model, label_system, evaluation.images, evaluation.labels, evaluation.benchmarks, evaluation.held_out
-    )
+    found = evaluation
+    if isinstance(found, Evaluation):
+        found = dev_benchmarks(model, label_system, found.images, found.labels, found.benchmarks, found.held_out)
     if processes.is_main:
         _say(corpus, batches, params, description)
     return train(
@@ -178,6 +178,25 @@ def save_model(
         save_checkpoint(directory, model.to("cpu"), label_system, extra)
     processes.wait()
     return directory
+
+
+def resized(model: RAM, image_size: int | None) -> RAM:
+    """The model for pictures of another size; itself, changed in place."""
+    if image_size is not None and image_size != model.params.image_size:
+        model.image_encoder.set_image_size(image_size)
+        model.params = dataclasses.replace(model.params, image_size=image_size)
+        model.preprocess = dataclasses.replace(model.preprocess, image_size=image_size)
+    return model
+
+
+def add_tags(model: RAM, label_system: LabelSystem) -> None:
+    """Give the model the tags of `label_system` beyond its own, embedded by its text encoder."""
+    new = label_system.names[model.num_tags :]
+    if new:
+        encoder = make_text_encoder(model.params.text_encoder)
+        added = torch.from_numpy(encoder.embed(new, model.params.templates))
+        own = model.tag_embedding_KE
+        model.set_tags(torch.cat([own, model.tag_decoder.from_text(added.to(own), own)]))
 
 
 def _say(corpus: Corpus, batches: Batches, params: TrainingParams, description: str) -> None:

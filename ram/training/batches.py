@@ -164,7 +164,20 @@ class Batches(Dataset[Batch]):
         # Two rows may name the same tag of a picture; the surer one counts.
         np.maximum.at(targets, (place, np.searchsorted(tag_ids, tag)), target)
         known = np.stack([examples.known_K[tag_ids] for examples in self.corpus.parts])[part]
+        self._leave_out_unknown(known, part, place, np.searchsorted(tag_ids, tag), target)
         return tag_ids, targets, known
+
+    def _leave_out_unknown(
+        self, known: np.ndarray, part: np.ndarray, place: np.ndarray, column: np.ndarray, target: np.ndarray
+    ) -> None:
+        """Take from `known`, (B, T), what single rows say is unknown, and what no row names where a part is incomplete."""
+        incomplete = ~np.array([examples.complete for examples in self.corpus.parts])[part]
+        if incomplete.any():
+            named = np.zeros_like(known)
+            named[place, column] = True
+            known[incomplete] &= named[incomplete]
+        unknown = target < 0
+        known[place[unknown], column[unknown]] = False
 
     def _captions(self, rows: np.ndarray, step: int, draws: np.ndarray) -> list[_Caption]:
         """One caption each of the first pictures of the batch that have any, as many pictures as the knobs say."""

@@ -32,6 +32,7 @@ class DevBenchmark:
     positive_BK: np.ndarray
     seen_K: np.ndarray  # False: the name is no tag of the model, or must not be trained on
     embedding_KE: np.ndarray
+    known_BK: np.ndarray | None = None  # False: whether the picture shows it is not known; None: all is known
 
 
 class DevEvaluation:
@@ -44,14 +45,17 @@ class DevEvaluation:
     def __call__(self, model: RAM) -> dict[str, float]:
         metrics: dict[str, float] = {}
         for benchmark in self.benchmarks:
-            scores_BK = self._logits(model, benchmark)
+            scores_BK, known_BK = self.logits(model, benchmark), benchmark.known_BK
             for suffix, chosen_K in _groups(benchmark.seen_K).items():
-                value = mean_average_precision(scores_BK[:, chosen_K], benchmark.positive_BK[:, chosen_K])
+                known = None if known_BK is None else known_BK[:, chosen_K]
+                value = mean_average_precision(scores_BK[:, chosen_K], benchmark.positive_BK[:, chosen_K], known)
                 if not np.isnan(value):
                     metrics[f"mAP{suffix}/{benchmark.name}"] = value
         return metrics
 
-    def _logits(self, model: RAM, benchmark: DevBenchmark) -> np.ndarray:
+    @torch.no_grad()
+    def logits(self, model: RAM, benchmark: DevBenchmark) -> np.ndarray:
+        """Logits (B, K) of the benchmark's names in its pictures, float32."""
         embedding_KE = torch.from_numpy(benchmark.embedding_KE).to(model.device)
         rows = []
         for start in range(0, len(benchmark.image_ids), _BATCH_SIZE):
@@ -106,7 +110,9 @@ def embed_names(model: RAM, label_system: LabelSystem, names: Sequence[str]) -> 
     embedded = {}
     if missing:
         encoder = make_text_encoder(model.params.text_encoder)
-        embedded = dict(zip(missing, encoder.embed(missing, model.params.templates), strict=True))
+        added = torch.from_numpy(encoder.embed(missing, model.params.templates))
+        in_form = model.tag_decoder.from_text(added, model.tag_embedding_KE.cpu()).numpy()
+        embedded = dict(zip(missing, in_form, strict=True))
     rows = [embedded[name] if tag is None else own_KE[tag.tag_id] for name, tag in zip(names, tags, strict=True)]
     return np.stack(rows).astype(np.float32)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -18,16 +20,18 @@ from ram.training.arrays import Ragged, RowIndex, Texts, load_array
 _CAPTION_ORIGINS = ("caption", "generated_caption", "implied")
 _ALL_CAPTIONS = -1  # every bit set
 _LAST_BIT = 62
+UNKNOWN = -1.0  # a target: no label
 _LEAST_TARGET = 0.01  # a row that counts less is a negative
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Pictures whose labels are complete over the same tags.
+    """Pictures whose labels are known over the same tags.
 
-    `labels` has columns tag_id, target in (0, 1], and captions: bit i set where caption i names the tag. A tag with
-    `known_K` False is neither a positive nor a negative of these pictures. `captions` has columns text (its number in
-    `caption_texts`) and index.
+    `labels` has columns tag_id, target in [0, 1], and captions: bit i set where caption i names the tag. A tag with
+    `known_K` False is neither a positive nor a negative of these pictures. A tag without a row is a negative where the
+    set is `complete`, and else unknown; a row whose target is `UNKNOWN` says that this one label is not known.
+    `captions` has columns text (its number in `caption_texts`) and index.
     """
 
     image_ids: Texts
@@ -37,6 +41,7 @@ class Examples:
     captions: Ragged
     caption_texts: Texts
     num_left_out: int = 0  # pictures without any tag
+    complete: bool = True
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -47,7 +52,8 @@ class Examples:
         tag_ids, targets = self.labels.columns["tag_id"], self.labels.columns["target"]
         for start in range(0, len(tag_ids), 1 << 20):
             stop = start + (1 << 20)
-            counts_K += np.bincount(tag_ids[start:stop], weights=targets[start:stop], minlength=len(counts_K))
+            weights = np.maximum(targets[start:stop], 0)
+            counts_K += np.bincount(tag_ids[start:stop], weights=weights, minlength=len(counts_K))
         return np.rint(counts_K).astype(np.int64)
 
 
@@ -134,6 +140,24 @@ def examples_from_labels(
         return pc.and_(pc.equal(batch["split"], split), of_sources)
 
     return _write_examples(directory, images, is_wanted, entries, None, known_K, need_label=False)
+
+
+def examples_from_rows(
+    directory: Path, images: Table, split: str, rows: pd.DataFrame, known_K: np.ndarray, *, complete: bool
+) -> Examples:
+    """Pictures of `split` with the labels of `rows` (image_id, tag_id, target): see `Examples` for what is no row."""
+
+    def entries(index: RowIndex) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        places = index.find(rows["image_id"].to_numpy())
+        kept = places >= 0
+        values = {name: rows[name].to_numpy()[kept] for name in ("tag_id", "target")}
+        yield places[kept], values | {"captions": np.zeros(int(kept.sum()), np.int64)}
+
+    def is_wanted(batch: pa.RecordBatch) -> Any:
+        return pc.equal(batch["split"], split)
+
+    found = _write_examples(directory, images, is_wanted, entries, None, known_K, need_label=False)
+    return dataclasses.replace(found, complete=complete)
 
 
 def _targets(batch: pa.RecordBatch, predicted_target: str) -> np.ndarray:

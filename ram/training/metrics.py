@@ -25,8 +25,16 @@ def average_precision(scores_N: np.ndarray, positive_N: np.ndarray) -> float:
     return float((hits_at_end / seen_at_end * new_hits).sum() / num_positives)
 
 
-def mean_average_precision(scores_NK: np.ndarray, positive_NK: np.ndarray) -> float:
+def average_precisions(
+    scores_NK: np.ndarray, positive_NK: np.ndarray, known_NK: np.ndarray | None = None
+) -> np.ndarray:
+    """(K,): every tag's, over the pictures for which it is known (None: all)."""
+    known_NK = np.ones(scores_NK.shape, bool) if known_NK is None else known_NK
+    columns = zip(scores_NK.T, positive_NK.T, known_NK.T, strict=True)
+    return np.array([average_precision(scores[known], positive[known]) for scores, positive, known in columns])
+
+
+def mean_average_precision(scores_NK: np.ndarray, positive_NK: np.ndarray, known_NK: np.ndarray | None = None) -> float:
     """Mean of the average precisions of the tags that have positives; NaN where none has."""
-    values = [average_precision(scores_NK[:, k], positive_NK[:, k]) for k in range(scores_NK.shape[1])]
-    known = [value for value in values if not np.isnan(value)]
-    return float(np.mean(known)) if known else float("nan")
+    values = average_precisions(scores_NK, positive_NK, known_NK)
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
