@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+import ram.training.assemble as assemble_module
+from ram.label_system import LabelSystem, Tag
 from ram.model.build import assemble, build_preprocess
 from ram.model.published import Published, fill, read_published
 from ram.model.ram import RAM
+from ram.training import dev
 
 
 def _load(path: Path) -> ModuleType:
@@ -72,6 +75,31 @@ def test_one_text_of_a_new_tag_counts_as_a_single_description() -> None:
         repeated = model.tag_decoder.from_text(new_KE, model.tag_embedding_KE)
         both = model.tag_logits(tokens_BND, torch.cat([model.tag_embedding_KE, repeated]))
         torch.testing.assert_close(both[:, 12:], model.tag_logits(tokens_BND, new_KE), atol=1e-5, rtol=1e-5)
+
+
+class _Encoder:
+    def embed(self, names: list[str], templates: str) -> np.ndarray:
+        rows = np.random.default_rng(4).standard_normal((len(names), 16)).astype(np.float32)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def test_tags_that_training_adds_stand_beside_described_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = _model(published_models.random_tensors("ram_plus"), 12)
+    names = [*(f"own {i}" for i in range(12)), "lynx", "moose"]
+    label_system = LabelSystem([Tag(tag_id=i, name=name) for i, name in enumerate(names)])
+    for module in (assemble_module, dev):
+        monkeypatch.setattr(module, "make_text_encoder", lambda _: _Encoder())
+    own_names = LabelSystem(label_system.tags[:12])
+    with torch.inference_mode():
+        tokens_BND = model.encode(IMAGES)
+        before = model.tag_logits(tokens_BND)
+        unknown_KE = torch.from_numpy(dev.embed_names(model, own_names, ["own 3", "lynx"]))
+        assemble_module.add_tags(model, label_system)
+        after = model.tag_logits(tokens_BND)
+        torch.testing.assert_close(after[:, :12], before, atol=1e-5, rtol=1e-5)
+        alone = model.tag_logits(tokens_BND, torch.from_numpy(_Encoder().embed(names[12:], "")))
+        torch.testing.assert_close(after[:, 12:], alone, atol=1e-5, rtol=1e-5)
+        assert unknown_KE.shape[1:] == model.tag_embedding_KE.shape[1:]
 
 
 @pytest.mark.parametrize(
