@@ -56,6 +56,7 @@ def convert(
     vocabulary: str = "bert-base-uncased",
 ) -> dict[str, Any]:
     """Write the checkpoint folder `out`, and return what was found: also kept as `extra` in its config."""
+    from ram.inference.tagger import THRESHOLDS_FILE
     from ram.model.build import assemble, build_preprocess
     from ram.model.checkpoint import save_checkpoint
     from ram.model.published import Published, fill, read_published
@@ -86,7 +87,7 @@ def convert(
         facts["not_in_captions"] = list(_TAG2TEXT_NOT_IN_CAPTIONS)
     labels = LabelSystem([Tag(tag_id=i, name=name, sources=("published",)) for i, name in enumerate(names)])
     save_checkpoint(out, model.eval(), labels, facts, half=half)
-    write_json(limits, out / "thresholds.json")
+    write_json(limits, out / THRESHOLDS_FILE)
     return facts
 
 

@@ -40,46 +40,31 @@ _SELLING = (
                                       "vector") for s in ("", "s")),
 )  # fmt: skip
 _PICTURES = "photo|photograph|image|picture|pic|photography|artwork|illustration"
-_PICTURE_NOUNS = frozenset(f"{noun}{s}" for noun in _PICTURES.split("|") for s in ("", "s"))
+PICTURE_NOUNS = frozenset(f"{noun}{s}" for noun in _PICTURES.split("|") for s in ("", "s"))
 _COMMON = frozenset("a an the of in on to for no be it all out new with high number".split())  # noqa: SIM905
 
 
 def _keyword(phrase: str) -> str:
     """The word of a phrase that other texts have least, roughly."""
-    return max((w for w in phrase.split() if w not in _COMMON and w not in _PICTURE_NOUNS), key=len)
+    return max((w for w in phrase.split() if w not in _COMMON and w not in PICTURE_NOUNS), key=len)
 
 
-_PHRASES = {phrase: not _PICTURE_NOUNS.isdisjoint(phrase.split()) for phrase in (*_SITES, *_SELLING)}
-_KEYWORDS = {_keyword(phrase) for phrase, on_picture in _PHRASES.items() if not on_picture} | {
+_PHRASES = {phrase: not PICTURE_NOUNS.isdisjoint(phrase.split()) for phrase in (*_SITES, *_SELLING)}
+KEYWORDS = {_keyword(phrase) for phrase, on_picture in _PHRASES.items() if not on_picture} | {
     "credit",
     "credits",
     "click",
 }
-_BESIDE_PICTURES = {_keyword(phrase) for phrase, on_picture in _PHRASES.items() if on_picture} | {
+BESIDE_PICTURES = {_keyword(phrase) for phrase, on_picture in _PHRASES.items() if on_picture} | {
     "credit", "credits", "by", "courtesy", "via", "copyright",
 }  # fmt: skip
 
 
-def is_keyword(word: str) -> bool:
-    """Whether a lower-case word may by itself make cleaning remove something; see `may_hold`."""
-    return word in _KEYWORDS
-
-
-def is_beside_pictures(word: str) -> bool:
-    """Whether a lower-case word may do so in a text that also has an `is_picture_noun`."""
-    return word in _BESIDE_PICTURES
-
-
-def is_picture_noun(word: str) -> bool:
-    """Whether a lower-case word is a word for a picture."""
-    return word in _PICTURE_NOUNS
-
-
 def may_hold(words: Collection[str]) -> bool:
     """Whether a text of these lower-case words, without digits and signs, may have anything that is removed."""
-    if not _KEYWORDS.isdisjoint(words):
+    if not KEYWORDS.isdisjoint(words):
         return True
-    return not _PICTURE_NOUNS.isdisjoint(words) and not _BESIDE_PICTURES.isdisjoint(words)
+    return not PICTURE_NOUNS.isdisjoint(words) and not BESIDE_PICTURES.isdisjoint(words)
 
 
 def _any_of(phrases: tuple[str, ...]) -> str:

@@ -20,7 +20,7 @@ from ram.caption_parsing.text import ENGLISH, FOREIGN, bare
 from ram.caption_parsing.votes import Ints
 
 # A word, its parts joined by hyphens, perhaps with a mark behind it; an ending such as "'s"; or a mark.
-_MARKS = ",.!?"
+_MARKS = (",", ".", "!", "?")
 _SIMPLE = re.compile(r"(?:[A-Za-z]+(?:'[A-Za-z]+)?(?:-[A-Za-z]+)*|'[a-z]+)[,.!?]?\Z|[,.!?]\Z")
 _CARE = {"size", "sizes"}  # what stands behind is no number in a plain text, but may be taken away in others
 
@@ -91,29 +91,27 @@ class WordReader:
     def _learn(self, new: list[str]) -> None:
         known = self._tokens
         known.index.update(zip(new, range(len(known.index), len(known.index) + len(new)), strict=True))
-        parts = [token.replace("-", " ") if _is_simple(token) else "" for token in new]
-        words = [[self._word_id(word) for word in words_of(text)] for text in parts]
+        texts = [token.replace("-", " ") if _is_simple(token) else "" for token in new]
+        words = [[self._word_id(word) for word in words_of(text)] for text in texts]
         counts = np.array([len(ids) for ids in words], np.int64)
         known.first_word = np.append(known.first_word, len(self._flat) + np.cumsum(counts) - counts)
         known.num_words = np.append(known.num_words, counts)
         self._flat = np.append(self._flat, np.array([i for ids in words for i in ids], np.int64))
-        is_mark = [token in ",.!?" for token in parts]
+        is_mark = [text in _MARKS for text in texts]
         known.num_parts = np.append(
-            known.num_parts, [0 if mark else len(t.split()) for t, mark in zip(parts, is_mark, strict=True)]
+            known.num_parts, [0 if mark else len(t.split()) for t, mark in zip(texts, is_mark, strict=True)]
         )
-        known.simple = np.append(known.simple, [bool(text) for text in parts])
+        known.simple = np.append(known.simple, [bool(text) for text in texts])
         known.english = np.append(known.english, [bare(token) in ENGLISH for token in new])
         known.foreign = np.append(known.foreign, [bare(token) in FOREIGN for token in new])
-        for name, holds in (
-            ("on_picture", boilerplate.is_picture_noun),
-            ("beside_picture", boilerplate.is_beside_pictures),
-        ):
-            flags = [any(map(holds, _parts(token))) for token in new]
-            setattr(known, name, np.append(getattr(known, name), flags))
-        known.lettered = np.append(known.lettered, [token[:1].isalpha() for token in parts])
+        parts = [_parts(token) for token in new]
+        known.on_picture = np.append(known.on_picture, [not boilerplate.PICTURE_NOUNS.isdisjoint(p) for p in parts])
+        beside = [not boilerplate.BESIDE_PICTURES.isdisjoint(p) for p in parts]
+        known.beside_picture = np.append(known.beside_picture, beside)
+        known.lettered = np.append(known.lettered, [text[:1].isalpha() for text in texts])
         known.is_mark = np.append(known.is_mark, is_mark)
-        known.ends_in_mark = np.append(known.ends_in_mark, [token[-1:] in tuple(_MARKS) for token in parts])
-        known.ends_in_comma = np.append(known.ends_in_comma, [token[-1:] == "," for token in parts])
+        known.ends_in_mark = np.append(known.ends_in_mark, [text.endswith(_MARKS) for text in texts])
+        known.ends_in_comma = np.append(known.ends_in_comma, [text.endswith(",") for text in texts])
 
     def _word_id(self, word: str) -> int:
         found = self._word_ids.get(word)
@@ -173,8 +171,9 @@ class WordReader:
 def _is_simple(token: str) -> bool:
     if _SIMPLE.match(token) is None:
         return False
-    return not any(part in _CARE or boilerplate.is_keyword(part) for part in _parts(token))
+    parts = _parts(token)
+    return _CARE.isdisjoint(parts) and boilerplate.KEYWORDS.isdisjoint(parts)
 
 
 def _parts(token: str) -> list[str]:
-    return token.lower().rstrip(_MARKS).split("-")
+    return token.lower().rstrip("".join(_MARKS)).split("-")

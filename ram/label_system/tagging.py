@@ -32,24 +32,23 @@ def pool(captions: Mapping[int, Stated[T]]) -> dict[T, tuple[str, set[int]]]:
     What is possible wants two captions that make it so, what is likely two where there are three or more: people name
     what they see, and what several writers had reason to name and did not is seldom there.
     """
-    pooled = {tag: ("caption", numbers) for tag, numbers in _numbers(captions, ("named",)).items()}
-    for tag, numbers in _numbers(captions, ("implied",)).items():
-        pooled.setdefault(tag, ("implied", numbers))
+    named, implied, likely, possible = (_numbers(captions, field) for field in Stated._fields)
     least = 1 if len(captions) <= _FEW_CAPTIONS else _AGREEING
-    likely = _numbers(captions, ("likely",))
-    for tag, numbers in _numbers(captions, ("likely", "possible")).items():
-        if len(numbers) >= _AGREEING or len(likely.get(tag, ())) >= least:
-            origin, known = pooled.setdefault(tag, ("implied", set()))
-            pooled[tag] = (origin, known if origin == "caption" else known | numbers)
+    pooled = {tag: ("caption", numbers) for tag, numbers in named.items()}
+    for tag in (implied.keys() | likely.keys() | possible.keys()) - named.keys():
+        leaning = likely.get(tag, set()) | possible.get(tag, set())
+        if len(leaning) < _AGREEING and len(likely.get(tag, set())) < least:
+            leaning = set()
+        if numbers := implied.get(tag, set()) | leaning:
+            pooled[tag] = ("implied", numbers)
     return pooled
 
 
-def _numbers(captions: Mapping[int, Stated[T]], fields: Sequence[str]) -> dict[T, set[int]]:
+def _numbers(captions: Mapping[int, Stated[T]], field: str) -> dict[T, set[int]]:
     found = defaultdict[T, set[int]](set)
     for number, stated in captions.items():
-        for field in fields:
-            for tag in getattr(stated, field):
-                found[tag].add(number)
+        for tag in getattr(stated, field):
+            found[tag].add(number)
     return found
 
 
@@ -100,4 +99,4 @@ def tag_pictures(
         pictures[image_id][number].append((phrase, kind))
     for image_id, captions in pictures.items():
         pooled = pool({number: tagger(phrases) for number, phrases in captions.items()})
-        yield image_id, {tag: (origin, sorted(pooled[tag][1])) for tag, (origin, _) in sorted(pooled.items())}
+        yield image_id, {tag: (origin, sorted(numbers)) for tag, (origin, numbers) in sorted(pooled.items())}
