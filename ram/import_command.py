@@ -11,7 +11,6 @@ import typer
 from ram.catalog import artifact
 from ram.label_system import LabelSystem, Tag
 from ram.label_system.forms import normalise
-from ram.storage import write_json
 
 # What the published code says from which score on a tag is there, and for tags it was not trained on.
 _DEFAULT_THRESHOLD, _OPEN_SET_THRESHOLD = 0.68, 0.5
@@ -61,6 +60,7 @@ def convert(
     from ram.model.checkpoint import save_checkpoint
     from ram.model.published import Published, fill, read_published
     from ram.model.vocabulary import published_word_pieces
+    from ram.storage import write_json
 
     published = Published(read_published(file))
     listed = None if tag_list is None else _names(tag_list)

@@ -15,7 +15,6 @@ import typer
 
 from ram.catalog import KINDS, artifact
 from ram.label_system import LabelSystem
-from ram.storage import read_json
 
 app = typer.Typer(help="The label system: show it, compare two, review it.", no_args_is_help=True)
 
@@ -26,6 +25,8 @@ _AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 def read_label_system(source: str) -> LabelSystem:
     """The label system of a file, of a checkpoint or workspace folder, of a git revision, or of a registered model."""
+    from ram.storage import read_json
+
     path = Path(source)
     for candidate in (path, path / _LABELS, path / artifact("label_system").path):
         if candidate.is_file():
@@ -45,6 +46,8 @@ def _is_revision(source: str) -> bool:
 
 
 def _of_revision(revision: str) -> LabelSystem:
+    from ram.storage import read_json
+
     path = artifact("label_system").path
     with tempfile.TemporaryDirectory(prefix="ram-labels-") as directory:
         out = Path(directory, _LABELS)
@@ -67,6 +70,8 @@ def show(
 ) -> None:
     """Counts by kind and source, the most frequent tags, and the coverage of the vocabularies."""
     labels = read_label_system(source)
+    from ram.storage import read_json
+
     report_path = artifact("label_system_report").path
     report = read_json(report_path) if report_path.is_file() else {}
     facts: dict[str, Any] = {

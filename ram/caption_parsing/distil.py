@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -30,8 +31,8 @@ def distil_table(captions: Sequence[str], phrases: Sequence[Sequence[Phrase]], *
     return PhraseTable(bare.classes, bare.forms, compounds, _learn(words, labelled, bare, seed))
 
 
-def agreement(found: Iterable[Sequence[Phrase]], expected: Iterable[Sequence[Phrase]]) -> dict[str, float]:
-    """How far the phrases of captions are those expected, text and kind: precision, recall and F1, from 0 to 1."""
+def agreement(found: Iterable[Collection[Any]], expected: Iterable[Collection[Any]]) -> dict[str, float]:
+    """How far what was found in each caption is what was expected there: precision, recall and F1, from 0 to 1."""
     hits = num_found = num_expected = 0
     for own, wanted in zip(found, expected, strict=True):
         hits += len(set(own) & set(wanted))

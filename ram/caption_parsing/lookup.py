@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,13 +12,13 @@ from ram.caption_parsing import Phrase, noun_kind
 from ram.caption_parsing.dictionary import PhraseTable, joined
 from ram.caption_parsing.labels import ATTRIBUTE, JOINED, NOUN, PARTICLE, VERB
 from ram.caption_parsing.reading import WordReader, Words
+from ram.caption_parsing.rules import is_phrase
 from ram.caption_parsing.votes import PADDING, Ints
 
 _MAX_TOKENS = 50_000  # remembered; then all is forgotten, so that memory does not grow with the captions
 _MAX_JOINED = 3  # words before a noun
 _NO_PHRASE = -1
 _UNKNOWN = -2
-_PHRASE = re.compile(r"(?=.{1,40}\Z)[a-z][a-z']*( [a-z][a-z']*){0,3}\Z")
 
 
 class Found(NamedTuple):
@@ -137,7 +136,7 @@ class DictionaryParser:
         return self._phrase(" ".join([*words[:-1], self._table.form(words[-1], label)]), label)
 
     def _phrase(self, text: str, label: int) -> int:
-        if not _PHRASE.match(text):
+        if not is_phrase(text):
             return _NO_PHRASE
         phrase = Phrase(text, {VERB: "action", ATTRIBUTE: "attribute"}.get(label) or noun_kind(text))
         index = self._phrase_ids.get(phrase)

@@ -136,12 +136,19 @@ class _Model:
 @lru_cache(maxsize=1)
 def _model() -> _Model:
     """The model, loaded once a process."""
+    name = installed_model()
+    import spacy
+
+    return _Model(spacy.load(name, exclude=["ner"], disable=_RULES))
+
+
+def installed_model() -> str:
+    """The name of the English model that is installed; `ValueError` where spaCy or the model is missing."""
     try:
         import spacy
     except ImportError as error:
         raise ValueError("parsing captions needs spaCy: pip install 'ram-tagger[pipeline]'") from error
     for name in MODELS:
         if spacy.util.is_package(name):
-            nlp = spacy.load(name, exclude=["ner"], disable=_RULES)
-            return _Model(nlp)
+            return name
     raise ValueError(f"spaCy has no English model; install one of {', '.join(MODELS)}")

@@ -16,8 +16,7 @@ from ram.caption_parsing.pictures import about_picture
 from ram.caption_parsing.repair import repair
 from ram.caption_parsing.tree import Word
 
-_PHRASE = re.compile(r"[a-z][a-z']*( [a-z][a-z']*){0,3}\Z")
-_MAX_CHARS = 40
+_PHRASE = re.compile(r"(?=.{1,40}\Z)[a-z][a-z']*( [a-z][a-z']*){0,3}\Z")
 _NOUN_PHRASE = ("DET", "NOUN", "PROPN", "ADJ", "NUM", "PRON")
 
 
@@ -28,12 +27,17 @@ class Phrase(NamedTuple):
     kind: str
 
 
+def is_phrase(text: str) -> bool:
+    """Whether a text may be a phrase: four words of letters at most, 40 characters at most."""
+    return _PHRASE.match(text) is not None
+
+
 def phrases_of(words: Sequence[Word]) -> list[Phrase]:
     """The phrases of one parsed caption in the order of their words, each once. Mends the tags of the words in place."""
     repair(words)
     reading = _Caption(words)
     found = [phrase for word in words for phrase in reading.phrases_at(word)]
-    return list(dict.fromkeys(p for p in found if _PHRASE.match(p.text) and len(p.text) <= _MAX_CHARS))
+    return list(dict.fromkeys(p for p in found if is_phrase(p.text)))
 
 
 class _Caption:
