@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
+import published_models as published
 import pytest
 import torch
 from PIL import Image
@@ -18,18 +17,6 @@ from ram.import_command import convert, unique_names
 
 NAMES = ["Dog", "train", "red", "Train", "cat", "TRAIN", "sofa", "sit", "tree", "sky", "beach", "horse"]
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(5))
-
-
-def _load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-published = _load(Path(__file__).parent / "model" / "published_models.py")
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import importlib.util
 import pickle
 from argparse import Namespace
 from collections import OrderedDict
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
+import published_models
 import pytest
 import torch
 
@@ -17,18 +16,6 @@ from ram.model.build import assemble, build_preprocess
 from ram.model.published import Published, fill, read_published
 from ram.model.ram import RAM
 from ram.training import dev
-
-
-def _load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-published_models = _load(Path(__file__).parent / "published_models.py")
 
 
 def _model(tensors: dict[str, torch.Tensor], num_tags: int) -> RAM:

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
+import published_models
 import pytest
 import torch
 
@@ -15,18 +14,6 @@ from ram.model.ram import RAM
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 NAMES = [f"tag{letter}" for letter in "abcdefghijkl"]
-
-
-def _load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-published_models = _load(Path(__file__).parent / "published_models.py")
 
 
 def _import(tmp_path: Path, family: str, tensors: dict[str, torch.Tensor]) -> RAM:
