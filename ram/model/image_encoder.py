@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ram.model.backbone import as_map, pieces
+from ram.model.position_tables import set_input_size
 
 # B images, H × W the map of the last block, N = 1 + H·W image tokens, C channels of the backbone, D token width
 
@@ -126,7 +127,7 @@ class ImageEncoder(nn.Module):
     def set_image_size(self, image_size: int) -> None:
         """Fit a backbone of fixed input size to another one: position tables are interpolated, windows scaled."""
         if hasattr(self.backbone, "set_input_size"):
-            self.backbone.set_input_size(img_size=(image_size, image_size))  # type: ignore[operator]
+            set_input_size(self.backbone, image_size)
         self._grids.clear()
 
     def trunk_fingerprint(self, *facts: object) -> str:
