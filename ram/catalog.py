@@ -132,6 +132,7 @@ _TABLES: dict[str, tuple[str, list[pa.Field]]] = {
             _IMAGE_ID,
             _required("tag_id", pa.int32()),
             *_BOX,
+            _required("found_by", pa.dictionary(pa.int8(), pa.string())),  # the localiser; whole: the whole picture
             _required("region_score", pa.float32()),  # the model's score of the tag on the region alone
             _required(
                 "held_out_evidence", pa.float32()
@@ -184,6 +185,7 @@ _OTHERS: list[tuple[str, str, Format, str]] = [
     ("tag_embeddings", "data/tag_embeddings", Format.DIRECTORY, "text embeddings of the tags: safetensors and its provenance"),
     ("image_features", "data/image_features", Format.DIRECTORY, "outputs of the frozen part of the image encoder, view by view"),
     ("generation_report", "reports/generation.json", Format.JSON, "thresholds and counts of the generation"),
+    ("region_report", "reports/regions.json", Format.JSON, "how many regions each localiser found"),
     ("cleaning_report", "reports/cleaning.json", Format.JSON, "counts of the cleaning by origin and reason"),
     ("thresholds", "data/thresholds.json", Format.JSON, "per-tag thresholds and the score calibration"),
     ("evaluation", "reports/evaluate.json", Format.JSON, "{model: {benchmark: {mAP, …}}}"),

@@ -1,110 +1,236 @@
-"""Where in a picture is a tag? Each localiser gives one box a row."""
+"""Where in a picture is a tag? Each localiser gives one box a row, and says of which rows it found none."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-# R rows (one (image, tag) each), H × W the map of spatial tokens, N = H·W
+from ram.data_engine.boxes import best_window, sub_box_weights
+from ram.data_engine.grounding_dino import DetectorParams, GroundingDino
+from ram.inference.images import ImageStore
+from ram.label_system import LabelSystem
+from ram.model.ram import RAM
+from ram.model.relevance import RELEVANCES, relevance
+from ram.storage import Table
+
+# B images, R rows (one (image, tag) each), K rows of one image, G windows, N image tokens of a map H × W, D token width
 # Boxes are x0, y0, x1, y1 in fractions of the picture's width and height: boxes_R4
+
+WHOLE_PICTURE = (0.0, 0.0, 1.0, 1.0)
+Boxes = Mapping[tuple[str, int], tuple[float, ...]]  # (image_id, tag_id) -> x0, y0, x1, y1
+
+_WINDOW_PARTS = 2  # grid: a window is seen as so many tokens along each side
+_FINER = 2  # attention: windows end at halves of a cell
+_MAPS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocaliserParams:
     """How the region of a tag is found."""
 
-    kind: str  # attention | grid | whole
-    min_attention: float  # attention: cells of at least this share of the row's highest attention are the region
-    num_windows: int  # grid: windows along each side; each window spans two cells of a finer grid
+    kind: str  # attention | grid | grounding_dino | boxes | whole
+    fallback: str  # boxes, grounding_dino: for rows that they have no box of
+    relevance: str  # attention: alignment | occlusion | attention
+    min_share: float  # attention: of the row's peak above its mean; cells with less count against a window
+    window_sides: tuple[float, ...]  # grid: in shares of the picture's
+    detector: DetectorParams  # grounding_dino
 
     def __post_init__(self) -> None:
-        if self.kind not in LOCALISERS:
-            raise ValueError(f"unknown localiser {self.kind!r}; known: {', '.join(LOCALISERS)}")
-        if not 0 < self.min_attention <= 1:
-            raise ValueError(f"min_attention must be above 0 and at most 1, got {self.min_attention}")
-        if self.num_windows < 1:
-            raise ValueError(f"num_windows must be 1 or more, got {self.num_windows}")
+        for knob in (self.kind, self.fallback):
+            if knob not in LOCALISERS:
+                raise ValueError(f"unknown localiser {knob!r}; known: {', '.join(LOCALISERS)}")
+        if self.fallback in FALLIBLE:
+            raise ValueError(
+                f"localiser.fallback must find a box for every row, {self.fallback} does not; use attention"
+            )
+        if self.relevance not in RELEVANCES:
+            raise ValueError(f"unknown relevance {self.relevance!r}; known: {', '.join(RELEVANCES)}")
+        if not 0 < self.min_share < 1:
+            raise ValueError(f"min_share must be above 0 and below 1, got {self.min_share}")
+        if not self.window_sides or not all(0 < side <= 1 for side in self.window_sides):
+            raise ValueError(f"window_sides must be one or more shares in 0 … 1, got {self.window_sides}")
 
 
-def by_attention(attention_RHW: Tensor, params: LocaliserParams) -> Tensor:
-    """The box around the cells that touch, directly or in a chain, the cell of highest attention and come near it."""
-    R, H, W = attention_RHW.shape
-    flat_RN = attention_RHW.flatten(1)
-    near_RHW = attention_RHW >= params.min_attention * flat_RN.amax(1)[:, None, None]
-    region_RHW = torch.zeros_like(flat_RN, dtype=torch.bool)
-    region_RHW[torch.arange(R, device=flat_RN.device), flat_RN.argmax(1)] = True
-    region_RHW = region_RHW.view(R, H, W)
-    while True:
-        grown_RHW = _dilated(region_RHW) & near_RHW
-        if torch.equal(grown_RHW, region_RHW):
-            return _box_around(region_RHW)
-        region_RHW = grown_RHW
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A batch of pictures and the tags to be found in them; `picture_R` ascends."""
+
+    image_ids: Sequence[str]
+    tokens_BND: Tensor
+    grid: tuple[int, int]
+    picture_R: Tensor
+    tag_R: Tensor
+
+    def by_picture(self) -> list[Tensor]:
+        """The tags of every picture of the batch."""
+        return list(self.tag_R.split(self.picture_R.bincount(minlength=len(self.image_ids)).tolist()))
+
+    def subset(self, rows: Tensor) -> Rows:
+        return Rows(self.image_ids, self.tokens_BND, self.grid, self.picture_R[rows], self.tag_R[rows])
 
 
-def by_grid(attention_RHW: Tensor, params: LocaliserParams) -> Tensor:
-    """The one of `num_windows`² overlapping windows that holds the most attention per area."""
-    H, W = attention_RHW.shape[1:]
-    steps = torch.arange(params.num_windows, device=attention_RHW.device, dtype=torch.float32)
-    starts = steps / (params.num_windows + 1)
-    span = 2 / (params.num_windows + 1)
-    y0, x0 = (side.flatten() for side in torch.meshgrid(starts, starts, indexing="ij"))
-    windows_G4 = torch.stack([x0, y0, x0 + span, y0 + span], dim=1)
-    held_RG = torch.einsum("rhw,ghw->rg", attention_RHW, box_weights(windows_G4, H, W))
-    return windows_G4[held_RG.argmax(1)]
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What localisers look into; `boxes` are given for the localiser of that name alone."""
+
+    model: RAM
+    label_system: LabelSystem
+    images: ImageStore | None
+    boxes: Boxes | None = None
 
 
-def whole(attention_RHW: Tensor, params: LocaliserParams) -> Tensor:
+class Localiser(Protocol):
+    """boxes_R4, and found_R: false where there is no find, whatever the box then says."""
+
+    def __call__(self, rows: Rows) -> tuple[Tensor, Tensor]: ...
+
+
+class ByAttention:
+    """The window that holds most of what speaks for the tag, cells of little relevance counting against it."""
+
+    def __init__(self, sources: Sources, params: LocaliserParams) -> None:
+        self._model, self._params = sources.model, params
+
+    def __call__(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        map_RHW = relevance(self._params.relevance, self._model, rows.tokens_BND, rows.picture_R, rows.tag_R, rows.grid)
+        return window_of(map_RHW, self._params.min_share)
+
+
+def window_of(map_RHW: Tensor, min_share: float) -> tuple[Tensor, Tensor]:
+    """boxes_R4 and found_R of maps of relevance; a map without a peak has no find."""
+    if len(map_RHW) == 0:
+        return map_RHW.new_zeros(0, 4), torch.zeros(0, dtype=torch.bool, device=map_RHW.device)
+    above_RHW = map_RHW - map_RHW.mean((1, 2), keepdim=True)
+    peak_R11 = above_RHW.amax((1, 2), keepdim=True)
+    spread_R = map_RHW.abs().amax((1, 2))
+    value_RHW = above_RHW / peak_R11.clamp_min(1e-12) - min_share
+    fine = F.interpolate(value_RHW[:, None], scale_factor=_FINER, mode="bilinear", align_corners=False)[:, 0]
+    boxes_R4 = torch.cat([best_window(some) for some in fine.split(_MAPS_AT_ONCE)])
+    return boxes_R4, peak_R11[:, 0, 0] > 1e-5 * spread_R
+
+
+class ByGrid:
+    """The one of many overlapping windows on which the model, seeing that window alone, scores the tag highest."""
+
+    def __init__(self, sources: Sources, params: LocaliserParams) -> None:
+        self._model = sources.model
+        self._windows_G4 = _grid_windows(params.window_sides).to(sources.model.device)
+
+    def __call__(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        weights_GSHW = sub_box_weights(self._windows_G4, _WINDOW_PARTS, *rows.grid)
+        best = [torch.zeros(0, dtype=torch.long, device=rows.tokens_BND.device)]
+        for tokens_ND, tag_K in zip(rows.tokens_BND, rows.by_picture(), strict=True):
+            if len(tag_K):
+                parts_GSD = weights_GSHW.flatten(2) @ tokens_ND[1:]
+                tokens_GSD = torch.cat([parts_GSD.mean(1, keepdim=True), parts_GSD], dim=1)
+                best.append(self._model.tag_logits(tokens_GSD, self._model.tag_embedding_KE[tag_K]).argmax(0))
+        return self._windows_G4[torch.cat(best)], torch.ones_like(rows.tag_R, dtype=torch.bool)
+
+
+class ByDetector:
+    """The box that a Grounding-DINO is surest of, asked by the tags' names."""
+
+    def __init__(self, sources: Sources, params: LocaliserParams) -> None:
+        if sources.images is None:
+            raise ValueError("localiser grounding_dino needs the pictures; give an image store")
+        self._images, self._label_system = sources.images, sources.label_system
+        self._detector = GroundingDino(params.detector, sources.model.device)
+
+    def __call__(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        names = [[self._label_system[tag].name for tag in tag_K.tolist()] for tag_K in rows.by_picture()]
+        wanted = [i for i, of_picture in enumerate(names) if of_picture]
+        pictures = (self._images.open(rows.image_ids[i]) for i in wanted)
+        found = self._detector.find(pictures, [names[i] for i in wanted])
+        return _filled([box for boxes in found for box in boxes], rows.tokens_BND.device)
+
+
+class ByBoxes:
+    """The boxes that came with the labels."""
+
+    def __init__(self, sources: Sources, params: LocaliserParams) -> None:
+        if sources.boxes is None:
+            raise ValueError("localiser boxes needs the boxes of table labels")
+        self._boxes = sources.boxes
+
+    def __call__(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        keys = zip(rows.picture_R.tolist(), rows.tag_R.tolist(), strict=True)
+        return _filled([self._boxes.get((rows.image_ids[i], tag)) for i, tag in keys], rows.tokens_BND.device)
+
+
+class Whole:
     """The whole picture, for every row."""
-    box_4 = torch.tensor([0.0, 0.0, 1.0, 1.0], device=attention_RHW.device)
-    return box_4.expand(len(attention_RHW), 4)
+
+    def __init__(self, sources: Sources, params: LocaliserParams) -> None:
+        pass
+
+    def __call__(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        boxes_R4, found_R = _filled([WHOLE_PICTURE] * len(rows.tag_R), rows.tokens_BND.device)
+        return boxes_R4, found_R
 
 
-LOCALISERS: dict[str, Callable[[Tensor, LocaliserParams], Tensor]] = {
-    "attention": by_attention,
-    "grid": by_grid,
-    "whole": whole,
+LOCALISERS: dict[str, Callable[[Sources, LocaliserParams], Localiser]] = {
+    "attention": ByAttention,
+    "grid": ByGrid,
+    "grounding_dino": ByDetector,
+    "boxes": ByBoxes,
+    "whole": Whole,
 }
+FALLIBLE = ("grounding_dino", "boxes")  # those that leave rows to the fallback
 
 
-def box_weights(boxes_R4: Tensor, height: int, width: int) -> Tensor:
-    """weights_RHW: the share of each cell of a map in the box's area, cells cut by its edge in part; a row sums to 1."""
-    horizontal_RW = _overlaps(boxes_R4[:, 0], boxes_R4[:, 2], width)
-    vertical_RH = _overlaps(boxes_R4[:, 1], boxes_R4[:, 3], height)
-    return vertical_RH[:, :, None] * horizontal_RW[:, None, :]
+class Finder:
+    """The chosen localiser, then its fallback, then the whole picture: every row has a box, and who found it."""
+
+    def __init__(self, sources: Sources, params: LocaliserParams) -> None:
+        kinds = [params.kind] + ([params.fallback] if params.kind in FALLIBLE else [])
+        self._chain = [(kind, LOCALISERS[kind](sources, params)) for kind in kinds]
+
+    def __call__(self, rows: Rows) -> tuple[Tensor, np.ndarray]:
+        """boxes_R4, and the names of the localisers that found them; `whole` also where none did."""
+        device = rows.tokens_BND.device
+        boxes_R4 = torch.tensor(WHOLE_PICTURE, device=device).repeat(len(rows.tag_R), 1)
+        found_by_R = np.full(len(rows.tag_R), "whole", dtype=object)
+        left = torch.arange(len(rows.tag_R), device=device)
+        for kind, localiser in self._chain:
+            mine_R4, found_R = localiser(rows.subset(left))
+            boxes_R4[left[found_R]] = mine_R4[found_R].float()
+            found_by_R[left[found_R].cpu().numpy()] = kind
+            left = left[~found_R]
+        return boxes_R4, found_by_R
 
 
-def sub_box_weights(boxes_R4: Tensor, side: int, height: int, width: int) -> Tensor:
-    """weights_RSHW of the S = side² equal parts of every box, row by row."""
-    shares = torch.arange(side + 1, device=boxes_R4.device, dtype=boxes_R4.dtype) / side
-    x_RE = boxes_R4[:, :1] + (boxes_R4[:, 2:3] - boxes_R4[:, :1]) * shares
-    y_RE = boxes_R4[:, 1:2] + (boxes_R4[:, 3:] - boxes_R4[:, 1:2]) * shares
-    R = len(boxes_R4)
-    horizontal_RAW = _overlaps(x_RE[:, :-1].flatten(), x_RE[:, 1:].flatten(), width).view(R, side, width)
-    vertical_RAH = _overlaps(y_RE[:, :-1].flatten(), y_RE[:, 1:].flatten(), height).view(R, side, height)
-    return torch.einsum("rah,rbw->rabhw", vertical_RAH, horizontal_RAW).flatten(1, 2)
+def given_boxes(labels: Table, label_system: LabelSystem) -> Boxes:
+    """The boxes of the table `labels` by image and tag; of several the largest, as a region is one box."""
+    boxes: dict[tuple[str, int], tuple[float, ...]] = {}
+    for batch in labels.batches(["image_id", "name", "x0", "y0", "x1", "y1"]):
+        for image_id, name, *box in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            tag = label_system.find(name) if None not in box else None
+            if tag is not None and _area(box) > _area(boxes.get((image_id, tag.tag_id), (0, 0, 0, 0))):
+                boxes[image_id, tag.tag_id] = tuple(box)
+    return boxes
 
 
-def _overlaps(start_R: Tensor, stop_R: Tensor, num_cells: int) -> Tensor:
-    """The share of each of `num_cells` equal cells of 0 … 1 in the interval; a row sums to 1."""
-    edges = torch.arange(num_cells + 1, device=start_R.device, dtype=start_R.dtype) / num_cells
-    overlap = torch.minimum(stop_R[:, None], edges[1:]) - torch.maximum(start_R[:, None], edges[:-1])
-    overlap = overlap.clamp_min(0)
-    return overlap / overlap.sum(1, keepdim=True).clamp_min(1e-9)
+def _area(box: Sequence[float]) -> float:
+    return max(box[2] - box[0], 0) * max(box[3] - box[1], 0)
 
 
-def _dilated(mask_RHW: Tensor) -> Tensor:
-    return torch.nn.functional.max_pool2d(mask_RHW[:, None].float(), 3, stride=1, padding=1)[:, 0] > 0
+def _filled(boxes: Sequence[Sequence[float] | None], device: torch.device) -> tuple[Tensor, Tensor]:
+    found = torch.tensor([box is not None for box in boxes], dtype=torch.bool, device=device)
+    filled = [WHOLE_PICTURE if box is None else tuple(box) for box in boxes]
+    return torch.tensor(filled, dtype=torch.float32, device=device).view(-1, 4), found
 
 
-def _box_around(mask_RHW: Tensor) -> Tensor:
-    sides = []
-    for cells_RC in (mask_RHW.any(1), mask_RHW.any(2)):
-        num_cells = cells_RC.shape[1]
-        first = cells_RC.float().argmax(1)
-        last = num_cells - cells_RC.flip(1).float().argmax(1)
-        sides.append((first / num_cells, last / num_cells))
-    (x0, x1), (y0, y1) = sides
-    return torch.stack([x0, y0, x1, y1], dim=1)
+def _grid_windows(sides: Sequence[float]) -> Tensor:
+    """windows_G4 of every size, each overlapping the next by about a half."""
+    windows = []
+    for side in sides:
+        starts = torch.linspace(0, 1 - side, max(round(2 / side) - 1, 1), dtype=torch.float32)
+        y0, x0 = (start.flatten() for start in torch.meshgrid(starts, starts, indexing="ij"))
+        windows.append(torch.stack([x0, y0, x0 + side, y0 + side], dim=1))
+    return torch.cat(windows).clamp(0, 1)

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ram.data_engine.localise import LOCALISERS, LocaliserParams, box_weights, sub_box_weights
+from ram.data_engine.boxes import box_weights, roi_align, sub_box_weights
+from ram.data_engine.localise import Finder, Rows
 from ram.inference.scorer import Scorer
 
 # B images, R rows (one (image, tag) each), N spatial tokens of a map H × W, S parts of a region (or width of a summary),
@@ -20,16 +21,13 @@ from ram.inference.scorer import Scorer
 class RegionParams:
     """How a region is described and scored."""
 
-    view: str  # tokens: the picture's own tokens in the box; crop: the cropped box, encoded anew
-    pooling: str  # tokens: box (mean over the box) or attention (all tokens, weighted by the tag's attention)
-    num_parts: int  # tokens: the box is seen as num_parts² tokens of equal size
+    view: str  # tokens: mean of the picture's tokens in the box; roi_align: read between them; crop: encoded anew
+    num_parts: int  # tokens, roi_align: the box is seen as num_parts² tokens of equal size
     padding: float  # crop: added on every side, in shares of the box's size
 
     def __post_init__(self) -> None:
-        if self.view not in ("tokens", "crop"):
-            raise ValueError(f"view must be tokens or crop, got {self.view!r}")
-        if self.pooling not in ("box", "attention"):
-            raise ValueError(f"pooling must be box or attention, got {self.pooling!r}")
+        if self.view not in ("tokens", "roi_align", "crop"):
+            raise ValueError(f"view must be tokens, roi_align or crop, got {self.view!r}")
         if self.num_parts < 1 or self.padding < 0:
             raise ValueError(f"num_parts must be 1 or more and padding 0 or more, got {self.num_parts}, {self.padding}")
 
@@ -39,6 +37,7 @@ class Regions:
     """Of the rows of a batch of pictures."""
 
     boxes_R4: np.ndarray  # fractions of width and height
+    found_by_R: np.ndarray  # names of localisers; whole where the region is the whole picture
     score_R: np.ndarray  # of the row's tag on the region alone
     feature_RD: np.ndarray
     summary_BS: np.ndarray  # of the whole pictures: what the probe sees
@@ -49,9 +48,9 @@ class RegionEmbedder:
 
     _ROWS_AT_ONCE = 256
 
-    def __init__(self, scorer: Scorer, localiser: LocaliserParams, params: RegionParams, batch_size: int) -> None:
+    def __init__(self, scorer: Scorer, finder: Finder, params: RegionParams, batch_size: int) -> None:
         self._scorer, self._model = scorer, scorer.model
-        self._localiser, self._params, self._batch_size = localiser, params, batch_size
+        self._finder, self._params, self._batch_size = finder, params, batch_size
 
     @torch.inference_mode()
     def run(self, image_ids: Sequence[str], pictures: np.ndarray, tag_ids: np.ndarray) -> Iterator[Regions]:
@@ -61,30 +60,29 @@ class RegionEmbedder:
             first, last = np.searchsorted(pictures, [start, start + len(ids)])
             picture_R = torch.as_tensor(pictures[first:last] - start, device=tokens_BND.device)
             tag_R = torch.as_tensor(tag_ids[first:last].astype(np.int64), device=tokens_BND.device)
-            yield self._batch(ids, tokens_BND, grid, picture_R, tag_R)
+            yield self._batch(Rows(ids, tokens_BND, grid, picture_R, tag_R))
             start += len(ids)
 
-    def _batch(
-        self, ids: Sequence[str], tokens_BND: Tensor, grid: tuple[int, int], picture_R: Tensor, tag_R: Tensor
-    ) -> Regions:
-        attention_RHW = self._attention(tokens_BND, picture_R, tag_R).unflatten(1, grid)
-        boxes_R4 = LOCALISERS[self._localiser.kind](attention_RHW, self._localiser).float()
+    def _batch(self, rows: Rows) -> Regions:
+        boxes_R4, found_by_R = self._finder(rows)
+        tokens_BND, tag_R = rows.tokens_BND, rows.tag_R
+        map_BHWD = tokens_BND[:, 1:].unflatten(1, rows.grid)
         scores, features = [], []
-        for rows in torch.arange(len(tag_R), device=tag_R.device).split(self._ROWS_AT_ONCE):
+        for some in torch.arange(len(tag_R), device=tag_R.device).split(self._ROWS_AT_ONCE):
+            picture = rows.picture_R[some]
             if self._params.view == "crop":
-                tokens = self._crop_tokens([ids[i] for i in picture_R[rows].tolist()], boxes_R4[rows])
-                feature = tokens[:, 0]
+                tokens = self._crop_tokens([rows.image_ids[i] for i in picture.tolist()], boxes_R4[some])
             else:
-                map_RHWD = tokens_BND[picture_R[rows], 1:].unflatten(1, grid)
-                tokens, feature = self._region_tokens(map_RHWD, boxes_R4[rows], attention_RHW[rows])
-            scores.append(self._own_scores(tokens, tag_R[rows]))
-            features.append(feature)
+                tokens = self._region_tokens(map_BHWD[picture], boxes_R4[some])
+            scores.append(self._own_scores(tokens, tag_R[some]))
+            features.append(tokens[:, 0])
         width = tokens_BND.shape[2]
         return Regions(
             boxes_R4=boxes_R4.cpu().numpy(),
+            found_by_R=found_by_R,
             score_R=torch.cat(scores).cpu().numpy() if scores else np.empty(0, np.float32),
             feature_RD=torch.cat(features).float().cpu().numpy() if features else np.empty((0, width), np.float32),
-            summary_BS=self._summary(ids, tokens_BND).cpu().numpy(),
+            summary_BS=self._summary(rows.image_ids, tokens_BND).cpu().numpy(),
         )
 
     def _summary(self, ids: Sequence[str], tokens_BND: Tensor) -> Tensor:
@@ -101,30 +99,16 @@ class RegionEmbedder:
                     summaries.append(_mean_and_max(self._model.tail(stored)))
         return torch.stack(summaries).mean(0)
 
-    def _attention(self, tokens_BND: Tensor, picture_R: Tensor, tag_R: Tensor) -> Tensor:
-        """attention_RN of each row's own tag; computed for the tags that the batch has, not for all."""
-        present, column_R = tag_R.unique(return_inverse=True)
-        if len(present) == 0:
-            return tokens_BND.new_zeros(0, tokens_BND.shape[1] - 1)
-        parts = []
-        # Some pictures at a time: pictures × tags × cells is the largest array here.
-        for first in range(0, len(tokens_BND), 32):
-            mine = (picture_R >= first) & (picture_R < first + 32)
-            attention_BKN = self._model.tag_attention(tokens_BND[first : first + 32], present)
-            parts.append(attention_BKN[picture_R[mine] - first, column_R[mine]])
-        return torch.cat(parts).float()
-
-    def _region_tokens(self, map_RHWD: Tensor, boxes_R4: Tensor, attention_RHW: Tensor) -> tuple[Tensor, Tensor]:
-        """The tokens of the box alone, their mean first as the model wants the pooled token; and the region's feature."""
+    def _region_tokens(self, map_RHWD: Tensor, boxes_R4: Tensor) -> Tensor:
+        """The tokens of the box alone, their mean first as the model wants the pooled token."""
+        if self._params.view == "roi_align":
+            parts_RSD = roi_align(map_RHWD, boxes_R4, self._params.num_parts)
+            return torch.cat([parts_RSD.mean(1, keepdim=True), parts_RSD], dim=1)
         height, width = map_RHWD.shape[1:3]
         weights_RSHW = sub_box_weights(boxes_R4, self._params.num_parts, height, width)
         parts_RSD = torch.einsum("rshw,rhwd->rsd", weights_RSHW, map_RHWD)
         mean_RD = torch.einsum("rhw,rhwd->rd", box_weights(boxes_R4, height, width), map_RHWD)
-        feature_RD = mean_RD
-        if self._params.pooling == "attention":
-            weights_RHW = attention_RHW / attention_RHW.sum((1, 2), keepdim=True).clamp_min(1e-12)
-            feature_RD = torch.einsum("rhw,rhwd->rd", weights_RHW, map_RHWD)
-        return torch.cat([mean_RD[:, None], parts_RSD], dim=1), feature_RD
+        return torch.cat([mean_RD[:, None], parts_RSD], dim=1)
 
     def _crop_tokens(self, image_ids: Sequence[str], boxes_R4: Tensor) -> Tensor:
         if self._scorer.images is None:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from ram.model.layers import LAYER_NORM_EPS, Attention, FeedForward
 
-# B images, N image tokens (the pooled one first), K tags, J descriptions of a tag, D token width, E text embedding
-# width, W decoder width
+# B images, N image tokens (the pooled one first), M views of one image, K tags, J descriptions of a tag, D token width,
+# E text embedding width, W decoder width
 
 
 class TagDecoderLayer(nn.Module):
@@ -67,6 +67,25 @@ class TagDecoder(nn.Module):
         chunks = embedding_KE.split(self.num_tags_per_chunk or max(len(embedding_KE), 1))
         return torch.cat([self._attention(tokens_BND[:, 0], contexts, chunk) for chunk in chunks], dim=1)
 
+    def logits_without(self, tokens_ND: Tensor, hidden_MN: Tensor, pooled_MD: Tensor, embedding_KE: Tensor) -> Tensor:
+        """logits_MK of one picture, each time without the spatial tokens that `hidden_MN` is true for.
+
+        `pooled_MD` are the pooled tokens of what is then left.
+        """
+        seen_MN = ~hidden_MN
+        mask_M11N = torch.cat([seen_MN.new_ones(len(seen_MN), 1), seen_MN], dim=1)[:, None, None]
+        contexts = []
+        for layer in self.layers:
+            attention = layer.crossattention
+            # The spatial tokens are projected once, whatever the number of windows.
+            pooled = attention.project_context(pooled_MD[:, None], self.num_heads)
+            spatial = attention.project_context(tokens_ND[None, 1:], self.num_heads)
+            contexts.append(
+                tuple(torch.cat([p, s.expand(len(p), -1, -1, -1)], dim=2) for p, s in zip(pooled, spatial, strict=True))
+            )
+        hidden_MKW = self._layers(self._query(pooled_MD, embedding_KE), cast(Any, contexts), mask_M11N)
+        return self._score(self.final_norm(hidden_MKW), embedding_KE)
+
     @property
     def layers(self) -> list[TagDecoderLayer]:
         """The layers, the first of which the tag encoder of the caption branch shares."""
@@ -93,10 +112,10 @@ class TagDecoder(nn.Module):
         # A batch of 1: queries, and the first layer's projection of them, are the same for every picture.
         return F.relu(self.query_proj(embedding_KE))[None]
 
-    def _layers(self, hidden: Tensor, contexts: list[tuple[Tensor, Tensor]]) -> Tensor:
+    def _layers(self, hidden: Tensor, contexts: list[tuple[Tensor, Tensor]], mask: Tensor | None = None) -> Tensor:
         for layer, (key, value) in zip(self.layers, contexts, strict=False):
             query = layer.crossattention.project_query(hidden, self.num_heads)
-            hidden = layer.crossattention.attend(hidden, query, key, value)
+            hidden = layer.crossattention.attend(hidden, query, key, value, mask)
             hidden = layer.feed_forward(hidden)
         return hidden
 

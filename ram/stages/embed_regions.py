@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 
 from ram import storage
 from ram.catalog import artifact
-from ram.data_engine.localise import LocaliserParams
+from ram.data_engine.localise import Finder, LocaliserParams, Sources, given_boxes
 from ram.data_engine.probe import Batch, Probe, ProbeParams, fit
 from ram.data_engine.regions import RegionEmbedder, RegionParams
 from ram.inference.features import FeatureStore
@@ -51,11 +52,13 @@ class Inputs(NamedTuple):
     image_features: Path
     generated_tags: Table
     generated_tags_check: dict[str, Any]
+    labels: Table  # opened for localiser boxes alone
     scratch: Path
 
 
 class Outputs(NamedTuple):
     region_features: Path
+    region_report: dict[str, Any]
 
 
 def run(inputs: Inputs, params: Params) -> Outputs:
@@ -68,7 +71,9 @@ def run(inputs: Inputs, params: Params) -> Outputs:
     checkpoint = load_checkpoint(inputs.preliminary_model, device=device)
     store = ImageStore(inputs.images, inputs.image_shards)
     scorer = Scorer(checkpoint, store, FeatureStore(inputs.image_features))
-    embedder = RegionEmbedder(scorer, params.localiser, params.region, params.batch_size)
+    boxes = given_boxes(inputs.labels, checkpoint.label_system) if params.localiser.kind == "boxes" else None
+    finder = Finder(Sources(scorer.model, checkpoint.label_system, store, boxes), params.localiser)
+    embedder = RegionEmbedder(scorer, finder, params.region, params.batch_size)
     parts = _Parts(inputs.generated_tags, inputs.scratch, params)
     for index in track(range(len(parts)), "embedding regions", unit="part"):
         parts.find(index, embedder)
@@ -79,7 +84,20 @@ def run(inputs: Inputs, params: Params) -> Outputs:
             parts.finish(index, probe)
     else:
         storage.write_table([], parts.finished_dir, artifact("region_features").schema)
-    return Outputs(region_features=parts.finished_dir)
+    return Outputs(region_features=parts.finished_dir, region_report=_report(parts.finished_dir, params))
+
+
+def _report(directory: Path, params: Params) -> dict[str, Any]:
+    """How many rows each localiser found the region of; a row that none found has the whole picture."""
+    found_by: Counter[str] = Counter()
+    for path in sorted(directory.glob("*.parquet")):
+        found_by.update(pq.read_table(path, columns=["found_by"])["found_by"].to_pylist())
+    return {
+        "localiser": params.localiser.kind,
+        "num_rows": found_by.total(),
+        "found_by": dict(sorted(found_by.items())),
+        "whole_picture_share": found_by["whole"] / max(found_by.total(), 1),
+    }
 
 
 class _Parts:
@@ -112,11 +130,13 @@ class _Parts:
         boxes_R4 = np.concatenate([r.boxes_R4 for r in results] or [np.empty((0, 4))]).astype(np.float32)
         feature_RD = np.concatenate([r.feature_RD for r in results] or [np.empty((0, width))]).astype(np.float32)
         score_R = np.concatenate([r.score_R for r in results] or [np.empty(0)]).astype(np.float32)
+        found_by = [name for r in results for name in r.found_by_R]
         offsets = np.arange(len(feature_RD) + 1, dtype=np.int32) * width
         columns = {
             "image_id": pa.array(rows["image_id"], pa.string()),
             "tag_id": pa.array(tag_ids, pa.int32()),
             **{side: pa.array(boxes_R4[:, i]) for i, side in enumerate(("x0", "y0", "x1", "y1"))},
+            "found_by": pa.array(found_by, pa.string()).dictionary_encode().cast(_FOUND_SCHEMA.field("found_by").type),
             "region_score": pa.array(score_R),
             "feature": pa.ListArray.from_arrays(pa.array(offsets), pa.array(feature_RD.ravel())),
         }

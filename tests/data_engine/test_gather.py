@@ -16,7 +16,7 @@ def tables(tmp_path: Path, num_rows: int, num_tags: int, num_parts: int = 3) -> 
     rng = np.random.default_rng(0)
     rows = pd.DataFrame({"image_id": [f"s/{i // 4}" for i in range(num_rows)]})
     rows["tag_id"] = np.minimum(rng.geometric(0.3, num_rows) - 1, num_tags - 1).astype(np.int32)
-    rows = rows.assign(origin="caption", score=1.0, model_version="v", held_out_evidence=0.0)
+    rows = rows.assign(origin="caption", score=1.0, model_version="v", held_out_evidence=0.0, found_by="grid")
     rows[["x0", "y0", "x1", "y1"]] = 0.5
     rows[["image_score", "region_score"]] = rng.random((num_rows, 2))
     rows["feature"] = list(rng.random((num_rows, 3)).astype(np.float32))

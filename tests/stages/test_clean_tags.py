@@ -58,7 +58,8 @@ def given(tmp_path: Path) -> Inputs:
                     "image_id": image_id, "tag_id": tag, "score": 1.0, "model_version": "v", "image_score": 0.5,
                     "origin": "human" if wrong and number < 30 else "caption" if number % 3 else "predicted",
                     "region_score": 0.3 if wrong else 0.6, "feature": feature.astype(np.float32),
-                    "held_out_evidence": rng.normal() + (-2 if wrong else 2), "x0": 0.1, "y0": 0.2, "x1": 0.7, "y1": 0.8,
+                    "held_out_evidence": rng.normal() + (-2 if wrong else 2), "found_by": "grid",
+                    "x0": 0.1, "y0": 0.2, "x1": 0.7, "y1": 0.8,
                 }
             )  # fmt: skip
             if not wrong:

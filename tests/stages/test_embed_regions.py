@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from ram.catalog import artifact
+from ram.data_engine.grounding_dino import DetectorParams
 from ram.data_engine.localise import LocaliserParams
 from ram.data_engine.probe import ProbeParams
 from ram.data_engine.regions import RegionParams
@@ -20,8 +21,15 @@ from ram.storage import Table, as_arrow, write_part
 
 PARAMS = Params(
     seed=0,
-    localiser=LocaliserParams(kind="attention", min_attention=0.5, num_windows=3),
-    region=RegionParams(view="tokens", pooling="box", num_parts=2, padding=0.0),
+    localiser=LocaliserParams(
+        kind="attention",
+        fallback="attention",
+        relevance="occlusion",
+        min_share=0.3,
+        window_sides=(0.5,),
+        detector=DetectorParams(model="none", min_box_score=0.2, min_tag_score=0.2, short_side=32, batch_size=2),
+    ),
+    region=RegionParams(view="tokens", num_parts=2, padding=0.0),
     probe=ProbeParams(num_folds=2, ridge=1.0, prior_weight=5.0),
     batch_size=5,
 )
@@ -83,6 +91,54 @@ def test_a_crop_of_the_whole_picture_is_the_picture(given: Inputs) -> None:
     with torch.inference_mode():
         pooled = model.encode(model.preprocess(picture)[None])[0, 0]
     np.testing.assert_allclose(by_crop["feature"][0], pooled.numpy(), atol=1e-4)
+
+
+def test_boxes_of_the_labels_are_used_and_what_they_lack_is_left_to_the_fallback_and_counted(
+    given: Inputs, drawn_workspace: Path, tmp_path: Path
+) -> None:
+    labels = given.labels.to_pandas()
+    boxed = labels["image_id"].unique()[:3]
+    labels.loc[labels["image_id"].isin(boxed), ["x0", "y0", "x1", "y1"]] = [0.25, 0.125, 0.75, 0.5]
+    write_part(as_arrow(labels, given.labels.schema), tmp_path / "labels", 0, given.labels.schema)
+    localiser = dataclasses.replace(PARAMS.localiser, kind="boxes", fallback="grid")
+    outputs = run(
+        given._replace(labels=Table(tmp_path / "labels", given.labels.schema)),
+        dataclasses.replace(PARAMS, localiser=localiser),
+    )
+    rows = regions(outputs)
+    found = rows[rows["found_by"] == "boxes"]
+    assert set(found["image_id"]) == set(boxed)
+    np.testing.assert_array_equal(found[["x0", "y0", "x1", "y1"]].drop_duplicates(), [[0.25, 0.125, 0.75, 0.5]])
+    assert set(rows["found_by"]) == {"boxes", "grid"}
+    report = outputs.region_report
+    assert report["found_by"] == rows["found_by"].value_counts().to_dict()
+    assert report["num_rows"] == len(rows)
+
+
+def test_labels_are_not_opened_where_another_localiser_is_chosen(given: Inputs) -> None:
+    unread = given._replace(labels=None)  # type: ignore[arg-type]
+    assert len(regions(run(unread, PARAMS))) == given.generated_tags.num_rows
+    boxes = dataclasses.replace(PARAMS.localiser, kind="boxes")
+    with pytest.raises(AttributeError):
+        run(unread._replace(scratch=given.scratch.parent), dataclasses.replace(PARAMS, localiser=boxes))
+
+
+def test_rows_that_no_localiser_finds_have_the_whole_picture_and_are_counted(given: Inputs) -> None:
+    # The map of these pictures is a single cell, in which nothing can be found.
+    outputs = run(given, PARAMS)
+    rows = regions(outputs)
+    assert (rows[["x0", "y0", "x1", "y1"]] == [0, 0, 1, 1]).all(axis=None)
+    assert outputs.region_report["found_by"] == {"whole": len(rows)}
+    assert outputs.region_report["whole_picture_share"] == 1
+
+
+@pytest.mark.parametrize("view", ["tokens", "roi_align", "crop"])
+def test_every_view_describes_every_row(given: Inputs, view: str) -> None:
+    localiser = dataclasses.replace(PARAMS.localiser, kind="grid")
+    region = dataclasses.replace(PARAMS.region, view=view)
+    rows = regions(run(given, dataclasses.replace(PARAMS, localiser=localiser, region=region)))
+    assert len(rows) == given.generated_tags.num_rows
+    assert np.isfinite(np.stack(rows["feature"])).all()
 
 
 def test_a_killed_run_goes_on_with_the_parts_that_are_missing(given: Inputs) -> None:

@@ -1,0 +1,80 @@
+"""What each cell of a picture says for a tag: three ways to ask a model.
+
+Cross-attention, the usual answer, shows where a tag looks, which is not where it finds its evidence: the tokens of a frozen
+backbone at the picture's edge look alike in all pictures, and heads that have nothing to say rest on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ram.model.ram import RAM
+
+# R rows (one (image, tag) each), B images, K tags of one image, N spatial tokens of a map H × W, M windows, D token width
+
+_OCCLUDED_SIDE = 3  # cells: what one cell hides, its neighbours, which saw the same pixels, still tell
+
+
+def by_alignment(model: RAM, tokens_ND: Tensor, tag_K: Tensor, grid: tuple[int, int]) -> Tensor:
+    """How much more like this tag than like the average tag each token is, in the space of the texts.
+
+    The pooled token is the mean of the others and its projection is linear: this is each cell's share in the
+    alignment of the picture, which no attention stands between.
+    """
+    if model.text_alignment is None:
+        raise ValueError(
+            "relevance is alignment, and this model is not aligned with texts; use occlusion, or set model.text_alignment"
+        )
+    own_KE = model.tag_embedding_KE[tag_K] - model.tag_embedding_KE.mean(0)
+    return own_KE @ (tokens_ND[1:] @ model.text_alignment.proj.weight.T).T
+
+
+def by_occlusion(model: RAM, tokens_ND: Tensor, tag_K: Tensor, grid: tuple[int, int]) -> Tensor:
+    """How far each tag's logit falls when the cell and its neighbours are left out of the picture."""
+    hidden_MN = hidden_cells(grid, _OCCLUDED_SIDE).to(tokens_ND.device)
+    embedding_KE = model.tag_embedding_KE[tag_K]
+    seen_MN = (~hidden_MN).to(tokens_ND)
+    pooled_MD = seen_MN @ tokens_ND[1:] / seen_MN.sum(1, keepdim=True)
+    logits_MK = model.tag_decoder.logits_without(tokens_ND, hidden_MN, pooled_MD, embedding_KE)
+    if model.text_alignment is not None:
+        logits_MK = logits_MK + model.text_alignment.logits(pooled_MD, embedding_KE)
+    fall_MK = logits_MK[:1] - logits_MK[1:]
+    return fall_MK.T
+
+
+def by_attention(model: RAM, tokens_ND: Tensor, tag_K: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Where each tag looks in the last layer of the tag decoder."""
+    return model.tag_attention(tokens_ND[None], tag_K)[0]
+
+
+RELEVANCES: dict[str, Callable[[RAM, Tensor, Tensor, tuple[int, int]], Tensor]] = {
+    "alignment": by_alignment,
+    "occlusion": by_occlusion,
+    "attention": by_attention,
+}
+
+
+def relevance(
+    kind: str, model: RAM, tokens_BND: Tensor, picture_R: Tensor, tag_R: Tensor, grid: tuple[int, int]
+) -> Tensor:
+    """relevance_RHW of each row's tag on its picture, in a unit of the row's own; `picture_R` ascends."""
+    maps = [torch.zeros(0, grid[0] * grid[1], device=tokens_BND.device)]
+    for tokens_ND, tag_K in zip(
+        tokens_BND, tag_R.split(picture_R.bincount(minlength=len(tokens_BND)).tolist()), strict=True
+    ):
+        if len(tag_K):
+            maps.append(RELEVANCES[kind](model, tokens_ND, tag_K, grid).float())
+    return torch.cat(maps).unflatten(1, grid)
+
+
+def hidden_cells(grid: tuple[int, int], side: int) -> Tensor:
+    """hidden_MN, true where window m hides cell n: first a window that hides none, then one around every cell."""
+    y, x = (cells.flatten() for cells in torch.meshgrid(*(torch.arange(n) for n in grid), indexing="ij"))
+    reach = side // 2
+    near_NN = ((y[:, None] - y).abs() <= reach) & ((x[:, None] - x).abs() <= reach)
+    # A map no larger than the window would be hidden whole, which leaves nothing to attend to.
+    near_NN &= ~near_NN.all(1, keepdim=True)
+    return torch.cat([torch.zeros_like(near_NN[:1]), near_NN])
