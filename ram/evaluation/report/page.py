@@ -38,7 +38,11 @@ ORIGIN_TITLES = {
     "predicted": "predicted",
     "human": "people",
 }
-REASON_TITLES = {"cluster_outlier": "outlier in its cluster", "contrary_prediction": "not seen on its region"}
+REASON_TITLES = {
+    "cluster_outlier": "outlier in its cluster",
+    "contrary_prediction": "not seen on its region",
+    "human_verdict": "a person said so",
+}
 
 
 def benchmark_views(evaluation: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
