@@ -14,6 +14,7 @@ from pathlib import Path
 from ram.label_system import LabelSystem
 from ram.label_system.forms import normalise
 
+VERDICTS_FILE = "verdicts.csv"  # in data/reviews
 VERDICTS = ("keep", "wrong")
 COLUMNS = ("image_id", "tag", "verdict")
 

@@ -22,6 +22,7 @@ from ram.data_engine.truth import Truth
 from ram.data_engine.verdicts import REASON, Judged, Verdicts, apply_verdicts, find_verdicts
 from ram.engine import Engine
 from ram.label_system import LabelSystem
+from ram.label_system.verdicts import VERDICTS_FILE
 from ram.progress import track
 from ram.storage import Table
 
@@ -34,7 +35,7 @@ class Params:
     outliers: OutlierParams
     evidence: EvidenceParams
     rules: RuleParams
-    verdicts: str | None  # file of data/reviews with a person's verdicts on rows, which may be absent; null: none
+    honour_verdicts: bool  # of people on single rows, in data/reviews/verdicts.csv
     max_rows_at_once: int  # rows of one or several tags that a worker holds; a tag with more is clustered in shares
 
     def __post_init__(self) -> None:
@@ -82,8 +83,8 @@ def run(inputs: Inputs, params: Params) -> Outputs:
     cleaned_dir = inputs.scratch / "cleaned_tags"
     witnesses_path = _find_witnesses(inputs, params, len(label_system))
     verdicts = Verdicts()
-    if params.verdicts is not None:
-        path = inputs.reviews / params.verdicts
+    if params.honour_verdicts:
+        path = inputs.reviews / VERDICTS_FILE
         verdicts = find_verdicts(path, inputs.images, label_system, inputs.generated_tags.part_paths)
     parts, first_row = [], 0
     paths = zip(inputs.generated_tags.part_paths, inputs.region_features.part_paths, strict=True)

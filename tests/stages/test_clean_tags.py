@@ -27,7 +27,7 @@ PARAMS = Params(
         probe_weight=1.0, outlier_weight=2.0, region_weight=1.0, image_weight=0.0,
     ),
     rules=RuleParams(max_wrong_probability=0.5, outlier_share=None, min_outlier_score=0.0, min_region_score=None),
-    verdicts="verdicts.csv",
+    honour_verdicts=True,
     max_rows_at_once=150,
 )  # fmt: skip
 TAGS = LabelSystem([Tag(tag_id=i, name=name) for i, name in enumerate(["dog", "cat", "zebra"])])
