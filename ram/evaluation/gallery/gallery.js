@@ -2,7 +2,7 @@
 // Verdicts are kept by (image_id, tag), not by row: they outlive a page that is made anew.
 const data = (id) => JSON.parse(document.getElementById(id).textContent);
 const byId = (id) => document.getElementById(id);
-const rows = data("rows"), given = data("given"), titles = data("titles");
+const rows = data("rows"), given = data("given"), wholes = data("wholes"), titles = data("titles");
 const cards = rows.map((_, i) => byId("row-" + i));
 const order = [...document.querySelectorAll(".row")].map((card) => Number(card.dataset.row));
 const STORE = "tag-verdicts:" + location.pathname;
@@ -125,9 +125,15 @@ function element(name, text, parent) {
 function describe(i) {
   const row = rows[i], box = byId("facts");
   box.replaceChildren();
-  const picture = element("img", undefined, box);
-  picture.src = cards[i].querySelector("img").src;
+  const frame = element("div", undefined, box), picture = element("img", undefined, frame);
+  frame.className = "whole";
+  picture.src = wholes[row.image_id] || cards[i].querySelector("img").src;
   picture.alt = "";
+  if (row.box && row.image_id in wholes) {
+    const [x0, y0, x1, y1] = row.box, mark = element("span", undefined, frame);
+    mark.className = row.kept ? "" : "gone";
+    Object.assign(mark.style, { left: 100 * x0 + "%", top: 100 * y0 + "%", width: 100 * (x1 - x0) + "%", height: 100 * (y1 - y0) + "%" });
+  }
   const text = element("div", undefined, box), title = element("p", undefined, text);
   element("b", row.tag, title);
   element("span", ` · ${row.image_id} · ${row.kept ? "kept" : "removed: " + titles.reason[row.reason]} · from ${titles.origin[row.origin]}`, title);

@@ -22,6 +22,7 @@ from ram.storage import Table
 
 OUTLYING = 0.5  # rows with a higher outlier score are marked
 _MAX_UPSCALING = 4
+_LEAST_SIDE = 0.4  # of the picture's shorter side that is shown around the smallest region
 _FACTS = ("score", "image_score", "region_score", "held_out_evidence", "outlier_score", "wrong_probability")
 _SIDES = ("x0", "y0", "x1", "y1")
 
@@ -29,23 +30,34 @@ Box = tuple[float, float, float, float]
 
 
 def region_picture(picture: Image.Image, box: Box | None, context: float, size: int) -> tuple[str, Box | None]:
-    """A JPEG (data URI) of the region and its surroundings; the box in it as x, y, width, height in per cent."""
+    """A JPEG (data URI) of the region and its surroundings, square where the picture is wide and high enough; the box
+    in it as x, y, width, height in per cent."""
     width, height = picture.size
     left, top, right, bottom = box or (0.0, 0.0, 1.0, 1.0)
-    pad_x, pad_y = context * (right - left), context * (bottom - top)
-    # Whole pixels, at least one a side.
-    x0, y0 = int(max(left - pad_x, 0) * width), int(max(top - pad_y, 0) * height)
-    x1, y1 = max(round(min(right + pad_x, 1) * width), x0 + 1), max(round(min(bottom + pad_y, 1) * height), y0 + 1)
-    crop = picture.convert("RGB").crop((x0, y0, x1, y1))
-    scale = min(size / max(crop.size), _MAX_UPSCALING)
-    crop = crop.resize((max(round(crop.width * scale), 1), max(round(crop.height * scale), 1)), Image.Resampling.BICUBIC)
-    stream = io.BytesIO()
-    crop.save(stream, "JPEG", quality=80)
-    uri = "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+    side = max((1 + 2 * context) * max((right - left) * width, (bottom - top) * height), _LEAST_SIDE * min(width, height))
+    x0, x1 = _span((left + right) / 2 * width, side, width)
+    y0, y1 = _span((top + bottom) / 2 * height, side, height)
+    uri = jpeg(picture.crop((x0, y0, x1, y1)), size)
     if box is None:
         return uri, None
     x, y = 100 * (left * width - x0) / (x1 - x0), 100 * (top * height - y0) / (y1 - y0)
     return uri, (x, y, 100 * (right - left) * width / (x1 - x0), 100 * (bottom - top) * height / (y1 - y0))
+
+
+def _span(centre: float, side: float, limit: int) -> tuple[int, int]:
+    """Whole pixels of a span of about `side` inside 0 … `limit`: moved inside rather than cut."""
+    length = min(max(round(side), 1), limit)
+    start = min(max(round(centre - length / 2), 0), limit - length)
+    return start, start + length
+
+
+def jpeg(picture: Image.Image, size: int) -> str:
+    """A JPEG whose longer side has `size` pixels, or fewer where the picture is very small, as a data URI."""
+    scale = min(size / max(picture.size), _MAX_UPSCALING)
+    shape = (max(round(picture.width * scale), 1), max(round(picture.height * scale), 1))
+    stream = io.BytesIO()
+    picture.convert("RGB").resize(shape, Image.Resampling.BICUBIC).save(stream, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
 def captions_of(image_ids: Iterable[str], pairs: Table, generated: Table) -> dict[str, dict[str, Any]]:
@@ -83,15 +95,27 @@ def gallery(
             for look in looks
         ]
         sections.append({"tag": label_system[int(str(tag_id))], "lines": lines, **counts})
-    pictures = [_picture(row, store, params) for row in rows.to_dict("records")]
-    return _render(records, pictures, sections, _given(verdicts, label_system))
+    regions, wholes = _pictures(records, store, params)
+    return _render(records, regions, wholes, sections, _given(verdicts, label_system))
 
 
-def _picture(row: Mapping[Any, Any], store: ImageStore, params: GalleryParams) -> dict[str, Any]:
-    sides = [row[side] for side in _SIDES]
-    box: Box | None = None if any(pd.isna(side) for side in sides) else tuple(float(s) for s in sides)  # type: ignore[assignment]
-    uri, inside = region_picture(store.open(row["image_id"]), box, params.context, params.thumbnail_size)
-    return {"uri": uri, "box": inside}
+def _pictures(
+    records: Sequence[Mapping[str, Any]], store: ImageStore, params: GalleryParams
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """The region of every row, and every picture once as a whole: only that shows whether a tag is right."""
+    rows_of: dict[str, list[int]] = {}
+    for i, row in enumerate(records):
+        rows_of.setdefault(row["image_id"], []).append(i)
+    regions: list[dict[str, Any]] = [{} for _ in records]
+    wholes = {}
+    for image_id in store.in_shard_order(list(rows_of)):
+        picture = store.open(image_id)
+        for i in rows_of[image_id]:
+            uri, inside = region_picture(picture, records[i]["box"], params.context, params.thumbnail_size)
+            regions[i] = {"uri": uri, "box": inside}
+        if params.picture_size:
+            wholes[image_id] = jpeg(picture, params.picture_size)
+    return regions, wholes
 
 
 def _record(
@@ -108,6 +132,7 @@ def _record(
         "sampled": bool(row["sampled"]),
         "outlying": (facts["outlier_score"] or 0) > OUTLYING,
         "look": int(row["look"]),
+        "box": None if any(pd.isna(row[side]) for side in _SIDES) else tuple(float(row[side]) for side in _SIDES),
         **facts,
         **captions[row["image_id"]],
     }
@@ -124,7 +149,11 @@ def _given(verdicts: Sequence[Verdict], label_system: LabelSystem) -> list[dict[
 
 
 def _render(
-    records: list[dict[str, Any]], pictures: list[dict[str, Any]], sections: list[dict[str, Any]], given: list[Any]
+    records: list[dict[str, Any]],
+    regions: list[dict[str, Any]],
+    wholes: dict[str, str],
+    sections: list[dict[str, Any]],
+    given: list[Any],
 ) -> str:
     folder = resources.files("ram.evaluation.gallery")
     script = folder.joinpath("gallery.js").read_text(encoding="utf-8")
@@ -134,7 +163,8 @@ def _render(
     template = make_environment().from_string(folder.joinpath("gallery.html.jinja").read_text(encoding="utf-8"))
     return template.render(
         records=records,
-        pictures=pictures,
+        regions=regions,
+        wholes=wholes,
         sections=sections,
         given=given,
         origins=[o for o in ORIGINS if any(row["origin"] == o for row in records)],
