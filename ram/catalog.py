@@ -150,7 +150,9 @@ _TABLES: dict[str, tuple[str, list[pa.Field]]] = {
             pa.field("image_score", pa.float32()),
             pa.field("region_score", pa.float32()),
             pa.field("held_out_evidence", pa.float32()),
-            _required("wrong_probability", pa.float32()),  # the cleaning's estimate from all of these; a person's word: 0 or 1
+            _required(
+                "wrong_probability", pa.float32()
+            ),  # the cleaning's estimate from all of these; a person's word: 0 or 1
             *_BOX,
         ],
     ),

@@ -103,13 +103,20 @@ def apply_verdicts(rows: pd.DataFrame, judged: Mapping[PictureTag, bool]) -> pd.
     position = given.index.get_indexer(keys)
     keep = (position >= 0) & given.to_numpy().astype(bool)[position]
     wrong = (position >= 0) & ~keep
-    rows = rows.copy()
-    rows.loc[keep, ["origin", "score", "kept", "reason", "wrong_probability"]] = ["human", 1.0, True, None, 0.0]
-    rows.loc[wrong, ["kept", "reason", "wrong_probability"]] = [False, REASON, 1.0]
+    judged_rows = {
+        "origin": rows["origin"].mask(keep, "human"),
+        "score": rows["score"].mask(keep, 1.0),
+        "kept": rows["kept"].to_numpy() & ~wrong | keep,
+        "reason": rows["reason"].mask(keep, None).mask(wrong, REASON),
+        "wrong_probability": rows["wrong_probability"].mask(keep, 0.0).mask(wrong, 1.0),
+    }
+    rows = rows.assign(**judged_rows)
     missing = given[given.astype(bool) & ~np.isin(np.arange(len(given)), position)].index
     if not len(missing):
         return rows
-    added = missing.to_frame(index=False).assign(origin="human", score=1.0, kept=True, reason=None, wrong_probability=0.0)
+    added = missing.to_frame(index=False).assign(
+        origin="human", score=1.0, kept=True, reason=None, wrong_probability=0.0
+    )
     joined = pd.concat([rows, added.reindex(columns=rows.columns).astype(rows.dtypes.to_dict())], ignore_index=True)
     # A picture's rows stand together; factorize numbers the pictures in the order in which they first appear.
     return joined.iloc[np.argsort(pd.factorize(joined["image_id"])[0], kind="stable")].reset_index(drop=True)

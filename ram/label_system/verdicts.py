@@ -54,7 +54,9 @@ def read_verdicts(path: Path) -> list[Verdict]:
                 for values in reader
             ]
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8: {error.reason} at byte {error.start}; save it as CSV in UTF-8") from error
+        raise ValueError(
+            f"{path} is not UTF-8: {error.reason} at byte {error.start}; save it as CSV in UTF-8"
+        ) from error
     if problems := [problem for row in rows for problem in _malformed(row)]:
         raise ValueError(f"{path} cannot be applied:\n" + "\n".join(f"  {problem}" for problem in problems))
     return [row for row in rows if row.verdict]
@@ -68,9 +70,7 @@ def _malformed(row: Verdict) -> Iterable[str]:
             yield f"{row.where}: {column} is empty; name the picture and the tag that the verdict is about"
 
 
-def resolve(
-    verdicts: Sequence[Verdict], label_system: LabelSystem
-) -> tuple[dict[PictureTag, Verdict], list[Verdict]]:
+def resolve(verdicts: Sequence[Verdict], label_system: LabelSystem) -> tuple[dict[PictureTag, Verdict], list[Verdict]]:
     """{(image_id, tag_id): verdict}, and the verdicts on words that mean no tag of this label system.
 
     `ValueError` that lists the verdicts that contradict each other, by the same word or by two words for one tag.

@@ -10,7 +10,6 @@ from ram.data_engine.balance import BalanceParams, balance
 from ram.label_system import LabelSystem
 from ram.storage import Table
 
-
 Params = BalanceParams
 
 
@@ -29,6 +28,4 @@ def run(inputs: Inputs, params: Params) -> Outputs:
     """A report; nothing is changed."""
     num_images = sum(pc.sum(pc.equal(b["split"], "train")).as_py() or 0 for b in inputs.images.batches(["split"]))
     label_system = LabelSystem.from_json(inputs.label_system)
-    return Outputs(
-        balance=balance(inputs.generated_tags, inputs.cleaned_tags, num_images, label_system, params)
-    )
+    return Outputs(balance=balance(inputs.generated_tags, inputs.cleaned_tags, num_images, label_system, params))

@@ -36,7 +36,11 @@ def test_every_malformed_row_is_named_with_its_line(tmp_path: Path) -> None:
     path = write(tmp_path / "v.csv", "image_id,tag,verdict", "x/1,car,maybe", "x/1,dog,keep", ",dog,wrong", "x/2,,keep")
     with pytest.raises(ValueError) as error:
         read_verdicts(path)
-    assert [line.split(": ")[0].strip() for line in str(error.value).splitlines()[1:]] == ["v.csv:2", "v.csv:4", "v.csv:5"]
+    assert [line.split(": ")[0].strip() for line in str(error.value).splitlines()[1:]] == [
+        "v.csv:2",
+        "v.csv:4",
+        "v.csv:5",
+    ]
 
 
 def test_a_file_without_the_columns_is_refused(tmp_path: Path) -> None:

@@ -136,7 +136,13 @@ def test_a_person_overrules_the_cleaning_and_an_empty_file_undoes_it(given: Inpu
 
 
 def test_verdicts_without_effect_are_counted_with_their_line(given: Inputs) -> None:
-    lines = ("home/000,unicorn,keep", "nowhere/9,dog,wrong", "home/002,zebra,wrong", "home/003,dog,wrong", "home/004,dog,")
+    lines = (
+        "home/000,unicorn,keep",
+        "nowhere/9,dog,wrong",
+        "home/002,zebra,wrong",
+        "home/003,dog,wrong",
+        "home/004,dog,",
+    )
     judge(given, *lines)
     report = run(given, PARAMS).cleaning_report["verdicts"]
     assert report["without_effect"] == [

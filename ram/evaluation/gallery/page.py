@@ -34,7 +34,9 @@ def region_picture(picture: Image.Image, box: Box | None, context: float, size: 
     in it as x, y, width, height in per cent."""
     width, height = picture.size
     left, top, right, bottom = box or (0.0, 0.0, 1.0, 1.0)
-    side = max((1 + 2 * context) * max((right - left) * width, (bottom - top) * height), _LEAST_SIDE * min(width, height))
+    side = max(
+        (1 + 2 * context) * max((right - left) * width, (bottom - top) * height), _LEAST_SIDE * min(width, height)
+    )
     x0, x1 = _span((left + right) / 2 * width, side, width)
     y0, y1 = _span((top + bottom) / 2 * height, side, height)
     uri = jpeg(picture.crop((x0, y0, x1, y1)), size)
@@ -83,7 +85,7 @@ def gallery(
     rows = chosen.rows.assign(look=look_N).sort_values("mistake", ascending=False, kind="stable")
     records = [_record(row, label_system, captions) for row in rows.to_dict("records")]
     sections = []
-    for tag_id, counts in chosen.tags.to_dict("index").items():
+    for tag_id, num_kept, num_removed, mistakes in chosen.tags.itertuples():
         own = [i for i, row in enumerate(records) if row["tag_id"] == tag_id]
         looks = sorted({records[i]["look"] for i in own}, key=lambda look: (look < 0, look))
         lines = [
@@ -94,7 +96,8 @@ def gallery(
             }
             for look in looks
         ]
-        sections.append({"tag": label_system[int(str(tag_id))], "lines": lines, **counts})
+        counts = {"num_kept": num_kept, "num_removed": num_removed, "mistakes": mistakes}
+        sections.append({"tag": label_system[tag_id], "lines": lines, **counts})
     regions, wholes = _pictures(records, store, params)
     return _render(records, regions, wholes, sections, _given(verdicts, label_system))
 
