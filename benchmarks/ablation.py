@@ -37,7 +37,8 @@ def stages() -> list[str]:
 def run_seed(seed: int, recipe: Path, workspace: Path) -> None:
     workspace.mkdir(parents=True, exist_ok=True)
     (workspace / "data").mkdir(exist_ok=True)
-    shutil.copytree(ROOT / "data" / "vocabularies", workspace / "data" / "vocabularies", dirs_exist_ok=True)
+    for folder in ("vocabularies", "reviews"):
+        shutil.copytree(ROOT / "data" / folder, workspace / "data" / folder, dirs_exist_ok=True)
     params = yaml.safe_load(recipe.read_text(encoding="utf-8"))
     params["seed"] = seed
     for source in params["list_sources"]["sources"]:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ram.explain_command import explain
 from ram.finetune_command import finetune
 from ram.import_command import import_checkpoint
 from ram.label_commands import app as labels_app
@@ -32,6 +33,7 @@ app.add_typer(labels_app, name="labels")
 app.add_typer(models_app, name="models")
 app.command("import-checkpoint")(import_checkpoint)
 app.command()(finetune)
+app.command()(explain)
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 _PARAMS = typer.Option("--params", help="The parameter file.")

@@ -34,7 +34,7 @@ class Artifact:
 
 SPLITS = ("train", "dev", "finetune", "test")
 ORIGINS = ("caption", "generated_caption", "predicted", "implied", "human")
-REASONS = ("cluster_outlier", "contrary_prediction")
+REASONS = ("cluster_outlier", "contrary_prediction", "human_verdict")
 KINDS = ("object", "scene", "attribute", "action")
 
 _BOX = [pa.field(side, pa.float32()) for side in ("x0", "y0", "x1", "y1")]  # fractions of width and height, or null
@@ -147,10 +147,13 @@ _TABLES: dict[str, tuple[str, list[pa.Field]]] = {
             _required("kept", pa.bool_()),
             pa.field("reason", pa.string()),  # null where kept
             pa.field("outlier_score", pa.float32()),  # 0 typical … 1 outlying; null where its tag was not clustered
-            _required("image_score", pa.float32()),
-            _required("region_score", pa.float32()),
-            _required("held_out_evidence", pa.float32()),
-            _required("wrong_probability", pa.float32()),  # the cleaning's estimate from all of these; 0 for `human`
+            # Null in a row that is there on a person's word alone, and that the engine did not look at:
+            pa.field("image_score", pa.float32()),
+            pa.field("region_score", pa.float32()),
+            pa.field("held_out_evidence", pa.float32()),
+            _required(
+                "wrong_probability", pa.float32()
+            ),  # the cleaning's estimate from all of these; a person's word: 0 or 1
             *_BOX,
         ],
     ),
@@ -175,6 +178,7 @@ MODELS = ("preliminary", "retrained", "retrained_uncleaned", "finetuned")
 _OTHERS: list[tuple[str, str, Format, str]] = [
     ("sources", "data/sources.json", Format.JSON, "every file of every source, with size and content hash"),
     ("vocabularies", "data/vocabularies", Format.DIRECTORY, "tag lists in git, and where they come from"),
+    ("reviews", "data/reviews", Format.DIRECTORY, "a person's verdicts on single rows of tags, in git"),
     ("image_shards", "data/image_shards", Format.DIRECTORY, "the accepted pictures, as WebDataset tar shards"),
     ("benchmarks", "data/benchmarks.json", Format.JSON, "{benchmark: {names, unseen, sources}}: what was labelled, completely"),
     ("phrase_table", "data/phrase_table.json", Format.JSON, "the dictionary of the caption parser, where that is its parser"),
@@ -187,6 +191,8 @@ _OTHERS: list[tuple[str, str, Format, str]] = [
     ("generation_report", "reports/generation.json", Format.JSON, "thresholds and counts of the generation"),
     ("region_report", "reports/regions.json", Format.JSON, "how many regions each localiser found"),
     ("cleaning_report", "reports/cleaning.json", Format.JSON, "counts of the cleaning by origin and reason"),
+    ("review_gallery", "data/review_gallery", Format.DIRECTORY, "one self-contained HTML page: rows to look at and judge"),
+    ("balance", "reports/balance.json", Format.JSON, "tags and pairs of tags before and after generation and cleaning"),
     ("thresholds", "data/thresholds.json", Format.JSON, "per-tag thresholds and the score calibration"),
     ("evaluation", "reports/evaluate.json", Format.JSON, "{model: {benchmark: {mAP, …}}}"),
     ("report", "data/report", Format.DIRECTORY, "one self-contained HTML page"),

@@ -33,6 +33,16 @@ def empty_mlflow_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def drawn_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small workspace in which the pipeline has run up to the models. Tests must not change it: they share it."""
+    from drawn import draw_workspace
+
+    root = tmp_path_factory.mktemp("drawn")
+    draw_workspace(root)
+    return root
+
+
 @pytest.fixture
 def finished_workspace(tmp_path: Path, empty_mlflow_db: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Makes a workspace in which the pipeline has run: `make(mean_ap, weights)` may be called again to run it anew."""

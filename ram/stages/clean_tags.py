@@ -1,4 +1,4 @@
-"""generated_tags, region_features -> cleaned_tags: every tag, kept or removed with its reason."""
+"""generated_tags, region_features, verdicts -> cleaned_tags: every tag, kept or removed with its reason."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ from ram.data_engine.cleaning_report import cleaning_report
 from ram.data_engine.gather import gather_by_tag
 from ram.data_engine.outliers import OutlierParams
 from ram.data_engine.truth import Truth
+from ram.data_engine.verdicts import REASON, Judged, Verdicts, apply_verdicts, find_verdicts
 from ram.engine import Engine
 from ram.label_system import LabelSystem
+from ram.label_system.verdicts import VERDICTS_FILE
 from ram.progress import track
 from ram.storage import Table
 
@@ -33,6 +35,7 @@ class Params:
     outliers: OutlierParams
     evidence: EvidenceParams
     rules: RuleParams
+    honour_verdicts: bool  # of people on single rows, in data/reviews/verdicts.csv
     max_rows_at_once: int  # rows of one or several tags that a worker holds; a tag with more is clustered in shares
 
     def __post_init__(self) -> None:
@@ -46,6 +49,7 @@ class Params:
 class Inputs(NamedTuple):
     generated_tags: Table
     region_features: Table
+    reviews: Path
     images: Table
     labels: Table
     benchmarks: dict[str, Any]
@@ -67,6 +71,7 @@ class _Part:
     tags_path: Path
     regions_path: Path
     first_row: int
+    judged: Judged
 
 
 def run(inputs: Inputs, params: Params) -> Outputs:
@@ -77,17 +82,24 @@ def run(inputs: Inputs, params: Params) -> Outputs:
     label_system = LabelSystem.from_json(inputs.label_system)
     cleaned_dir = inputs.scratch / "cleaned_tags"
     witnesses_path = _find_witnesses(inputs, params, len(label_system))
+    verdicts = Verdicts()
+    if params.honour_verdicts:
+        path = inputs.reviews / VERDICTS_FILE
+        verdicts = find_verdicts(path, inputs.images, label_system, inputs.generated_tags.part_paths)
     parts, first_row = [], 0
     paths = zip(inputs.generated_tags.part_paths, inputs.region_features.part_paths, strict=True)
     for index, (tags_path, regions_path) in enumerate(paths):
-        parts.append(_Part(index, tags_path, regions_path, first_row))
+        parts.append(_Part(index, tags_path, regions_path, first_row, verdicts.by_part.get(index, {})))
         first_row += pq.read_metadata(tags_path).num_rows
     _write_missing(
         inputs.engine, partial(_decide, witnesses_path=witnesses_path, params=params), parts, cleaned_dir, "cleaning"
     )
     cleaned = Table(cleaned_dir, _schema())
     truth = Truth(inputs.labels, inputs.benchmarks, inputs.images, label_system, split="train")
-    return Outputs(cleaned_tags=cleaned_dir, cleaning_report=cleaning_report(cleaned, label_system, truth))
+    report = cleaning_report(cleaned, label_system, truth)
+    num_removed = sum(counts.get(f"num_{REASON}", 0) for counts in report["by_origin"].values())
+    report["verdicts"] = verdicts.report(num_removed)
+    return Outputs(cleaned_tags=cleaned_dir, cleaning_report=report)
 
 
 def _schema() -> pa.Schema:
@@ -138,4 +150,4 @@ def _decide(part: _Part, witnesses_path: Path, params: Params) -> pa.Table:
     for i, name in enumerate(_WITNESSES):
         rows[name] = witnesses[:, i]
     decided = rows.join(removals(rows, params.evidence, params.rules))
-    return storage.as_arrow(decided, _schema())
+    return storage.as_arrow(apply_verdicts(decided, part.judged), _schema())

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ram.catalog import ORIGINS, SPLITS
+from ram.evaluation.report.balance import balance_view
 from ram.evaluation.report.charts import training_charts
 from ram.evaluation.report.examples import chosen_pictures, examples
 from ram.evaluation.report.funnel import funnel
@@ -51,6 +52,8 @@ class Inputs(NamedTuple):
     generation_report: dict[str, Any]
     cleaned_tags: Table
     cleaning_report: dict[str, Any]
+    balance: dict[str, Any]
+    review_gallery: Path
     preliminary_curves: pd.DataFrame
     retrained_uncleaned_curves: pd.DataFrame
     retrained_curves: pd.DataFrame
@@ -71,7 +74,7 @@ class Outputs(NamedTuple):
 
 
 def run(inputs: Inputs, params: Params) -> Outputs:
-    """A folder with index.html, which loads nothing; it links to the Data Docs beside it."""
+    """A folder with index.html, which loads nothing; it links to the Data Docs and the review gallery beside it."""
     directory = inputs.scratch / "report"
     checks = [inputs.pairs_check, inputs.parsed_tags_check, inputs.generated_tags_check, inputs.cleaned_tags_check]
     curves = {
@@ -94,6 +97,8 @@ def run(inputs: Inputs, params: Params) -> Outputs:
                 "Generation": plain_facts(inputs.generation_report),
                 "Cleaning": plain_facts(inputs.cleaning_report),
             },
+            "verdicts": inputs.cleaning_report.get("verdicts"),
+            "balance": balance_view(inputs.balance, params.num_tags_shown),
             "charts": training_charts(curves),
             "checks": checks,
             "checks_passed": sum(check["passed"] for check in checks),

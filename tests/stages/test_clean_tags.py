@@ -27,6 +27,7 @@ PARAMS = Params(
         probe_weight=1.0, outlier_weight=2.0, region_weight=1.0, image_weight=0.0,
     ),
     rules=RuleParams(max_wrong_probability=0.5, outlier_share=None, min_outlier_score=0.0, min_region_score=None),
+    honour_verdicts=True,
     max_rows_at_once=150,
 )  # fmt: skip
 TAGS = LabelSystem([Tag(tag_id=i, name=name) for i, name in enumerate(["dog", "cat", "zebra"])])
@@ -75,6 +76,7 @@ def given(tmp_path: Path) -> Inputs:
     return Inputs(
         generated_tags=write(tmp_path, "generated_tags", table, num_parts=3),
         region_features=write(tmp_path, "region_features", table, num_parts=3),
+        reviews=tmp_path / "reviews",
         images=write(tmp_path, "images", images),
         labels=write(tmp_path, "labels", boxless),
         benchmarks={"pets": {"sources": ["home"], "names": ["dog", "cat"], "unseen": []}},
@@ -108,6 +110,47 @@ def test_rows_keep_their_order_and_numbers_and_removed_ones_a_reason(given: Inpu
     pd.testing.assert_frame_equal(rows[columns], regions[columns])
     assert rows["kept"].equals(rows["reason"].isna())
     assert set(rows["reason"].dropna()) <= {"cluster_outlier", "contrary_prediction"}
+
+
+def judge(given: Inputs, *lines: str) -> None:
+    given.reviews.mkdir(exist_ok=True)
+    (given.reviews / "verdicts.csv").write_text("\n".join(["image_id,tag,verdict", *lines]) + "\n")
+
+
+def test_a_person_overrules_the_cleaning_and_an_empty_file_undoes_it(given: Inputs, tmp_path: Path) -> None:
+    before = cleaned(run(given, PARAMS))
+    removed = before[~before["kept"]].iloc[0]
+    judge(given, f"{removed.image_id},{TAGS.names[removed.tag_id]},keep", "home/001,Dogs,wrong", "home/000,zebra,keep")
+    (tmp_path / "again").mkdir()
+    outputs = run(given._replace(scratch=tmp_path / "again"), PARAMS)
+    rows = cleaned(outputs).set_index(["image_id", "tag_id"])
+    kept, wrong, added = (rows.loc[k] for k in ((removed.image_id, removed.tag_id), ("home/001", 0), ("home/000", 2)))
+    assert (kept.origin, kept.kept, kept.wrong_probability) == ("human", True, 0)
+    assert (wrong.origin, wrong.kept, wrong.reason, wrong.wrong_probability) == ("caption", False, "human_verdict", 1)
+    assert (added.origin, added.kept, added.score) == ("human", True, 1)
+    assert added[["image_score", "region_score", "held_out_evidence", "outlier_score", "x0"]].isna().all()
+    others = before.set_index(["image_id", "tag_id"]).drop([kept.name, wrong.name])
+    pd.testing.assert_frame_equal(rows.drop([kept.name, wrong.name, added.name]), others)
+    judge(given)
+    (tmp_path / "third").mkdir()
+    pd.testing.assert_frame_equal(cleaned(run(given._replace(scratch=tmp_path / "third"), PARAMS)), before)
+
+
+def test_verdicts_without_effect_are_counted_with_their_line(given: Inputs) -> None:
+    lines = (
+        "home/000,unicorn,keep",
+        "nowhere/9,dog,wrong",
+        "home/002,zebra,wrong",
+        "home/003,dog,wrong",
+        "home/004,dog,",
+    )
+    judge(given, *lines)
+    report = run(given, PARAMS).cleaning_report["verdicts"]
+    assert report["without_effect"] == [
+        "verdicts.csv:2: keep 'unicorn' of 'home/000': the label system has no such tag",
+        "verdicts.csv:3: wrong 'dog' of 'nowhere/9': there is no such picture",
+    ]
+    assert (report["num_keep"], report["num_wrong"], report["num_wrong_without_row"]) == (0, 2, 1)
 
 
 def test_human_rows_stay(given: Inputs) -> None:

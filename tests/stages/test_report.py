@@ -21,6 +21,9 @@ calibrate_thresholds: {target: f1, min_precision: 0.5, prior_positives: 5.0, min
   min_open_set_positives: 50,
   open_set_factor: 0.8, calibration: platt}
 evaluate: {use_children: unseen, num_bootstrap: 20}
+compare_tags: {max_inflation: 10.0, num_paired_tags: 10, min_pair_images: 1, num_shown: 5}
+review_gallery: {num_tags: 2, rows_per_tag: 4, sampled_share: 0.5, num_looks: 2, context: 0.5, thumbnail_size: 32,
+  picture_size: 0}
 """
 
 
@@ -31,7 +34,7 @@ def workspace(drawn_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -
     shutil.copytree(drawn_workspace, root)
     params = root / "params.yaml"
     params.write_text(STAGES + PARAMS + "\n")
-    for stage in ("calibrate_thresholds", "evaluate", "report"):
+    for stage in ("compare_tags", "review_gallery", "calibrate_thresholds", "evaluate", "report"):
         run_stage(stage, params, root)
     return root
 
@@ -77,12 +80,22 @@ def test_the_page_names_failed_checks_refusals_and_models(page: str) -> None:
     assert "../data_docs/cleaned_tags/index.html" in page
 
 
+def test_the_page_shows_the_balance_of_the_tags_and_leads_to_the_gallery(page: str) -> None:
+    for words in ("50.0%</div>", "12 of 24", "Pairs that came together", 'class="line-cleaned"'):
+        assert words in page, words
+    assert 'href="../review_gallery/index.html"' in page
+
+
 def test_data_cannot_inject_markup(workspace: Path, tmp_path: Path) -> None:
     inputs = Inputs(
         **{f: read_artifact(e, workspace) for f, e in stage_call("report").inputs().items()}, scratch=tmp_path
     )
     evil = {**inputs.pairs_check, "failures": ["<img src=x onerror=alert(1)>"]}
-    outputs = run(inputs._replace(pairs_check=evil), Params(num_pictures=1, thumbnail_size=32, num_tags_shown=1))
+    tags = {f"<img src=x onerror=alert(2)>{name}": counts for name, counts in inputs.balance["tags"].items()}
+    outputs = run(
+        inputs._replace(pairs_check=evil, balance={**inputs.balance, "tags": tags}),
+        Params(num_pictures=1, thumbnail_size=32, num_tags_shown=1),
+    )
     assert "<img src=x" not in (outputs.report / "index.html").read_text()
 
 

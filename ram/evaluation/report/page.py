@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from ram.evaluation.report.examples import shown_boxes
+
+if TYPE_CHECKING:
+    import jinja2
 
 MODEL_TITLES = {
     "preliminary": "Parsed tags",
@@ -38,7 +41,11 @@ ORIGIN_TITLES = {
     "predicted": "predicted",
     "human": "people",
 }
-REASON_TITLES = {"cluster_outlier": "outlier in its cluster", "contrary_prediction": "not seen on its region"}
+REASON_TITLES = {
+    "cluster_outlier": "outlier in its cluster",
+    "contrary_prediction": "not seen on its region",
+    "human_verdict": "a person said so",
+}
 
 
 def benchmark_views(evaluation: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
@@ -129,9 +136,15 @@ def _tag_row(
 
 def render(context: Mapping[str, Any]) -> str:
     """The page. What comes from data is escaped; nothing is loaded from anywhere."""
+    folder = resources.files("ram.evaluation.report")
+    template = make_environment().from_string(folder.joinpath("page.html.jinja").read_text(encoding="utf-8"))
+    return template.render(style=folder.joinpath("style.css").read_text(encoding="utf-8"), **context)
+
+
+def make_environment() -> jinja2.Environment:
+    """What the templates of pages share: escaping, filters for numbers, titles of origins, reasons and models."""
     import jinja2
 
-    folder = resources.files("ram.evaluation.report")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -147,8 +160,7 @@ def render(context: Mapping[str, Any]) -> str:
         "reason_titles": REASON_TITLES,
         "model_titles": MODEL_TITLES,
     }  # fmt: skip
-    template = environment.from_string(folder.joinpath("page.html.jinja").read_text(encoding="utf-8"))
-    return template.render(style=folder.joinpath("style.css").read_text(encoding="utf-8"), **context)
+    return environment
 
 
 def number(value: float | None) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
 from PIL import Image, ImageDraw
 
 from ram.catalog import artifact
@@ -116,7 +115,7 @@ class Drawn:
     def write_tags(self) -> None:
         system = label_system()
         ids = {tag.name: tag.tag_id for tag in system}
-        parsed, generated, cleaned = [], [], []
+        parsed, generated, cleaned, regions = [], [], [], []
         for n, image_id in enumerate(self.of("train")):
             shape, colour, box = self.shapes[image_id]
             found = [(shape, "caption", 1.0), (colour, "caption", 1.0)]
@@ -126,31 +125,37 @@ class Drawn:
             for tag, origin, score in found:
                 row = self._tag(image_id, ids[tag], origin, score)
                 generated.append({**row, "image_score": score * 0.9, "model_version": "0" * 12})
+                region = {**dict(zip(("x0", "y0", "x1", "y1"), box, strict=True)), "region_score": score * 0.5}
+                regions.append({**row, **region, "feature": [float(SHAPES.index(shape)), 1.0]})
                 reason = {"roll": "contrary_prediction", "toy": "cluster_outlier"}.get(tag) if n % 3 else None
                 cleaned.append(
                     {
                         **row, "kept": reason is None, "reason": reason, "outlier_score": 0.9 if reason else 0.1,
-                        "image_score": score * 0.9, "region_score": score * 0.5,
-                        **dict(zip(("x0", "y0", "x1", "y1"), box, strict=True)),
+                        "image_score": score * 0.9, **region,
+                        "held_out_evidence": 0.5,
                     }
                 )  # fmt: skip
         parsed.append(self._tag(self.of("test")[0], ids["ball"], "caption", 1.0, caption_indices=[0]))
         for name, rows in (("parsed_tags", parsed), ("generated_tags", generated), ("cleaned_tags", cleaned)):
             self.write(name, rows)
+        self.write("region_features", [{k: v for k, v in r.items() if k not in ("origin", "score")} for r in regions])
 
     @staticmethod
     def _tag(image_id: str, tag_id: int, origin: str, score: float, **more: Any) -> dict[str, Any]:
         return {"image_id": image_id, "tag_id": tag_id, "origin": origin, "score": score, **more}
 
     def write_captions(self) -> None:
-        pairs, captions = [], []
+        pairs, captions, phrases = [], [], []
         for row in self.images:
             shape, colour, _ = self.shapes[row["image_id"]]
             text = f"a {colour} {shape} on paper"
+            own = {"image_id": row["image_id"], "split": row["split"], "caption_index": 0}
+            phrases += [own | {"phrase": colour, "kind": "attribute"}, own | {"phrase": shape, "kind": "object"}]
             pairs.append({"image_id": row["image_id"], "split": row["split"], "caption_index": 0, "caption": text})
             if row["split"] == "train":
                 captions.append({"image_id": row["image_id"], "caption": f"a {shape}", "log_probability": -2.5})
         self.write("pairs", pairs)
+        self.write("caption_phrases", phrases)
         self.write("generated_captions", captions)
         self.write(
             "quarantine", [{"source": "drawn", "key": "x", "reason": "broken_picture", "detail": "ends early"}] * 3
@@ -195,7 +200,12 @@ def write_reports(drawn: Drawn) -> None:
         "dropped": {"rare": {"num_phrases": 5, "num_mentions": 6, "top": [["gizmo", 2]]}},
     }  # fmt: skip
     write_json(report, root / artifact("label_system_report").path)
-    write_json({"num_images": 24, "num_tags_by_origin": {"caption": 48}}, root / artifact("generation_report").path)
+    reviews = root / artifact("reviews").path
+    reviews.mkdir()
+    (reviews / "verdicts.csv").write_text("image_id,tag,verdict\ndrawn/001,toys,keep\nlost/1,unicorn,wrong\n")
+    threshold = {"threshold": 0.6, "estimated_precision": 0.4, "basis": "labels", "num_predicted": 12}
+    generation = {"num_images": 24, "num_tags_by_origin": {"caption": 48}, "thresholds": {"roll": threshold}}
+    write_json(generation, root / artifact("generation_report").path)
     write_json({"num_removed": 16}, root / artifact("cleaning_report").path)
     for table in ("pairs", "parsed_tags", "generated_tags", "cleaned_tags"):
         rule = {
@@ -218,10 +228,8 @@ def write_reports(drawn: Drawn) -> None:
         curves.to_csv(path, index=False)
 
 
-@pytest.fixture(scope="session")
-def drawn_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Everything but thresholds, evaluation and report. Tests must not change it: they are given it in turn."""
-    root = tmp_path_factory.mktemp("drawn")
+def draw_workspace(root: Path) -> None:
+    """Everything but thresholds, evaluation, report and what stands beside it."""
     drawn = Drawn(root)
     drawn.write("images", drawn.images)
     drawn.write_labels()
@@ -229,4 +237,3 @@ def drawn_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     drawn.write_captions()
     drawn.write_models()
     write_reports(drawn)
-    return root
