@@ -34,7 +34,7 @@ lint: $(VENV)/installed  ## ruff, mypy and the import contracts
 	$(BIN)/lint-imports
 
 ablation: $(VENV)/installed  ## the sample recipe with three seeds: what the data engine is worth
-	$(BIN)/python benchmarks/ablation.py
+	$(BIN)/python -m benchmarks.ablation
 
 lock: $(VENV)/installed  ## resolve requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --extra pipeline --extra sample --extra dev --extra bench --extra gpu --python-version 3.11 \

@@ -8,51 +8,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import shutil
-import statistics
-import subprocess
-import sys
 import time
 from pathlib import Path
 
-import yaml
-
+from benchmarks.workspaces import ROOT, machine, mean_and_spread, open_workspace, run_stages, stages, with_seed
 from ram.catalog import artifact
+from ram.params import load_yaml
 from ram.storage import Table
-
-ROOT = Path(__file__).resolve().parents[1]
-SKIPPED = {"calibrate_thresholds", "report"}  # say nothing about the ablation
-
-
-def stages() -> list[str]:
-    """The stages in the order of dvc.yaml such that each comes after what it reads."""
-    listed = subprocess.run(
-        [sys.executable, "-m", "dvc", "repro", "--dry", "--force"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
-    return [line.split("'")[1] for line in listed.splitlines() if line.startswith("Running stage '")]
 
 
 def run_seed(seed: int, recipe: Path, workspace: Path) -> None:
-    workspace.mkdir(parents=True, exist_ok=True)
-    (workspace / "data").mkdir(exist_ok=True)
-    for folder in ("vocabularies", "reviews"):
-        shutil.copytree(ROOT / "data" / folder, workspace / "data" / folder, dirs_exist_ok=True)
-    params = yaml.safe_load(recipe.read_text(encoding="utf-8"))
-    params["seed"] = seed
-    for source in params["list_sources"]["sources"]:
-        if source["kind"] == "sample_world":
-            source["seed"] = seed
-    (workspace / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = workspace / "done"
-    finished = done.read_text().split() if done.is_file() else []
-    for stage in stages():
-        if stage not in finished:
-            subprocess.run([sys.executable, "-m", "ram", "stage", stage], cwd=workspace, env=environment, check=True)
-            with done.open("a") as stream:
-                stream.write(f"{stage}\n")
+    open_workspace(workspace, with_seed(load_yaml(recipe), seed))
+    run_stages(workspace, stages())
 
 
 def figures(workspace: Path) -> dict[str, float]:
@@ -84,13 +51,11 @@ def main() -> None:
     for seed in args.seeds:
         run_seed(seed, args.recipe.resolve(), args.workspace.resolve() / f"seed-{seed}")
     rows = [figures(args.workspace.resolve() / f"seed-{seed}") for seed in args.seeds]
-    print(
-        f"{args.recipe.stem}, seeds {args.seeds}, {os.cpu_count()} cores, {platform.machine()}, {time.monotonic() - start:.0f} s"
-    )
+    print(f"{args.recipe.stem}, seeds {args.seeds}, {machine()}, {time.monotonic() - start:.0f} s")
     for name in rows[0]:
         values = [row[name] for row in rows]
-        spread = statistics.stdev(values) if len(values) > 1 else 0.0
-        print(f"{name:45} {statistics.mean(values):7.3f} ± {spread:.3f}   {'  '.join(f'{v:.3f}' for v in values)}")
+        mean, spread = mean_and_spread(values)
+        print(f"{name:45} {mean:7.3f} ± {spread:.3f}   {'  '.join(f'{v:.3f}' for v in values)}")
 
 
 if __name__ == "__main__":

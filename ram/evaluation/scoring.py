@@ -57,7 +57,7 @@ class BenchmarkScorer:
 
     def __call__(self, benchmark: Benchmark, description: str) -> Scored:
         matches = match_names(benchmark.names, self.checkpoint.label_system)
-        own_KE = self.checkpoint.model.tag_embedding_KE.cpu().numpy()
+        own_KE = self.checkpoint.model.tag_embedding_KE.detach().cpu().numpy()
         scores = score_names(
             self._scorer, benchmark.image_ids, matches, own_KE, self._embed, self._batch_size, description
         )  # fmt: skip

@@ -76,7 +76,7 @@ class Tagger:
         self._own = _Wanted(
             [tag.name for tag in self.label_system.tags],
             list(self.label_system.tags),
-            checkpoint.model.tag_embedding_KE,
+            checkpoint.model.tag_embedding_KE.detach(),
         )
         self._new: dict[str, torch.Tensor] = {}
 
@@ -146,7 +146,7 @@ class Tagger:
             raise ValueError("tags is empty; name at least one tag, or leave it out for all of the model's")
         tags = [self.label_system.find(name) for name in names]
         self._embed([name for name, tag in zip(names, tags, strict=True) if tag is None])
-        own_KE = self.checkpoint.model.tag_embedding_KE
+        own_KE = self.checkpoint.model.tag_embedding_KE.detach()
         rows = [self._new[name] if tag is None else own_KE[tag.tag_id] for name, tag in zip(names, tags, strict=True)]
         return _Wanted(list(names), tags, torch.stack(rows))
 

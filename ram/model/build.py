@@ -18,6 +18,7 @@ from ram.model.params import CaptionParams, DistillationParams, ModelParams
 from ram.model.preprocess import Preprocess
 from ram.model.ram import RAM
 from ram.model.tag_decoder import DescribedTagDecoder, LearnedTagDecoder, TagDecoder
+from ram.model.text_encoder import LEARNED
 from ram.model.vocabulary import WordPieces, make_word_pieces
 from ram.model.weights import input_statistics, load_pretrained
 
@@ -45,7 +46,13 @@ def build_model(
     """A model to train: pretrained backbone, everything else at its random start, the tags of `embedding_KE`.
 
     `captions` are read where the caption branch makes its own word pieces. The same arguments give the same weights.
+    Where tags are learned, `embedding_KE` says how many there are and nothing more: they begin at random, and the
+    model's `params` name no text encoder, since none could make another such tag.
     """
+    if params.tag_queries == "learned":
+        params = dataclasses.replace(params, text_encoder=LEARNED, templates="plain")
+        generator = torch.Generator().manual_seed(seed)
+        embedding_KE = LearnedTagDecoder.initial_tags(len(embedding_KE), params.width, params.initial_score, generator)
     word_pieces = None
     if params.caption is not None:
         word_pieces = make_word_pieces(params.caption.vocabulary, params.caption.vocabulary_size, captions)

@@ -134,7 +134,7 @@ def complete_label_system(directory: Path, thresholds: Mapping[str, Any]) -> Lab
 
 
 def _check_tag_embeddings(model: RAM, label_system: LabelSystem, directory: Path) -> None:
-    embedding_KE = model.tag_embedding_KE.float().numpy()
+    embedding_KE = model.tag_embedding_KE.detach().float().numpy()
     check_embeddings(embedding_KE, label_system.names)
     made_by = label_system.embeddings
     if made_by is not None and made_by.content != embeddings_hash(embedding_KE):

@@ -53,7 +53,7 @@ class ModelParams:
     standardise_features: bool = False  # fixed mean 0, deviation 1 of every channel before the projection
     text_encoder: str = "package:all-minilm-l6-v2"  # see ram.model.text_encoder
     templates: str = "short"  # prompts of the ensemble
-    tag_queries: Literal["text", "described", "learned"] = "text"  # what asks for a tag: see ram.model.tag_decoder
+    tag_queries: Literal["text", "described", "learned"] = "text"  # what asks for a tag; learned: its own weights alone
     width: int = 768
     num_layers: int = 2
     num_heads: int = 4

@@ -44,7 +44,10 @@ class RAM(nn.Module):
         self.tag_decoder = tag_decoder
         self.caption_branch = caption_branch
         self.text_alignment = text_alignment
-        self.register_buffer("tag_embedding_KE", torch.empty(0))
+        if tag_decoder.learns_tags:
+            self.register_parameter("tag_embedding_KE", nn.Parameter(torch.empty(0)))
+        else:
+            self.register_buffer("tag_embedding_KE", torch.empty(0))
         self.set_tags(embedding_KE)
 
     @property
@@ -56,9 +59,13 @@ class RAM(nn.Module):
         return len(self.tag_embedding_KE)
 
     def set_tags(self, embedding_KE: Tensor) -> None:
-        """Replace the model's own tags: row i is tag_id i. Any number of tags; the width must be the text encoder's."""
+        """Replace the model's own tags: row i is tag_id i. Any number of tags; the width must be the text encoder's.
+
+        Learned tags are parameters: an optimizer made before knows the old ones alone.
+        """
         embedding_KE = torch.as_tensor(embedding_KE, dtype=torch.float32)
-        self.tag_embedding_KE = self._checked(embedding_KE).detach().clone().to(self.device)
+        rows_KE = self._checked(embedding_KE).detach().clone().to(self.device)
+        self.tag_embedding_KE = nn.Parameter(rows_KE) if self.tag_decoder.learns_tags else rows_KE
 
     def set_image_size(self, image_size: int) -> None:
         """Take pictures of another size from here on, as RAM does to fine-tune: 224 pixels before, 384 after."""

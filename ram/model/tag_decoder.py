@@ -27,6 +27,8 @@ class TagDecoderLayer(nn.Module):
 class TagDecoder(nn.Module):
     """Scores any tag from its text embedding: a subset, a chunk or a new tag gets the logits it would get among all."""
 
+    learns_tags = False  # True: what it is given for a tag is trained with it
+
     def __init__(
         self,
         *,
@@ -53,7 +55,7 @@ class TagDecoder(nn.Module):
         # Embeddings have length 1, so this gives queries of unit variance: they learn far faster than small ones.
         nn.init.normal_(self.query_proj.weight, std=1.0)
         nn.init.zeros_(self.query_proj.bias)
-        nn.init.constant_(self.fc.bias, math.log(initial_score / (1 - initial_score)))
+        nn.init.constant_(self.fc.bias, _logit(initial_score))
 
     def forward(self, tokens_BND: Tensor, embedding_KE: Tensor) -> Tensor:
         """logits_BK. Memory is bounded by `num_tags_per_chunk` tags at a time (0: all), which changes no logit."""
@@ -173,11 +175,21 @@ class LearnedTagDecoder(TagDecoder):
     So subsets and chunks are rows, as with any decoder; there is no text that a new tag's row could be made of.
     """
 
+    learns_tags = True
+
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.query_proj = nn.Identity()  # type: ignore[assignment]
         self.fc = nn.Identity()  # type: ignore[assignment]
         self.width = int(options["width"])
+
+    @staticmethod
+    def initial_tags(num_tags: int, width: int, initial_score: float, generator: torch.Generator) -> Tensor:
+        """Rows to train: queries of unit variance, as those of texts; output weights as of a linear layer."""
+        query_KW = torch.randn(num_tags, width, generator=generator)
+        weight_KW = (2 * torch.rand(num_tags, width, generator=generator) - 1) / width**0.5
+        bias_K1 = torch.full((num_tags, 1), _logit(initial_score))
+        return torch.cat([query_KW, weight_KW, bias_K1], dim=1)
 
     def checked(self, embedding_KE: Tensor) -> Tensor:
         width = 2 * self.width + 1
@@ -196,3 +208,7 @@ class LearnedTagDecoder(TagDecoder):
     def _score(self, hidden_BKW: Tensor, embedding_KE: Tensor) -> Tensor:
         weight_KW, bias_K = embedding_KE[:, self.width : -1], embedding_KE[:, -1]
         return (hidden_BKW * weight_KW).sum(-1) + bias_K
+
+
+def _logit(score: float) -> float:
+    return math.log(score / (1 - score))

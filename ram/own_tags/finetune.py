@@ -241,6 +241,7 @@ class _Run:
                 positive_BK=positive_BK,
                 seen_K=np.ones(len(tag_ids), bool),
                 embedding_KE=self.model.tag_embedding_KE.detach().cpu().numpy()[tag_ids],
+                tag_id_K=np.asarray(tag_ids, np.int64),
                 known_BK=known_BK,
             )
         ]

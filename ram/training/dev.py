@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,7 @@ class DevBenchmark:
     positive_BK: np.ndarray
     seen_K: np.ndarray  # False: the name is no tag of the model, or must not be trained on
     embedding_KE: np.ndarray
+    tag_id_K: np.ndarray | None = None  # the names are tags of the model: their present rows are scored
     known_BK: np.ndarray | None = None  # False: whether the picture shows it is not known; None: all is known
 
 
@@ -57,6 +59,8 @@ class DevEvaluation:
     def logits(self, model: RAM, benchmark: DevBenchmark) -> np.ndarray:
         """Logits (B, K) of the benchmark's names in its pictures, float32."""
         embedding_KE = torch.from_numpy(benchmark.embedding_KE).to(model.device)
+        if benchmark.tag_id_K is not None:
+            embedding_KE = model.tag_embedding_KE[torch.from_numpy(benchmark.tag_id_K).to(model.device)]
         rows = []
         for start in range(0, len(benchmark.image_ids), _BATCH_SIZE):
             inputs = self._inputs.read(benchmark.image_ids[start : start + _BATCH_SIZE], None).to(model.device)
@@ -78,7 +82,10 @@ def dev_benchmarks(
     benchmarks: Mapping[str, Mapping[str, Any]],
     held_out: Collection[str] = (),
 ) -> list[DevBenchmark]:
-    """The benchmarks with pictures in split dev. Names that are no tag are embedded by the model's text encoder."""
+    """The benchmarks with pictures in split dev. Names that are no tag are embedded by the model's text encoder.
+
+    A model whose tags are learned can say nothing of a name that it does not train: such names are left out, and counted.
+    """
     pictures = images.to_pandas(["image_id", "source", "split"])
     pictures = pictures[pictures["split"] == "dev"]
     rows = labels.to_pandas(["image_id", "name"])
@@ -89,29 +96,43 @@ def dev_benchmarks(
         names = list(facts["names"])
         if image_ids and names:
             unseen = {*facts.get("unseen", ()), *held_out}
+            seen = {name for name in names if name not in unseen and label_system.find(name) is not None}
+            tag_id_K = None
+            if model.tag_decoder.learns_tags:
+                num_names, names = len(names), [name for name in names if name in seen]
+                tag_id_K = np.array([tag.tag_id for tag in map(label_system.find, names) if tag], np.int64)
+                _say_left_out(benchmark, num_names - len(names))
+            if not names:
+                continue
             found.append(
                 DevBenchmark(
                     name=benchmark,
                     image_ids=image_ids,
                     names=names,
                     positive_BK=_positives(rows, image_ids, names),
-                    seen_K=np.array([name not in unseen and label_system.find(name) is not None for name in names]),
+                    seen_K=np.array([name in seen for name in names]),
                     embedding_KE=embed_names(model, label_system, names),
+                    tag_id_K=tag_id_K,
                 )
             )
     return found
+
+
+def _say_left_out(benchmark: str, num_names: int) -> None:
+    if num_names:
+        print(f"{benchmark}: {num_names} names are no learned tag, and not evaluated", file=sys.stderr, flush=True)
 
 
 def embed_names(model: RAM, label_system: LabelSystem, names: Sequence[str]) -> np.ndarray:
     """embedding_KE, float32: the model's own for a name that is one of its tags, else the text encoder's."""
     tags = [label_system.find(name) for name in names]
     missing = [name for name, tag in zip(names, tags, strict=True) if tag is None]
-    own_KE = model.tag_embedding_KE.cpu().numpy()
+    own_KE = model.tag_embedding_KE.detach().cpu().numpy()
     embedded = {}
     if missing:
         encoder = make_text_encoder(model.params.text_encoder)
         added = torch.from_numpy(encoder.embed(missing, model.params.templates))
-        in_form = model.tag_decoder.from_text(added, model.tag_embedding_KE.cpu()).numpy()
+        in_form = model.tag_decoder.from_text(added, model.tag_embedding_KE.detach().cpu()).numpy()
         embedded = dict(zip(missing, in_form, strict=True))
     rows = [embedded[name] if tag is None else own_KE[tag.tag_id] for name, tag in zip(names, tags, strict=True)]
     return np.stack(rows).astype(np.float32)

@@ -61,10 +61,10 @@ class TrainingStep(nn.Module):
         return total * world_size, values
 
     def _embeddings(self, batch: Batch) -> Tensor:
-        """Embeddings of the step's tags, disturbed as the knobs say; on every process alike."""
+        """Embeddings of the step's tags, disturbed as the knobs say; on every process alike. Learned tags are not."""
         embedding_TE = self.model.tag_embedding_KE[batch.tag_ids]
         noise, dropout = self.params.embedding_noise, self.params.embedding_dropout
-        if not noise and not dropout:
+        if self.model.tag_decoder.learns_tags or (not noise and not dropout):
             return embedding_TE
         generator = torch.Generator().manual_seed(batch.seed)
         if noise:

@@ -54,6 +54,18 @@ def test_chunks_and_subsets_of_described_and_learned_tags_are_exact(family: str)
     torch.testing.assert_close(attention_BKN.sum(-1), torch.ones(2, 2))
 
 
+def test_the_learned_tags_of_a_published_model_go_on_learning() -> None:
+    model = _model(published_models.random_tensors("tag2text"), 12)
+    rows = model.tag_embedding_KE
+    assert isinstance(rows, torch.nn.Parameter)
+    tokens_BND = model.encode(IMAGES).detach()
+    first = model.tag_logits(tokens_BND)
+    first.square().sum().backward()
+    with torch.no_grad():
+        rows -= 1e-3 * rows.grad
+    assert model.tag_logits(tokens_BND).square().sum() < first.square().sum()
+
+
 def test_one_text_of_a_new_tag_counts_as_a_single_description() -> None:
     model = _model(published_models.random_tensors("ram_plus"), 12)
     new_KE = torch.nn.functional.normalize(torch.randn(2, 16, generator=torch.Generator().manual_seed(3)), dim=1)

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import ram
+from benchmarks.model_ablation import measure
 from ram.catalog import CATALOG
 from ram.runner import stage_call
 
@@ -94,3 +95,13 @@ def test_the_finetuned_model_tags_a_picture_with_its_own_tags_and_with_new_ones(
     assert [tag.score for tag in own] == sorted((tag.score for tag in own), reverse=True)
     (named,) = tagger([path], tags=["red", "a spaceship made of cheese"], threshold=0.0)
     assert {tag.name for tag in named} == {"red", "a spaceship made of cheese"}
+
+
+@pytest.mark.slow
+def test_the_ablation_of_the_model_measures_what_the_evaluation_does(workspace: Path) -> None:
+    expected = json.loads((workspace / "reports" / "evaluate.json").read_text())["preliminary"]["sample_world"]
+    params = yaml.safe_load((workspace / "params.yaml").read_text())["evaluate"]
+    found = measure(workspace, workspace / "data" / "models" / "preliminary", params)["sample_world"]
+    assert found["num_images"] == expected["num_images"]
+    for group, metric in (("trained", "mAP_seen"), ("unseen", "mAP_unseen")):
+        assert found[group]["mAP"] == pytest.approx(expected[metric], rel=1e-6)

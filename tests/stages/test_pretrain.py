@@ -121,3 +121,13 @@ def test_captions_align_the_pictures_where_that_is_asked_for(inputs: Inputs) -> 
     training = dataclasses.replace(PARAMS.training, loss=LossParams(alignment_weight=0.5))
     curves = run(inputs, dataclasses.replace(PARAMS, model=model, training=training)).preliminary_curves
     assert "loss_alignment" in set(curves["metric"])
+
+
+def test_learned_tags_train_on_the_tags_of_a_benchmark_that_are_no_unseen_ones(inputs: Inputs) -> None:
+    model = dataclasses.replace(MODEL, tag_queries="learned")
+    outputs = run(inputs, dataclasses.replace(PARAMS, model=model))
+    loaded = load_checkpoint(outputs.preliminary_model)
+    assert loaded.model.tag_decoder.learns_tags
+    assert loaded.model.num_tags == len(LabelSystem.from_json(inputs.label_system))
+    curves = outputs.preliminary_curves
+    assert set(curves[curves["split"] == "dev"]["metric"]) == {"mAP/drawn"}
