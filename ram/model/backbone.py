@@ -92,11 +92,17 @@ def recomputed(block: Step, x: Tensor) -> Tensor:
     """
     if _recomputes_itself(block):
         return block.forward(x)
-    (module,) = block.modules
-    layers = list(module) if block.forward is module and isinstance(module, nn.Sequential) else [block.forward]
-    for layer in layers:
+    for layer in layers(block) or [block.forward]:
         x = cast(Tensor, checkpoint(layer, x, use_reentrant=False))
     return x
+
+
+def layers(block: Step) -> list[nn.Module]:
+    """The modules that the block calls one after the other; none where it is the method of one."""
+    (module,) = block.modules
+    if block.forward is not module:
+        return []
+    return list(module) if isinstance(module, nn.Sequential) else [module]
 
 
 def _recomputes_itself(block: Step) -> bool:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ram.model.backbone import as_map, pieces, recomputed, set_recomputing
+from ram.model.backbone import as_map, layers, pieces, recomputed, set_recomputing
 
 # B images, H × W the map of the last block, N = 1 + H·W image tokens, C channels of the backbone, D token width
 
@@ -68,9 +68,9 @@ class ImageEncoder(nn.Module):
         self.recompute = recompute
         set_recomputing(self.backbone, recompute)
 
-    def blocks(self) -> list[nn.Module]:
-        """The blocks of the backbone that are modules of their own, from the input on; none where it is one block."""
-        return [b.modules[0] for b in pieces(self.backbone).blocks if b.forward is b.modules[0]]
+    def layers(self) -> list[nn.Module]:
+        """The modules that the blocks of the backbone call, from the input on; none where it is one block."""
+        return [layer for block in pieces(self.backbone).blocks for layer in layers(block)]
 
     def trunk(self, images_BCHW: Tensor) -> Tensor:
         """The output of the frozen blocks, in the backbone's own layout; the images where none is frozen."""

@@ -75,7 +75,7 @@ class _Trainer:
         self.steps_per_epoch = batches.steps_per_epoch
         self.num_steps = params.epochs * self.steps_per_epoch
         step = TrainingStep(self.model, params, processes, cached=batches.inputs.cached)
-        self.module = processes.wrap(step, units=self.model.image_encoder.blocks())
+        self.module = processes.wrap(step, units=self.model.image_encoder.layers())
         self.optimizer = make_optimizer(self.model, params.optimizer)
         self.average = WeightAverage(self.model, params.optimizer.ema_decay)
         self.step = 0
@@ -217,13 +217,13 @@ class _Trainer:
         """Go back to the state that was saved last, if there is one."""
         if not self.state_path.exists():
             return
-        state = torch.load(self.state_path, map_location=self.processes.device, weights_only=True)
+        state = torch.load(self.state_path, map_location="cpu", weights_only=True)
         load_model(self.model, state["model"])
         self.average.load(state["average"])
         load_optimizer(self.optimizer, state["optimizer"])
         self.step, self.counts = state["step"], state["counts"]
         self.curves = [tuple(point) for point in state["curves"]]
-        self.sums = state["sums"]
+        self.sums = {name: total.to(self.processes.device) for name, total in state["sums"].items()}
         if self.processes.is_main:
             print(f"going on after step {self.step} of {self.num_steps}", file=sys.stderr, flush=True)
 

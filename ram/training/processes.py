@@ -48,7 +48,8 @@ class Processes:
         """The model to train: the given one; where it will be cut, a copy, and the given one waits on the CPU."""
         if not self.sharded:
             return model.to(self.device)
-        own = copy.deepcopy(model).to(self.device)
+        # Weights are cut along their first dimension, which wants them contiguous; the backbone's lie channels last.
+        own = copy.deepcopy(model).to(self.device, memory_format=torch.contiguous_format)
         model.to("cpu")
         return own
 

@@ -39,6 +39,15 @@ class MadeFeatures:
         return torch.from_numpy(np.stack([rng.standard_normal((512, 2, 2), np.float32) for rng in rngs]))
 
 
+class MadePictures(MadeFeatures):
+    """Pictures, of noise, that the backbone reads itself."""
+
+    cached = False
+
+    def read(self, image_ids: Sequence[str], seeds: np.ndarray | None) -> Tensor:
+        return super().read(image_ids, seeds).reshape(-1, 2, 32, 32)[:, [0, 1, 1]]
+
+
 def image_row(image_id: str, split: str, shard: str) -> dict[str, Any]:
     source = image_id.split("/")[0]
     plain = {"member": "x", "offset": 0, "num_bytes": 1, "width": 8, "height": 8, "sha256": "0", "perceptual_hash": "0"}
@@ -138,6 +147,11 @@ def build_tiny_model(**changes: Any) -> RAM:
 @pytest.fixture
 def made_features() -> MadeFeatures:
     return MadeFeatures()
+
+
+@pytest.fixture
+def made_pictures() -> MadePictures:
+    return MadePictures()
 
 
 @pytest.fixture
