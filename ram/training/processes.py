@@ -40,6 +40,9 @@ class Processes:
         if self._accelerator:
             self.device = self._accelerator.device
 
+    def __str__(self) -> str:
+        return f"{self.world_size} processes, each with {'a piece of the' if self.sharded else 'all'} weights"
+
     @property
     def is_main(self) -> bool:
         return self.rank == 0
