@@ -92,7 +92,7 @@ def recomputed(block: Step, x: Tensor) -> Tensor:
     """
     if _recomputes_itself(block):
         return block.forward(x)
-    for layer in layers(block) or [block.forward]:
+    for layer in layers(block) or (block.forward,):
         x = cast(Tensor, checkpoint(layer, x, use_reentrant=False))
     return x
 

@@ -52,7 +52,7 @@ class Processes:
         if not self.sharded:
             return model.to(self.device)
         # Weights are cut along their first dimension, which wants them contiguous; the backbone's lie channels last.
-        own = copy.deepcopy(model).to(self.device, memory_format=torch.contiguous_format)
+        own = copy.deepcopy(model).to(self.device).to(memory_format=torch.contiguous_format)
         model.to("cpu")
         return own
 

@@ -119,7 +119,8 @@ def corpus(examples: Examples) -> Corpus:
 def make_batches(corpus: Corpus) -> Callable[..., Batches]:
     def make(params: BatchParams | None = None, **changes: Any) -> Batches:
         options = {"seed": 5, "caption_share": 1.0, **changes}
-        return Batches(corpus, MadeFeatures(), params or BatchParams(batch_size=8), TAGS, **options)
+        inputs = options.pop("inputs", MadeFeatures())
+        return Batches(corpus, inputs, params or BatchParams(batch_size=8), TAGS, **options)
 
     return make
 
