@@ -32,7 +32,10 @@ class Processes:
 
             # A step without captions leaves the caption branch without a gradient; BatchNorm keeps its statistics.
             handler = DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)
-            self._accelerator = Accelerator(cpu=not torch.cuda.is_available(), kwargs_handlers=[handler])
+            # The knob `precision` says what is computed in bfloat16, not accelerate's configuration.
+            self._accelerator = Accelerator(
+                cpu=not torch.cuda.is_available(), mixed_precision="no", kwargs_handlers=[handler]
+            )
             # What processes agree on goes through the CPU: no GPU waits for it.
             self._control: Any = torch.distributed.new_group(backend="gloo")
         self.rank = self._accelerator.process_index if self._accelerator else 0

@@ -13,26 +13,26 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 
 def sharding_wanted() -> bool:
-    """Whether `accelerate launch --use_fsdp`, or its configuration file, asked for it. `ValueError` for version 1."""
+    """Whether `accelerate launch --use_fsdp`, or its configuration file, asked for it. `ValueError` for what is not supported."""
     if os.environ.get("ACCELERATE_USE_FSDP", "false").lower() != "true":
         return False
     if os.environ.get("FSDP_VERSION", "2") != "2":
         raise ValueError(f"fsdp_version is {os.environ['FSDP_VERSION']}; only 2 is supported: --fsdp_version 2")
+    if os.environ.get("FSDP_OFFLOAD_PARAMS", "false").lower() == "true":
+        raise ValueError("fsdp_offload_params is true, which is not supported; set it to false")
     return True
 
 
 def shard(module: nn.Module, units: Iterable[nn.Module], device: torch.device) -> None:
     """Cut the module's parameters over all processes, in place. A unit is whole only while it computes."""
     from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import CPUOffloadPolicy, OffloadPolicy, fully_shard
+    from torch.distributed.fsdp import fully_shard
 
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
-    offload = os.environ.get("FSDP_OFFLOAD_PARAMS", "false").lower() == "true"
     reshard = os.environ.get("FSDP_RESHARD_AFTER_FORWARD", "true").lower() != "false"
-    options: dict[str, Any] = {"mesh": mesh, "offload_policy": CPUOffloadPolicy() if offload else OffloadPolicy()}
     for unit in units:
-        fully_shard(unit, reshard_after_forward=reshard, **options)
-    fully_shard(module, ignored_params=set(_scalars(module)), **options)
+        fully_shard(unit, mesh=mesh, reshard_after_forward=reshard)
+    fully_shard(module, mesh=mesh, ignored_params=set(_scalars(module)))
 
 
 def _scalars(module: nn.Module) -> list[nn.Parameter]:

@@ -184,8 +184,15 @@ def test_a_run_that_was_killed_goes_on_with_its_weights_cut_or_whole(
     assert_equal_runs(scratch, alone)
 
 
-def test_version_1_of_fsdp_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "value", "remedy"),
+    [("FSDP_VERSION", "1", "--fsdp_version 2"), ("FSDP_OFFLOAD_PARAMS", "true", "set it to false")],
+)
+def test_what_fsdp_does_not_do_here_is_refused_with_a_remedy(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, remedy: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert not sharding_wanted()
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    monkeypatch.setenv("FSDP_VERSION", "1")
-    with pytest.raises(ValueError, match="--fsdp_version 2"):
+    with pytest.raises(ValueError, match=remedy):
         sharding_wanted()
