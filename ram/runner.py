@@ -13,6 +13,9 @@ called `stage@item`, as DVC calls it; a field mapped to None is given as None.
 A stage that reads but a few knobs of a shared section of params.yaml names them in `SHARED_KNOBS: dict[section, knobs]`, so that
 the others do not make it run again.
 
+A stage that several processes run together (`accelerate launch`, `torchrun`) says `SHARED_BY_PROCESSES = True`; any other is
+run by the first process alone. The first alone writes outputs, puts them into place and clears the folder of work in progress.
+
 An input called `*_check` is the report on a table: a stage that has one does not start on a failed report, unless it says
 `READS_FAILED_CHECKS = True`.
 """
@@ -97,13 +100,14 @@ def stage_call(name: str) -> StageCall:
 def run_stage(name: str, params_path: Path = Path("params.yaml"), workspace: Path = Path()) -> None:
     """Run a stage in `workspace` and put its outputs into place; nothing is changed where it fails."""
     call = stage_call(name)
+    if _rank() > 0 and not getattr(call.module, "SHARED_BY_PROCESSES", False):
+        return
     sections = load_yaml(params_path)
     params = stage_params(sections, call.stage, call.module.Params)
     engine = make_engine(from_mapping(EngineParams, sections.get("engine") or {}, where="engine"))
     scratch = _scratch_dir(call, params, workspace)
     start = time.monotonic()
-    if int(os.environ.get("RANK", "0")) > 0:
-        # One of several processes that train together: the first one alone writes.
+    if _rank() > 0:
         call.module.run(_read_inputs(call, workspace, scratch, engine), params)
         return
     outputs = call.module.run(_read_inputs(call, workspace, scratch, engine), params)
@@ -159,12 +163,17 @@ def _scratch_dir(call: StageCall, params: Any, workspace: Path) -> Path:
     """The folder for work in progress: the same for the same work, so that a killed run goes on where it was."""
     parent = workspace / PARTIAL_DIR / call.name
     scratch = parent / _fingerprint(call, params, workspace)
-    if parent.is_dir() and int(os.environ.get("RANK", "0")) == 0:
+    if parent.is_dir() and _rank() == 0:
         for stale in parent.iterdir():
             if stale != scratch:
                 shutil.rmtree(stale)
     scratch.mkdir(parents=True, exist_ok=True)
     return scratch
+
+
+def _rank() -> int:
+    """The number of this process among those that run the stage together; 0 where it is alone."""
+    return int(os.environ.get("RANK", "0"))
 
 
 def _fingerprint(call: StageCall, params: Any, workspace: Path) -> str:

@@ -121,3 +121,24 @@ def test_missing_inputs_and_unknown_names_say_what_to_do(workspace: Path) -> Non
     (workspace / "reports/checks/pairs.json").unlink()
     with pytest.raises(ValueError, match="run the stage that makes it"):
         _run_toy(workspace)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_of_several_processes_the_first_alone_writes_and_the_others_run_what_they_share(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    ran: list[str] = []
+    module = sys.modules["ram.stages.toy"]
+    monkeypatch.setattr(module, "run", lambda *given: (ran.append("toy"), _run(*given))[1])
+    monkeypatch.setattr(module, "SHARED_BY_PROCESSES", shared, raising=False)
+    unfinished = workspace / runner.PARTIAL_DIR / "toy" / "of other knobs"
+    unfinished.mkdir(parents=True)
+    monkeypatch.setenv("RANK", "1")
+    runner.run_stage("toy", workspace / "params.yaml", workspace)
+    assert len(ran) == shared
+    assert not (workspace / artifact("caption_phrases").path).exists()
+    assert unfinished.is_dir(), "only the first process clears up"
+    monkeypatch.setenv("RANK", "0")
+    runner.run_stage("toy", workspace / "params.yaml", workspace)
+    assert Table(workspace / artifact("caption_phrases").path, PHRASES).num_rows == 3
+    assert not unfinished.is_dir()

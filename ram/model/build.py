@@ -122,8 +122,11 @@ def build_preprocess(params: ModelParams) -> Preprocess:
 
 def _backbone(params: ModelParams, from_hub: bool) -> nn.Module:
     _pretrained_config(params.image_encoder)
-    options = dict(params.image_encoder_options)
-    backbone = timm.create_model(params.image_encoder, pretrained=from_hub, num_classes=0, global_pool="", **options)
+    options = {"pretrained": from_hub, "num_classes": 0, **params.image_encoder_options}
+    try:
+        backbone = timm.create_model(params.image_encoder, **{"global_pool": "", **options})
+    except AssertionError:  # some models of timm refuse to be without pooling; what they pool is not read
+        backbone = timm.create_model(params.image_encoder, **options)
     return backbone.to(memory_format=torch.channels_last)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ram.model.backbone import as_map, pieces
+from ram.model.backbone import as_map, layers, pieces, recomputed, set_recomputing
 from ram.model.position_tables import set_input_size
 
 # B images, H × W the map of the last block, N = 1 + H·W image tokens, C channels of the backbone, D token width
@@ -36,6 +36,7 @@ class ImageEncoder(nn.Module):
         self.backbone = backbone
         self.cut = cut
         self.standardise = standardise
+        self.recompute = False
         num_channels = int(backbone.num_features)  # type: ignore[arg-type]
         self.token_width = token_width or num_channels
         self.image_proj = nn.Linear(num_channels, token_width) if token_width else nn.Identity()
@@ -63,6 +64,15 @@ class ImageEncoder(nn.Module):
                 module.eval()
         return self
 
+    def set_recompute(self, recompute: bool) -> None:
+        """Whether training computes the blocks anew in the backward pass, instead of keeping what they computed."""
+        self.recompute = recompute
+        set_recomputing(self.backbone, recompute)
+
+    def layers(self) -> list[nn.Module]:
+        """The modules that the blocks of the backbone call, from the input on; none where it is one block."""
+        return [layer for block in pieces(self.backbone).blocks for layer in layers(block)]
+
     def trunk(self, images_BCHW: Tensor) -> Tensor:
         """The output of the frozen blocks, in the backbone's own layout; the images where none is frozen."""
         features = self._in_layout(images_BCHW)
@@ -74,8 +84,10 @@ class ImageEncoder(nn.Module):
     def map(self, features: Tensor) -> Tensor:
         """map_BHWC of the whole backbone, from the trunk's output."""
         output = self._in_layout(features)
-        for step in pieces(self.backbone).after(self.cut):
-            output = step.forward(output)
+        parts = pieces(self.backbone)
+        recomputing = self.recompute and self.training and torch.is_grad_enabled()
+        for step in parts.after(self.cut):
+            output = recomputed(step, output) if recomputing and step in parts.blocks else step.forward(output)
         map_BHWC = as_map(output, self.backbone)
         self._grids[tuple(features.shape[1:])] = (map_BHWC.shape[1], map_BHWC.shape[2])
         return map_BHWC

@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ram.model.layers import LAYER_NORM_EPS, Attention, FeedForward
 
@@ -46,6 +47,7 @@ class TagDecoder(nn.Module):
         super().__init__()
         self.num_heads = num_heads
         self.num_tags_per_chunk = num_tags_per_chunk
+        self.recompute = False  # in training: what a chunk computes is not kept for its gradient but computed anew
         self.query_proj = nn.Linear(embedding_width, width)
         self.layer = nn.ModuleList(
             TagDecoderLayer(width, token_width, ffn_ratio, dropout, pre_norm) for _ in range(num_layers)
@@ -58,10 +60,14 @@ class TagDecoder(nn.Module):
         nn.init.constant_(self.fc.bias, _logit(initial_score))
 
     def forward(self, tokens_BND: Tensor, embedding_KE: Tensor) -> Tensor:
-        """logits_BK. Memory is bounded by `num_tags_per_chunk` tags at a time (0: all), which changes no logit."""
+        """logits_BK. Memory is bounded by `num_tags_per_chunk` tags at a time (0: all), which changes no logit.
+
+        With gradients that holds where `recompute` is set: else every chunk keeps what it computed for its gradient.
+        """
         contexts = self._contexts(tokens_BND)
         chunks = embedding_KE.split(self.num_tags_per_chunk or max(len(embedding_KE), 1))
-        return torch.cat([self._logits(tokens_BND[:, 0], contexts, chunk) for chunk in chunks], dim=1)
+        logits = self._recomputed if self.recompute and self.training and torch.is_grad_enabled() else self._logits
+        return torch.cat([logits(tokens_BND[:, 0], contexts, chunk) for chunk in chunks], dim=1)
 
     def attention(self, tokens_BND: Tensor, embedding_KE: Tensor) -> Tensor:
         """attention_BKN of the last layer over the spatial tokens, heads averaged; every row sums to 1."""
@@ -127,6 +133,9 @@ class TagDecoder(nn.Module):
     def _logits(self, pooled_BD: Tensor, contexts: list[tuple[Tensor, Tensor]], embedding_KE: Tensor) -> Tensor:
         hidden_BKW = self._layers(self._query(pooled_BD, embedding_KE), contexts)
         return self._score(self.final_norm(hidden_BKW), embedding_KE)
+
+    def _recomputed(self, pooled_BD: Tensor, contexts: list[tuple[Tensor, Tensor]], embedding_KE: Tensor) -> Tensor:
+        return checkpoint(self._logits, pooled_BD, contexts, embedding_KE, use_reentrant=False)
 
     def _attention(self, pooled_BD: Tensor, contexts: list[tuple[Tensor, Tensor]], embedding_KE: Tensor) -> Tensor:
         hidden_BKW = self._layers(self._query(pooled_BD, embedding_KE), contexts[:-1])

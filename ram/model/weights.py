@@ -58,7 +58,11 @@ def _by_order(tensors: dict[str, Tensor], expected: dict[str, Tensor], spec: str
     """
     given = list(tensors.items())
     if len(given) < len(expected):
-        raise ValueError(f"{spec} has {len(given)} tensors, this backbone {len(expected)}")
+        missing = [name for name in expected if name not in tensors]
+        raise ValueError(
+            f"{spec} has {len(given)} tensors, this backbone {len(expected)}; it wants first: {', '.join(missing[:3])}, "
+            f"and finds first: {', '.join(list(tensors)[:3]) or 'nothing'}"
+        )
     for (name, wanted), (other, tensor) in zip(expected.items(), given, strict=False):
         if wanted.shape != tensor.shape:
             raise ValueError(

@@ -28,6 +28,8 @@ from ram.training.order import Corpus
 from ram.training.params import TrainingParams
 from ram.training.processes import Processes
 
+SHARED_BY_PROCESSES = True
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Params:

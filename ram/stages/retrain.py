@@ -41,6 +41,8 @@ ITEMS = {
     },
 }
 
+SHARED_BY_PROCESSES = True
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Params:

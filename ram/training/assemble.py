@@ -148,7 +148,7 @@ def train_model(
     if isinstance(found, Evaluation):
         found = dev_benchmarks(model, label_system, found.images, found.labels, found.benchmarks, found.held_out)
     if processes.is_main:
-        _say(corpus, batches, params, description)
+        _say(corpus, batches, params, description, processes)
     return train(
         model,
         batches,
@@ -199,12 +199,13 @@ def add_tags(model: RAM, label_system: LabelSystem) -> None:
         model.set_tags(torch.cat([own, model.tag_decoder.from_text(added.to(own), own)]))
 
 
-def _say(corpus: Corpus, batches: Batches, params: TrainingParams, description: str) -> None:
+def _say(corpus: Corpus, batches: Batches, params: TrainingParams, description: str, processes: Processes) -> None:
     left_out = sum(part.num_left_out for part in corpus.parts)
+    shared = f", {processes}" if processes.world_size > 1 else ""
     kind = "cached features" if batches.inputs.cached else "pictures"
     print(
         f"{description}: {corpus.epoch_size} {kind} an epoch ({left_out} without a tag left out), "
-        f"{params.epochs} epochs of {batches.steps_per_epoch} steps, {len(batches.tag_names)} tags",
+        f"{params.epochs} epochs of {batches.steps_per_epoch} steps, {len(batches.tag_names)} tags{shared}",
         file=sys.stderr,
         flush=True,
     )

@@ -98,8 +98,12 @@ class Batches(Dataset[Batch]):
         world_size: int = 1,
     ) -> None:
         """`always` are tags to prefer in every step; `caption_embeddings` are per part, by number of the text."""
-        if corpus.epoch_size < world_size:
-            raise ValueError(f"{corpus.epoch_size} pictures cannot be shared by {world_size} processes; start fewer")
+        smallest = corpus.epoch_size // num_steps(corpus.epoch_size, params.batch_size)
+        if smallest < world_size:
+            raise ValueError(
+                f"batches of {smallest} pictures cannot be shared by {world_size} processes; start fewer, or raise "
+                f"batch_size, which is {params.batch_size} over all of them"
+            )
         self.corpus, self.inputs, self.params, self.tag_names = corpus, inputs, params, list(tag_names)
         self.seed, self.always = seed, np.asarray(always, np.int64)
         self.caption_share, self.caption_every = caption_share, caption_every

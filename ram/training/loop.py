@@ -23,6 +23,7 @@ from ram.training.optimizer import WeightAverage, make_optimizer, set_learning_r
 from ram.training.params import TrainingParams
 from ram.training.processes import Processes
 from ram.training.schedule import learning_rate_factor
+from ram.training.sharding import gathered, load_model, load_optimizer
 from ram.training.step import TrainingStep, to_device
 
 CURVE_COLUMNS = ("step", "epoch", "split", "metric", "value")
@@ -52,8 +53,7 @@ def train(
     trainer.resume()
     with _stop_signal() as stop:
         trainer.run(stop, description)
-    trainer.average.apply()
-    model.eval()
+    trainer.finish()
     return pd.DataFrame(trainer.curves, columns=list(CURVE_COLUMNS))
 
 
@@ -67,14 +67,17 @@ class _Trainer:
         evaluate: Evaluate | None,
         processes: Processes,
     ) -> None:
-        self.model, self.batches, self.params = model, batches, params
+        # The caller's model is whole; the one that trains is the same, or a copy of which each process has a piece.
+        self.whole, self.model = model, processes.to_train(model)
+        self.batches, self.params = batches, params
         self.evaluate, self.processes = evaluate, processes
         self.state_path = scratch / STATE_NAME
         self.steps_per_epoch = batches.steps_per_epoch
         self.num_steps = params.epochs * self.steps_per_epoch
-        self.module = processes.wrap(TrainingStep(model, params, processes, cached=batches.inputs.cached))
-        self.optimizer = make_optimizer(model, params.optimizer)
-        self.average = WeightAverage(model, params.optimizer.ema_decay)
+        step = TrainingStep(self.model, params, processes, cached=batches.inputs.cached)
+        self.module = processes.wrap(step, units=self.model.image_encoder.layers())
+        self.optimizer = make_optimizer(self.model, params.optimizer)
+        self.average = WeightAverage(self.model, params.optimizer.ema_decay)
         self.step = 0
         self.curves: list[tuple[int, int, str, str, float]] = []
         self.sums: dict[str, torch.Tensor] = {}
@@ -94,10 +97,13 @@ class _Trainer:
         for batch in track(loader, description, self.num_steps - self.step, "step", status=self.status):
             self.take_step(to_device(batch, self.processes.device))
             num_pictures += batch.num_pictures
-            if stop.is_set() or time.monotonic() - saved >= self.params.save_every_s:
+            is_due = time.monotonic() - saved >= self.params.save_every_s
+            # A signal, or the time, reaches the processes at different steps: they must stop and save at the same.
+            is_due, is_stopped = self.processes.any(is_due and self.processes.is_main, stop.is_set())
+            if is_due or is_stopped:
                 self.save()
                 saved = time.monotonic()
-            if stop.is_set():
+            if is_stopped:
                 raise SystemExit(128 + signal.SIGTERM)
         if num_pictures and self.processes.is_main:
             elapsed_s = time.monotonic() - start
@@ -114,9 +120,8 @@ class _Trainer:
         set_learning_rate(self.optimizer, learning_rate)
         loss, values = self.module(batch)
         loss.backward()
-        limit = self.params.optimizer.clip_norm or float("inf")
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        norm = torch.nn.utils.clip_grad_norm_(parameters, limit)
+        norm = self.processes.clip_gradient(parameters, self.params.optimizer.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.average.update(self.step)
@@ -154,15 +159,35 @@ class _Trainer:
         every = self.params.eval_every or self.params.epochs
         if self.evaluate is None or (epoch % every and epoch != self.params.epochs):
             return
+        with self.average.applied():
+            self.fill_whole()
+            metrics = self.evaluate_whole() if self.processes.is_main else {}
         if self.processes.is_main:
-            self.model.eval()
-            with self.average.applied(), torch.no_grad():
-                metrics = self.evaluate(self.model)
-            self.model.train()
             self.point("dev", metrics)
             shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
             print(f"epoch {epoch}/{self.params.epochs}: {shown}", file=sys.stderr, flush=True)
         self.processes.wait()
+
+    @torch.no_grad()
+    def evaluate_whole(self) -> Mapping[str, float]:
+        assert self.evaluate is not None
+        self.whole.to(self.processes.device).eval()
+        metrics = self.evaluate(self.whole)
+        self.whole.train()
+        if self.whole is not self.model:
+            self.whole.to("cpu")
+        return metrics
+
+    def fill_whole(self) -> None:
+        """Give the caller's model the weights of the one that trains."""
+        if self.whole is not self.model:
+            self.whole.load_state_dict(gathered(self.model.state_dict()))
+
+    def finish(self) -> None:
+        """Leave the caller's model with the averaged weights, on the device, in evaluation mode."""
+        self.average.apply()
+        self.fill_whole()
+        self.whole.to(self.processes.device).eval()
 
     def status(self) -> str:
         """The latest losses, for people."""
@@ -172,18 +197,18 @@ class _Trainer:
         return " ".join([f"epoch {epoch}", *(f"{name} {value:.4g}" for name, value in shown.items())])
 
     def save(self) -> None:
-        """Write the state in one piece: a kill leaves this one or the one before."""
-        if not self.processes.is_main:
-            return
+        """Write the state in one piece: a kill leaves this one or the one before. It fits any number of processes."""
         state: dict[str, Any] = {
-            "model": self.model.state_dict(),
-            "average": self.average.averages,
-            "optimizer": self.optimizer.state_dict(),
+            "model": gathered(self.model.state_dict()),
+            "average": gathered(self.average.averages),
+            "optimizer": gathered(self.optimizer.state_dict()),
             "step": self.step,
             "curves": self.curves,
             "sums": self.sums,
             "counts": self.counts,
         }
+        if not self.processes.is_main:
+            return
         temporary = self.state_path.with_suffix(".tmp")
         torch.save(state, temporary)
         temporary.replace(self.state_path)
@@ -192,13 +217,13 @@ class _Trainer:
         """Go back to the state that was saved last, if there is one."""
         if not self.state_path.exists():
             return
-        state = torch.load(self.state_path, map_location=self.processes.device, weights_only=True)
-        self.model.load_state_dict(state["model"])
+        state = torch.load(self.state_path, map_location="cpu", weights_only=True)
+        load_model(self.model, state["model"])
         self.average.load(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"])
         self.step, self.counts = state["step"], state["counts"]
         self.curves = [tuple(point) for point in state["curves"]]
-        self.sums = state["sums"]
+        self.sums = {name: total.to(self.processes.device) for name, total in state["sums"].items()}
         if self.processes.is_main:
             print(f"going on after step {self.step} of {self.num_steps}", file=sys.stderr, flush=True)
 

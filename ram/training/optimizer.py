@@ -8,25 +8,35 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from ram.model.backbone import depths
 from ram.training.params import OptimizerParams
+from ram.training.sharding import cut_like, local
 
 
 def make_optimizer(model: nn.Module, params: OptimizerParams) -> torch.optim.AdamW:
-    """AdamW over the parameters that may train; a group's `factor` is its learning rate relative to the peak."""
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    """AdamW over the parameters that may train; a group's `factor` is its learning rate relative to the peak.
+
+    In the backbone it is backbone_factor · layer_decay^depth, with depth 0 in its head, 1 in its last block and so on
+    down to the stem (Bao et al. 2021, BEiT).
+    """
+    depth = depths(model.image_encoder.backbone) if params.layer_decay != 1 else {}  # type: ignore[union-attr, arg-type]
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             decayed = params.decay_vectors or parameter.ndim > 1
-            groups.setdefault((".backbone." in f".{name}", decayed), []).append(parameter)
+            factor = 1.0
+            if ".backbone." in f".{name}":
+                factor = params.backbone_factor * params.layer_decay ** depth.get(parameter, 0)
+            groups.setdefault((factor, decayed), []).append(parameter)
     if not groups:
         raise ValueError("no parameter of the model may train; freeze fewer blocks")
     settings = [
         {
             "params": parameters,
-            "factor": params.backbone_factor if in_backbone else 1.0,
+            "factor": factor,
             "weight_decay": params.weight_decay if decayed else 0.0,
         }
-        for (in_backbone, decayed), parameters in groups.items()
+        for (factor, decayed), parameters in groups.items()
     ]
     return torch.optim.AdamW(settings, lr=params.learning_rate)
 
@@ -49,12 +59,13 @@ class WeightAverage:
         """Take in the weights after `step` (from 0). Early steps weigh less: they are further from the end."""
         if self.averages:
             decay = min(self.decay, (1 + step) / (10 + step))
-            torch._foreach_lerp_(list(self.averages.values()), list(self._weights.values()), 1 - decay)
+            averages, weights = ([local(t) for t in of.values()] for of in (self.averages, self._weights))
+            torch._foreach_lerp_(averages, weights, 1 - decay)
 
     @torch.no_grad()
     def load(self, averages: dict[str, Tensor]) -> None:
         for name, average in self.averages.items():
-            average.copy_(averages[name])
+            average.copy_(cut_like(averages[name], average))
 
     @torch.no_grad()
     def apply(self) -> None:

@@ -9,6 +9,8 @@ from ram.training.batches import BatchParams
 from ram.training.losses import LossParams
 from ram.training.schedule import ScheduleParams
 
+CHECKPOINTINGS = ("none", "backbone", "tag_decoder", "all")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OptimizerParams:
@@ -19,6 +21,7 @@ class OptimizerParams:
     weight_decay: float = 0.05
     decay_vectors: bool = True  # False: biases and the weights of norms are not decayed
     clip_norm: float = 0.0  # of the gradient of all parameters; 0: no clipping
+    layer_decay: float = 1.0  # factor from each block of the backbone to the one below, on top of backbone_factor
     ema_decay: float = 0.0  # of the averaged weights that are evaluated and saved; 0: the last weights are
 
     def __post_init__(self) -> None:
@@ -27,6 +30,8 @@ class OptimizerParams:
         for name in ("backbone_factor", "weight_decay", "clip_norm"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not 0 < self.layer_decay <= 1:
+            raise ValueError(f"layer_decay must be in (0, 1], got {self.layer_decay}; 1 is off")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must be in [0, 1), got {self.ema_decay}")
 
@@ -48,6 +53,7 @@ class TrainingParams:
     )
     embedding_dropout: float = 0.0  # share of an embedding's entries set to 0
     precision: str = "fp32"  # or bf16: matrix work in bfloat16, losses in float32
+    gradient_checkpointing: str = "none"  # backbone, tag_decoder or all: computed anew for the gradient, not kept
     eval_every: int = 1  # evaluate on split dev every so many epochs; 0: only after the last
     log_every: int = 50  # steps that one point of a loss curve averages
     save_every_s: float = 300.0  # a killed run goes on from where it was so long ago at most
@@ -59,6 +65,9 @@ class TrainingParams:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if self.precision not in ("fp32", "bf16"):
             raise ValueError(f"precision must be fp32 or bf16, got {self.precision!r}")
+        if self.gradient_checkpointing not in CHECKPOINTINGS:
+            known = ", ".join(CHECKPOINTINGS)
+            raise ValueError(f"gradient_checkpointing must be one of {known}, got {self.gradient_checkpointing!r}")
         if self.embedding_noise < 0 or not 0 <= self.embedding_dropout < 1:
             raise ValueError(
                 f"embedding_noise must not be negative and embedding_dropout in [0, 1), "

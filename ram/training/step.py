@@ -23,6 +23,8 @@ class TrainingStep(nn.Module):
     def __init__(self, model: RAM, params: TrainingParams, processes: Processes, *, cached: bool) -> None:
         super().__init__()
         self.model, self.params = model, params
+        model.image_encoder.set_recompute(params.gradient_checkpointing in ("backbone", "all"))
+        model.tag_decoder.recompute = params.gradient_checkpointing in ("tag_decoder", "all")
         self._processes, self._cached = processes, cached
         self._paired: PairedImageEncoder | None = None
         if params.loss.distillation_weight:
@@ -82,9 +84,16 @@ class TrainingStep(nn.Module):
         num_pieces = torch.tensor(self._num_pieces(batch.captions), dtype=torch.float32, device=tokens_BND.device)
         share = num_pieces / self._processes.total(num_pieces)
         if not batch.captions:
-            return {"caption": tokens_BND.new_zeros((), dtype=torch.float32)}
+            return {"caption": self._untouched_captions(tokens_BND)}
         mean = self.model.caption_loss(tokens_BND[batch.captioned], batch.tag_texts, batch.captions)
         return {"caption": mean.float() * share}
+
+    def _untouched_captions(self, tokens_BND: Tensor) -> Tensor:
+        """A loss of 0 where the captions are other processes': of 0 gradients, for who averages cut ones waits for all."""
+        zero = tokens_BND.new_zeros((), dtype=torch.float32)
+        if not self._processes.sharded or self.model.caption_branch is None:
+            return zero
+        return zero + sum(p.sum() for p in self.model.caption_branch.parameters() if p.requires_grad) * 0
 
     def _num_pieces(self, captions: list[str]) -> int:
         """Word pieces that the caption loss of these captions is a mean over; 1 where it is shared with nobody."""

@@ -16,8 +16,18 @@ BACKBONES = {  # name: image size, blocks
     "convnext_atto": (64, 4),
     "swin_tiny_patch4_window7_224": (64, 4),
     "vit_tiny_patch16_224": (64, 12),
+    "swinv2_tiny_window8_256": (64, 4),
+    "vit_small_patch14_reg4_dinov2": (56, 12),  # a class token and four registers
+    "vit_base_patch16_siglip_224": (64, 12),  # neither
+    "davit_tiny": (64, 4),
     "regnety_002": (64, 1),
+    "eva02_tiny_patch14_224": (56, 1),  # its blocks take rotary positions beside the tokens
+    "mixer_s32_224": (224, 1),  # tokens without a grid that it tells of
+    "volo_d1_224": (224, 1),  # a class token that it does not tell of
+    "inception_next_atto": (64, 1),  # timm makes it with pooling only
+    "sequencer2d_s": (224, 1),  # a map with the channels last
 }
+NUM_PREFIX_TOKENS = {"vit_tiny": 1, "vit_small": 5, "eva02": 1, "volo": 1}
 
 
 def _params(name: str, cut: int | str, **changes: object) -> ModelParams:
@@ -33,10 +43,13 @@ def test_every_cut_gives_the_tokens_of_the_whole_backbone(name: str) -> None:
     images_BCHW = torch.randn(2, 3, size, size)
     with torch.inference_mode():
         output = encoder.backbone.forward_features(images_BCHW)
-        if output.ndim == 3:  # ViT: a class token in front
-            spatial_BNC = output[:, 1:]
-        else:  # Swin keeps the channels last
-            spatial_BNC = (output.permute(0, 3, 1, 2) if "swin" in name else output).flatten(2).transpose(1, 2)
+        if output.ndim == 3:  # tokens, some with class tokens and registers in front
+            spatial_BNC = output[
+                :, next((n for prefix, n in NUM_PREFIX_TOKENS.items() if name.startswith(prefix)), 0) :
+            ]
+        else:  # a map; these keep the channels last
+            channels_last = name.startswith(("swin", "sequencer"))
+            spatial_BNC = (output.permute(0, 3, 1, 2) if channels_last else output).flatten(2).transpose(1, 2)
         wanted_BND = torch.cat([spatial_BNC.mean(1, keepdim=True), spatial_BNC], dim=1)
         for cut in {0, 1, num_blocks // 2, num_blocks}:
             encoder.cut = cut
@@ -56,6 +69,29 @@ def test_efficientnet_cut_at_its_last_block_is_behind_its_head_convolution() -> 
         4,
         4,
     )
+
+
+DIVISIBLE = [name for name, (_, num_blocks) in BACKBONES.items() if num_blocks > 1 and "vit_base" not in name]
+
+
+@pytest.mark.parametrize("name", DIVISIBLE)
+@pytest.mark.parametrize("tuned", ["nothing", "last", "all"])
+def test_frozen_last_blocks_and_full_tuning_give_gradients_to_just_those(name: str, tuned: str) -> None:
+    size, num_blocks = BACKBONES[name]
+    cut: int | str = {"nothing": "all", "last": num_blocks - 1, "all": 0}[tuned]
+    encoder = build_image_encoder(_params(name, cut)).train()
+    encoder(torch.randn(2, 3, size, size)).square().sum().backward()
+    parts = pieces(encoder.backbone)
+    steps = {"nothing": (), "last": parts.blocks[-1:] + parts.head, "all": parts.stem + parts.blocks + parts.head}
+    wanted = {id(p) for step in steps[tuned] for module in step.modules for p in module.parameters()}
+    found = {id(p) for p in encoder.backbone.parameters() if p.grad is not None}
+    # A position table belongs to no piece, and a mask token or a table that this size does not use has no gradient.
+    loose = {id(p) for n, p in encoder.backbone.named_parameters() if n in ("pos_embed", "cls_token", "reg_token")}
+    assert found - loose <= wanted
+    assert len(wanted - found) <= 0.05 * len(wanted)
+    assert (loose <= found) == (tuned == "all") or not loose
+    assert {id(p) for p in encoder.backbone.parameters() if p.requires_grad} >= found
+    assert encoder.image_proj.weight.grad is not None
 
 
 @pytest.mark.parametrize("name", ["resnet10t", "swin_tiny_patch4_window7_224", "vit_tiny_patch16_224"])
@@ -133,5 +169,9 @@ def test_fingerprint_tells_trunks_apart_and_ignores_what_is_behind_the_cut() -> 
 def test_a_cut_behind_the_last_block_and_an_unknown_backbone_are_refused() -> None:
     with pytest.raises(ValueError, match="0 to 4"):
         build_image_encoder(_params("resnet10t", 5))
+    with pytest.raises(ValueError, match="CrossVit gives neither a map nor a row of tokens"):
+        build_image_encoder(_params("resnet10t", 0, image_encoder="crossvit_tiny_240", image_size=240))(
+            torch.zeros(1, 3, 240, 240)
+        )
     with pytest.raises(ValueError, match=r"no model of timm.*resnet"):
         build_image_encoder(ModelParams(image_encoder="resnet_of_mine", image_size=64))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 
+from ram.model.build import build_image_encoder
 from ram.model.packages import package_path
+from ram.model.params import ModelParams
 from ram.model.weights import input_statistics, load_pretrained
 
 REAL = Path(os.environ.get("RAM_REAL_DATA", "../shared/data"), "weights", "tf_efficientnet_lite0.safetensors")
@@ -39,6 +42,50 @@ def test_other_names_load_by_order_and_a_wrong_shape_names_both_tensors(tmp_path
     assert all(torch.equal(a, b) for a, b in zip(given.values(), backbone.state_dict().values(), strict=True))
     with pytest.raises(ValueError, match=r"net\.000 .* stands where conv_stem\.weight"):
         load_pretrained(_backbone("tf_efficientnet_lite0"), str(_padded(given, tmp_path)))
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_a_wrong_file_names_the_first_keys_that_do_not_fit(tmp_path: Path, suffix: str) -> None:
+    def write(tensors: dict[str, torch.Tensor]) -> str:
+        path = tmp_path / f"wrong{suffix}"
+        torch.save(tensors, path) if suffix == ".pth" else save_file(tensors, path)
+        return str(path)
+
+    right = _backbone().state_dict()
+    backbone = _backbone()
+    before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
+    with pytest.raises(ValueError, match=r"wants first: conv1\.0\.weight, .*finds first: other"):
+        load_pretrained(backbone, write({"other": torch.zeros(3)}))
+    grown = {name: torch.zeros(7, 5) if name == "layer1.0.conv1.weight" else t for name, t in right.items()}
+    with pytest.raises(ValueError, match=r"first: layer1\.0\.conv1\.weight \(7, 5\) for \(64, "):
+        load_pretrained(backbone, write(grown))
+    assert all(torch.equal(before[name], tensor) for name, tensor in backbone.state_dict().items())
+
+
+def test_a_file_that_would_run_code_is_not_read(tmp_path: Path) -> None:
+    class Malice:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.mkdir, (str(tmp_path / "it ran"),)
+
+    torch.save({"conv1.weight": Malice()}, tmp_path / "weights.pth")
+    with pytest.raises(pickle.UnpicklingError):
+        load_pretrained(_backbone(), str(tmp_path / "weights.pth"))
+    assert not (tmp_path / "it ran").exists()
+
+
+def test_hub_asks_timm_for_the_weights_of_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, bool]] = []
+    create = timm.create_model
+
+    def spy(name: str, pretrained: bool = False, **options: object) -> torch.nn.Module:
+        asked.append((name, pretrained))
+        return create(name, **options)
+
+    monkeypatch.setattr(timm, "create_model", spy)
+    for spec, training in (("hub", True), ("hub", False), (None, True)):
+        params = ModelParams(image_encoder="resnet10t", image_size=64, pretrained=spec)
+        build_image_encoder(params, pretrained=training)
+    assert asked == [("resnet10t", True), ("resnet10t", False), ("resnet10t", False)]
 
 
 def _padded(tensors: dict[str, torch.Tensor], directory: Path) -> Path:

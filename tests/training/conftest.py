@@ -39,6 +39,15 @@ class MadeFeatures:
         return torch.from_numpy(np.stack([rng.standard_normal((512, 2, 2), np.float32) for rng in rngs]))
 
 
+class MadePictures(MadeFeatures):
+    """Pictures, of noise, that the backbone reads itself."""
+
+    cached = False
+
+    def read(self, image_ids: Sequence[str], seeds: np.ndarray | None) -> Tensor:
+        return super().read(image_ids, seeds).reshape(-1, 2, 32, 32)[:, [0, 1, 1]]
+
+
 def image_row(image_id: str, split: str, shard: str) -> dict[str, Any]:
     source = image_id.split("/")[0]
     plain = {"member": "x", "offset": 0, "num_bytes": 1, "width": 8, "height": 8, "sha256": "0", "perceptual_hash": "0"}
@@ -110,7 +119,8 @@ def corpus(examples: Examples) -> Corpus:
 def make_batches(corpus: Corpus) -> Callable[..., Batches]:
     def make(params: BatchParams | None = None, **changes: Any) -> Batches:
         options = {"seed": 5, "caption_share": 1.0, **changes}
-        return Batches(corpus, MadeFeatures(), params or BatchParams(batch_size=8), TAGS, **options)
+        inputs = options.pop("inputs", MadeFeatures())
+        return Batches(corpus, inputs, params or BatchParams(batch_size=8), TAGS, **options)
 
     return make
 
@@ -138,6 +148,11 @@ def build_tiny_model(**changes: Any) -> RAM:
 @pytest.fixture
 def made_features() -> MadeFeatures:
     return MadeFeatures()
+
+
+@pytest.fixture
+def made_pictures() -> MadePictures:
+    return MadePictures()
 
 
 @pytest.fixture

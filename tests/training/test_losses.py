@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -8,7 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ram.model.ram import RAM
+from ram.training.batches import Batches
 from ram.training.losses import LossParams, asymmetric_loss, balanced
+from ram.training.params import TrainingParams
+from ram.training.processes import Processes
+from ram.training.step import TrainingStep
 
 
 def formula(logit: float, target: float, gamma_neg: float, gamma_pos: float, clip: float) -> float:
@@ -93,6 +99,30 @@ def test_half_precision_logits_are_computed_in_single() -> None:
     torch.testing.assert_close(
         asymmetric_loss(logits, targets, **options), asymmetric_loss(logits.float(), targets, **options)
     )
+
+
+@pytest.mark.parametrize("gamma_neg", [2.0, 7.0])
+def test_a_step_in_bfloat16_has_the_loss_of_the_formula_in_float64_on_its_logits(
+    make_tiny_model: Callable[..., RAM],
+    make_batches: Callable[..., Batches],
+    make_training: Callable[..., TrainingParams],
+    monkeypatch: pytest.MonkeyPatch,
+    gamma_neg: float,
+) -> None:
+    options = {"gamma_neg": gamma_neg, "gamma_pos": 1.0, "clip": 0.05}
+    params = make_training(precision="bf16", loss=LossParams(reduction="sum", **options), gradient_checkpointing="all")
+    model, batch = make_tiny_model(num_tags_per_chunk=4).train(), make_batches()[0]
+    logits: list[torch.Tensor] = []
+    scored = model.tag_logits
+    monkeypatch.setattr(model, "tag_logits", lambda *given: logits.append(scored(*given)) or logits[-1])
+    loss, values = TrainingStep(model, params, Processes(), cached=True)(batch)
+    assert logits[0].dtype == torch.bfloat16
+    assert loss.dtype == values["tag"].dtype == torch.float32
+    pairs = zip(logits[0].double().flatten().tolist(), batch.targets_BT.double().flatten().tolist(), strict=True)
+    expected = sum(formula(logit, target, **options) for logit, target in pairs)
+    assert float(loss.detach()) == pytest.approx(expected, rel=1e-5)
+    loss.backward()
+    assert {p.grad.dtype for p in model.parameters() if p.grad is not None} == {torch.float32}
 
 
 def test_balanced_loss_has_the_value_of_the_other_and_the_direction_of_its_own_gradient() -> None:
