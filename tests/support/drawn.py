@@ -126,7 +126,7 @@ class Drawn:
                 row = self._tag(image_id, ids[tag], origin, score)
                 generated.append({**row, "image_score": score * 0.9, "model_version": "0" * 12})
                 region = {**dict(zip(("x0", "y0", "x1", "y1"), box, strict=True)), "region_score": score * 0.5}
-                regions.append({**row, **region, "feature": [float(SHAPES.index(shape)), 1.0]})
+                regions.append({**row, **region, "found_by": "attention", "feature": [float(SHAPES.index(shape)), 1.0]})
                 reason = {"roll": "contrary_prediction", "toy": "cluster_outlier"}.get(tag) if n % 3 else None
                 cleaned.append(
                     {
