@@ -25,7 +25,8 @@ def regions(tmp_path: Path) -> Table:
             for i in range(part * 10, part * 10 + 10)
             for tag in (0, 1)
         ]
-        frame = pd.DataFrame(rows).assign(region_score=0.5, held_out_evidence=0.0, x0=0.0, y0=0.0, x1=1.0, y1=1.0)
+        frame = pd.DataFrame(rows).assign(region_score=0.5, held_out_evidence=0.0, found_by="attention")
+        frame[["x0", "y0", "x1", "y1"]] = (0.0, 0.0, 1.0, 1.0)
         write_part(as_arrow(frame, schema), tmp_path, part, schema)
     return Table(tmp_path, schema)
 
