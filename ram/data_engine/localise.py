@@ -170,8 +170,7 @@ class Whole:
         pass
 
     def __call__(self, rows: Rows) -> tuple[Tensor, Tensor]:
-        boxes_R4, found_R = _filled([WHOLE_PICTURE] * len(rows.tag_R), rows.tokens_BND.device)
-        return boxes_R4, found_R
+        return _filled([WHOLE_PICTURE] * len(rows.tag_R), rows.tokens_BND.device)
 
 
 LOCALISERS: dict[str, Callable[[Sources, LocaliserParams], Localiser]] = {

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from ram.catalog import KINDS
 from ram.label_system import Tag
+from ram.label_system.decisions import read_decisions, refuse
 from ram.label_system.forms import normalise
 
 DECISIONS = ("accept", "reject", "")
@@ -62,21 +63,8 @@ def read_review(path: Path) -> list[Row]:
     """
     if not path.is_file():
         return []
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream)
-        if missing := set(_REQUIRED) - set(reader.fieldnames or ()):
-            raise ValueError(f"{path}:1: a review file has the columns {', '.join(_REQUIRED)}; add {sorted(missing)}")
-        rows = [
-            Row(
-                **{column: (values[column] or "").strip() for column in _REQUIRED},
-                where=f"{path.name}:{reader.line_num}",
-                reason=(values.get("reason") or "").strip(),
-            )
-            for values in reader
-        ]
-    problems = [problem for row in rows for problem in _malformed(row)] + _contradictions(rows)
-    if problems:
-        raise ValueError(f"{path} cannot be applied:\n" + "\n".join(f"  {problem}" for problem in problems))
+    rows = [Row(**values) for values in read_decisions(path, _REQUIRED, ("reason",), called="a review file has")]
+    refuse(path, [problem for row in rows for problem in _malformed(row)] + _contradictions(rows))
     return rows
 
 

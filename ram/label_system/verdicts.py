@@ -6,12 +6,12 @@ the person's own. `verdict` is `keep` (the tag is in the picture), `wrong` (it i
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ram.label_system import LabelSystem
+from ram.label_system.decisions import read_decisions, refuse
 from ram.label_system.forms import normalise
 
 VERDICTS_FILE = "verdicts.csv"  # in data/reviews
@@ -41,24 +41,8 @@ def read_verdicts(path: Path) -> list[Verdict]:
     """
     if not path.is_file() or not path.stat().st_size:
         return []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            if missing := set(COLUMNS) - set(reader.fieldnames or ()):
-                raise ValueError(f"{path}:1: verdicts have the columns {', '.join(COLUMNS)}; add {sorted(missing)}")
-            rows = [
-                Verdict(
-                    **{column: (values[column] or "").strip() for column in COLUMNS},
-                    where=f"{path.name}:{reader.line_num}",
-                )
-                for values in reader
-            ]
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not UTF-8: {error.reason} at byte {error.start}; save it as CSV in UTF-8"
-        ) from error
-    if problems := [problem for row in rows for problem in _malformed(row)]:
-        raise ValueError(f"{path} cannot be applied:\n" + "\n".join(f"  {problem}" for problem in problems))
+    rows = [Verdict(**values) for values in read_decisions(path, COLUMNS, called="verdicts have")]
+    refuse(path, [problem for row in rows for problem in _malformed(row)])
     return [row for row in rows if row.verdict]
 
 

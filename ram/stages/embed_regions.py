@@ -90,8 +90,8 @@ def run(inputs: Inputs, params: Params) -> Outputs:
 def _report(directory: Path, params: Params) -> dict[str, Any]:
     """How many rows each localiser found the region of; a row that none found has the whole picture."""
     found_by: Counter[str] = Counter()
-    for path in sorted(directory.glob("*.parquet")):
-        found_by.update(pq.read_table(path, columns=["found_by"])["found_by"].to_pylist())
+    for batch in Table(directory, artifact("region_features").schema).batches(["found_by"]):
+        found_by.update(batch["found_by"].to_pylist())
     return {
         "localiser": params.localiser.kind,
         "num_rows": found_by.total(),

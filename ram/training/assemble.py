@@ -183,9 +183,7 @@ def save_model(
 def resized(model: RAM, image_size: int | None) -> RAM:
     """The model for pictures of another size; itself, changed in place."""
     if image_size is not None and image_size != model.params.image_size:
-        model.image_encoder.set_image_size(image_size)
-        model.params = dataclasses.replace(model.params, image_size=image_size)
-        model.preprocess = dataclasses.replace(model.preprocess, image_size=image_size)
+        model.set_image_size(image_size)
     return model
 
 

@@ -77,22 +77,17 @@ def examples_from_tags(
 
     Files are written under `directory` once, and found again.
     """
-    if predicted_target == "probability" and "wrong_probability" not in tags.schema.names:
-        predicted_target = "score"
-    soft = predicted_target == "probability"
-    removable = "kept" in tags.schema.names and not soft
     has_captions = "caption_indices" in tags.schema.names
-    columns = ["image_id", "tag_id", "origin", "score"]
-    columns += ["kept"] * removable + ["caption_indices"] * has_captions + ["wrong_probability"] * soft
+    by_probability = predicted_target == "probability" and "wrong_probability" in tags.schema.names
+    optional = ("wrong_probability" if by_probability else "kept", "caption_indices")
+    columns = ["image_id", "tag_id", "origin", "score", *(name for name in optional if name in tags.schema.names)]
 
     def entries(index: RowIndex) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
         for batch in tags.batches(columns):
             rows = index.find(batch["image_id"].to_numpy(zero_copy_only=False))
             tag_ids = batch["tag_id"].to_numpy(zero_copy_only=False)
-            targets = _targets(batch, predicted_target)
-            kept = (rows >= 0) & known_K[tag_ids] & (targets >= _LEAST_TARGET)
-            if removable:
-                kept &= batch["kept"].to_numpy(zero_copy_only=False)
+            targets = targets_of(batch, predicted_target)
+            kept = (rows >= 0) & known_K[tag_ids] & (targets > 0)
             values = {
                 "tag_id": tag_ids[kept],
                 "target": targets[kept],
@@ -160,14 +155,17 @@ def examples_from_rows(
     return dataclasses.replace(found, complete=complete)
 
 
-def _targets(batch: pa.RecordBatch, predicted_target: str) -> np.ndarray:
-    if predicted_target == "probability":
-        return 1 - batch["wrong_probability"].to_numpy(zero_copy_only=False)
-    score = batch["score"].to_numpy(zero_copy_only=False)
-    if predicted_target == "hard":
-        return np.ones_like(score)
-    predicted = _is_origin(batch, ("predicted",))
-    return np.where(predicted, score.clip(0, 1), np.float32(1))
+def targets_of(batch: pa.RecordBatch, predicted_target: str) -> np.ndarray:
+    """What the rows of a tag table count for in training, 0 … 1, float32; 0: no label. See `examples_from_tags`."""
+    if predicted_target == "probability" and "wrong_probability" in batch.schema.names:
+        target = 1 - batch["wrong_probability"].to_numpy(zero_copy_only=False)
+    else:
+        score = batch["score"].to_numpy(zero_copy_only=False)
+        soft = _is_origin(batch, ("predicted",)) if predicted_target != "hard" else np.zeros(len(score), bool)
+        target = np.where(soft, score.clip(0, 1), np.float32(1))
+        if "kept" in batch.schema.names:
+            target = np.where(batch["kept"].to_numpy(zero_copy_only=False), target, np.float32(0))
+    return np.where(target >= _LEAST_TARGET, target, np.float32(0))
 
 
 def _caption_bits(batch: pa.RecordBatch, has_captions: bool) -> np.ndarray:
@@ -200,6 +198,11 @@ def _write_examples(
         partial.mkdir(parents=True)
         _write_arrays(partial, images, is_wanted, entries, pairs, need_label)
         partial.replace(directory)
+    return stored_examples(directory, known_K)
+
+
+def stored_examples(directory: Path, known_K: np.ndarray) -> Examples:
+    """The examples whose files were written under `directory`."""
     return Examples(
         image_ids=Texts(directory / "image_ids"),
         shard_N=load_array(directory / "shard.npy"),

@@ -48,9 +48,7 @@ class TrainingParams:
     augment: AugmentParams = field(default_factory=AugmentParams)  # of pictures; cached features have their views
     cached_features: bool = True  # False: pictures are read from the shards and augmented anew every epoch
     num_views: int = 0  # cached views of a picture that are used; 0: all; 1: the plain one
-    embedding_noise: float = (
-        0.0  # length of the noise added to a tag's embedding, which has length 1; not to learned tags
-    )
+    embedding_noise: float = 0.0  # length of the noise added to a tag's text embedding, which has length 1
     embedding_dropout: float = 0.0  # share of an embedding's entries set to 0
     precision: str = "fp32"  # or bf16: matrix work in bfloat16, losses in float32
     gradient_checkpointing: str = "none"  # backbone, tag_decoder or all: computed anew for the gradient, not kept

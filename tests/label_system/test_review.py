@@ -169,3 +169,9 @@ def test_suggestions_follow_the_columns_of_the_person_s_file(tmp_path: Path) -> 
     path.write_text("note,tag,value,action,decision\nhello,help,,drop,accept\n")
     add_suggestions(path, [suggestion("merge", "sofa", "couch")])
     assert path.read_text() == "note,tag,value,action,decision\nhello,help,,drop,accept\n,sofa,couch,merge,\n"
+
+
+def test_a_file_in_another_encoding_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "review.csv").write_bytes("decision,action,tag,value\naccept,drop,café,\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"not UTF-8: .* save it as CSV in UTF-8"):
+        read_review(tmp_path / "review.csv")

@@ -14,9 +14,8 @@ import torch
 
 from ram.model.build import CaptionParams
 from ram.model.ram import RAM
-from ram.training.arrays import Ragged, Texts
 from ram.training.batches import Batch, Batches, BatchParams, Inputs
-from ram.training.examples import Examples
+from ram.training.examples import Examples, stored_examples
 from ram.training.loop import train
 from ram.training.losses import LossParams
 from ram.training.order import Corpus
@@ -55,17 +54,6 @@ def make_params() -> TrainingParams:
     )
 
 
-def read_examples(directory: Path) -> Examples:
-    return Examples(
-        image_ids=Texts(directory / "image_ids"),
-        shard_N=np.load(directory / "shard.npy"),
-        labels=Ragged(directory / "labels"),
-        known_K=np.ones(6, bool),
-        captions=Ragged(directory / "captions"),
-        caption_texts=Texts(directory / "caption_texts"),
-    )
-
-
 def first_bias(model: RAM) -> dict[str, float]:
     """An evaluation that reads the averaged weights."""
     return {"bias": float(model.tag_decoder.fc.bias.detach()[0])}
@@ -96,7 +84,7 @@ def train_and_save(
     torch.set_num_threads(1)
     params, processes = make_params(), Processes()
     batches = StopsAt(
-        Corpus((read_examples(directory),)),
+        Corpus((stored_examples(directory, np.ones(6, bool)),)),
         inputs,
         params.batch,
         ["dog", "cat", "grass", "sofa", "red", "run"],

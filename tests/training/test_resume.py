@@ -18,10 +18,9 @@ from PIL import Image
 from torch import Tensor
 
 from ram.model.ram import RAM
-from ram.training.arrays import Ragged, Texts
 from ram.training.augment import AugmentParams
 from ram.training.batches import Batches, BatchParams
-from ram.training.examples import Examples
+from ram.training.examples import Examples, stored_examples
 from ram.training.inputs import PictureInputs
 from ram.training.loop import STATE_NAME, train
 from ram.training.losses import LossParams
@@ -67,14 +66,7 @@ def train_and_save(
     build: Callable[..., RAM], directory: Path, scratch: Path, precision: str, processes: Processes
 ) -> None:
     torch.set_num_threads(1)
-    examples = Examples(
-        image_ids=Texts(directory / "image_ids"),
-        shard_N=np.load(directory / "shard.npy"),
-        labels=Ragged(directory / "labels"),
-        known_K=np.ones(6, bool),
-        captions=Ragged(directory / "captions"),
-        caption_texts=Texts(directory / "caption_texts"),
-    )
+    examples = stored_examples(directory, np.ones(6, bool))
     params = TrainingParams(
         epochs=2,
         batch=BatchParams(batch_size=8, num_tags_per_step=5, negative_power=0.5),

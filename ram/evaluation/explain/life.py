@@ -7,14 +7,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
+from ram.catalog import artifact
 from ram.label_system import LabelSystem, Tag
 from ram.label_system.tagging import CaptionTagger
 from ram.storage import Table
+from ram.training.examples import targets_of
 
 Read = Callable[[str], Any]  # name of an artifact -> the artifact, or None where the workspace does not have it
 _SIDES = ("x0", "y0", "x1", "y1")
-_LEAST_TARGET = 0.01  # training takes a lower one as no label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,19 +155,16 @@ def _training(life: Life, predicted_targets: Mapping[str, str], is_cleaned: bool
     """What each training takes the row for: a target from 0 to 1; 0 is a negative, as every tag without a row is."""
     steps: list[dict[str, Any]] = [{"model": "preliminary", "target": 1.0 if life.parsed else 0.0}]
     if life.generated is not None:
-        soft = predicted_targets["retrained"] != "hard" and life.generated["origin"] == "predicted"
-        steps.append({"model": "retrained_uncleaned", "target": life.generated["score"] if soft else 1.0})
+        target = _target(life.generated, predicted_targets["retrained"])
+        steps.append({"model": "retrained_uncleaned", "target": target})
     if is_cleaned:
-        steps += [{"model": m, "target": _cleaned_target(life.cleaned, knob)} for m, knob in predicted_targets.items()]
+        steps += [{"model": m, "target": _target(life.cleaned, knob)} for m, knob in predicted_targets.items()]
     return steps
 
 
-def _cleaned_target(row: Mapping[str, Any] | None, predicted_target: str) -> float:
+def _target(row: Mapping[str, Any] | None, predicted_target: str) -> float:
     if row is None:
         return 0.0
-    if predicted_target == "probability":
-        target = 1.0 - row["wrong_probability"]
-        return target if target >= _LEAST_TARGET else 0.0
-    if not row["kept"]:
-        return 0.0
-    return float(row["score"]) if predicted_target == "score" and row["origin"] == "predicted" else 1.0
+    fields = [field for field in artifact("cleaned_tags").schema or () if field.name in row]
+    batch = pa.RecordBatch.from_pylist([dict(row)], pa.schema(fields))
+    return float(targets_of(batch, predicted_target)[0])
