@@ -145,7 +145,8 @@ _TABLES: dict[str, tuple[str, list[pa.Field]]] = {
             *_TAG_ROW,
             _required("kept", pa.bool_()),
             pa.field("reason", pa.string()),  # null where kept
-            pa.field("outlier_score", pa.float32()),  # 0 typical … 1 outlying; null where its tag was not clustered
+            pa.field("outlier_score", pa.float32()),  # 0 typical … 1 outlying; null where its tag was not judged
+            pa.field("detector", pa.string()),  # whose outlier score it is, or weighed most; null where not judged
             _required("image_score", pa.float32()),
             _required("region_score", pa.float32()),
             _required("held_out_evidence", pa.float32()),
