@@ -17,6 +17,8 @@ from ram.data_engine.detectors.points import Points
 
 # M different regions of one tag, P dimensions
 
+_MAX_DIMS_OF_FAST = 30  # above, it takes approximate neighbours from one more library
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HdbscanParams:
@@ -123,6 +125,11 @@ def _fast_hdbscan(points: Points, params: HdbscanParams) -> Clusters:
             "library fast_hdbscan is not installed; pip install fast_hdbscan, or take library hdbscan"
         ) from error
 
+    if points.point_MP.shape[1] > _MAX_DIMS_OF_FAST:
+        raise ValueError(
+            f"library fast_hdbscan finds exact neighbours in up to {_MAX_DIMS_OF_FAST} dimensions, got "
+            f"{points.point_MP.shape[1]}; set points.pca_dims to {_MAX_DIMS_OF_FAST} or fewer, or take another library"
+        )
     num_threads = numba.get_num_threads()
     numba.set_num_threads(1)  # the engine runs a process a core
     try:
@@ -130,6 +137,7 @@ def _fast_hdbscan(points: Points, params: HdbscanParams) -> Clusters:
             min_cluster_size=_min_cluster_size(points, params),
             min_samples=params.min_samples,
             cluster_selection_method=params.selection,
+            reproducible=True,
         ).fit(points.fitted)
     finally:
         numba.set_num_threads(num_threads)

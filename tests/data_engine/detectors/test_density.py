@@ -98,3 +98,8 @@ def test_a_library_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(__import__("sys").modules, "fast_hdbscan", None)
     with pytest.raises(ValueError, match="library fast_hdbscan is not installed; pip install fast_hdbscan"):
         scores(modes(60, 2), score="probability", library="fast_hdbscan")
+
+
+def test_more_dimensions_than_the_fast_library_is_exact_in_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"up to 30 dimensions, got 40; set points.pca_dims to 30 or fewer"):
+        scores(modes(60, 2), points={"pca_dims": 40}, score="probability", library="fast_hdbscan")
