@@ -146,7 +146,8 @@ _TABLES: dict[str, tuple[str, list[pa.Field]]] = {
             *_TAG_ROW,
             _required("kept", pa.bool_()),
             pa.field("reason", pa.string()),  # null where kept
-            pa.field("outlier_score", pa.float32()),  # 0 typical … 1 outlying; null where its tag was not clustered
+            pa.field("outlier_score", pa.float32()),  # 0 typical … 1 outlying; null where its tag was not judged
+            pa.field("detector", pa.string()),  # whose outlier score it is, or weighed most; null where not judged
             # Null in a row that is there on a person's word alone, and that the engine did not look at:
             pa.field("image_score", pa.float32()),
             pa.field("region_score", pa.float32()),

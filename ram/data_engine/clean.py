@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ram.catalog import ORIGINS
-from ram.data_engine.outliers import OutlierParams, outlier_scores
+from ram.data_engine.detectors import DETECTORS, DetectorParams, judge, ranks
+from ram.data_engine.probe import TRUSTED_ORIGINS
 
 # R rows, one (image, tag) each
 
@@ -47,7 +49,7 @@ class RuleParams:
 
     max_wrong_probability: float | None  # rows that are likelier wrong than this
     outlier_share: float | None  # of each tag's regions, the most outlying (the paper: 0.1)
-    min_outlier_score: float  # and none below this outlier score by that rule
+    min_outlier_score: float | None  # rows from this outlier score on; with outlier_share: those of the share alone
     min_region_score: float | None  # rows whose region the model scores below this (the paper: not predicted)
 
     def __post_init__(self) -> None:
@@ -57,29 +59,30 @@ class RuleParams:
                 raise ValueError(f"{knob} must be in [0, 1], got {value}")
 
 
-def witnesses_of_bucket(path: Path, params: OutlierParams, seed: int) -> pa.Table:
-    """For every row of a bucket of tags: its outlier score (NaN: not clustered), and its ranks among its tag's rows.
+def witnesses_of_bucket(path: Path, params: DetectorParams, seed: int) -> pa.Table:
+    """For every row of a bucket of tags, what the detectors say of it, and its ranks among its tag's rows.
 
-    Ranks lie between 0 and 1, highest score highest; 0.5 where the outlier score is not known.
+    outlier_score and outlier are those of `Judgement`, detector is the position in DETECTORS (-1: not judged); ranks lie
+    between 0 and 1, highest score highest.
     """
     table = pq.read_table(path)
     width = len(table["feature"][0])
     feature_RD = table["feature"].combine_chunks().flatten().to_numpy().reshape(-1, width)
     tag_R, row_R = table["tag_id"].to_numpy(), table["row"].to_numpy()
     region_R, image_R = table["region_score"].to_numpy(), table["image_score"].to_numpy()
-    found = {c: np.empty(len(tag_R), dtype=np.float32) for c in ("outlier_score", "outlier", "region", "image")}
+    evidence_R = table["held_out_evidence"].to_numpy()
+    trusted_R = pc.is_in(table["origin"].cast(pa.string()), pa.array(TRUSTED_ORIGINS)).to_numpy()
+    columns = ("outlier_score", "outlier", "detector", "region", "image")
+    found = {c: np.empty(len(tag_R), dtype=np.float32) for c in columns}
     for tag in np.unique(tag_R):
         mine = np.flatnonzero(tag_R == tag)
-        scores = outlier_scores(feature_RD[mine], params, seed)
-        found["outlier_score"][mine] = scores
-        found["outlier"][mine] = np.full(len(mine), 0.5) if np.isnan(scores).any() else _ranks(scores)
-        found["region"][mine] = _ranks(region_R[mine])
-        found["image"][mine] = _ranks(image_R[mine])
+        judgement = judge(feature_RD[mine], evidence_R[mine], trusted_R[mine], params, seed)
+        found["outlier_score"][mine] = judgement.score_N
+        found["outlier"][mine] = judgement.outlier_N
+        found["detector"][mine] = judgement.detector_N
+        found["region"][mine] = ranks(region_R[mine])
+        found["image"][mine] = ranks(image_R[mine])
     return pa.table({"row": row_R} | found)
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    return (pd.Series(values).rank().to_numpy() - 0.5) / len(values)
 
 
 def wrong_probability(rows: pd.DataFrame, params: EvidenceParams) -> tuple[np.ndarray, np.ndarray]:
@@ -113,7 +116,7 @@ def _prior(rows: pd.DataFrame, against_R: np.ndarray, params: EvidenceParams) ->
 
 def removals(rows: pd.DataFrame, evidence: EvidenceParams, rules: RuleParams) -> pd.DataFrame:
     """The columns kept, reason (None where kept) and wrong_probability of `rows`: those of `wrong_probability`, with
-    outlier_score (NaN: not clustered) and region_score."""
+    outlier_score (NaN: not judged), detector (position in DETECTORS) and region_score."""
     probability_R, outlying_R = wrong_probability(rows, evidence)
     by_cluster_R = np.zeros(len(rows), dtype=bool)
     contrary_R = np.zeros(len(rows), dtype=bool)
@@ -121,9 +124,11 @@ def removals(rows: pd.DataFrame, evidence: EvidenceParams, rules: RuleParams) ->
         likely_R = probability_R > rules.max_wrong_probability
         by_cluster_R |= likely_R & outlying_R
         contrary_R |= likely_R & ~outlying_R
-    if rules.outlier_share is not None:
-        far_R = (rows["outlier"] > 1 - rules.outlier_share) & (rows["outlier_score"] >= rules.min_outlier_score)
-        by_cluster_R |= far_R.to_numpy()
+    far_R = _outlying(rows, rules)
+    # Evidence of the probe is a prediction that says no, whatever asked for it.
+    by_probe_R = (rows["detector"] == list(DETECTORS).index("confident_learning")).to_numpy()
+    by_cluster_R |= far_R & ~by_probe_R
+    contrary_R |= far_R & by_probe_R
     if rules.min_region_score is not None:
         contrary_R |= (rows["region_score"] < rules.min_region_score).to_numpy()
     removed_R = (by_cluster_R | contrary_R) & ~rows["origin"].isin(NEVER_REMOVED).to_numpy()
@@ -137,6 +142,18 @@ def removals(rows: pd.DataFrame, evidence: EvidenceParams, rules: RuleParams) ->
         },
         index=rows.index,
     )
+
+
+def _outlying(rows: pd.DataFrame, rules: RuleParams) -> np.ndarray:
+    """The rows that the rules on outlier scores name; none where both are off, and none that was not judged."""
+    if rules.outlier_share is None and rules.min_outlier_score is None:
+        return np.zeros(len(rows), dtype=bool)
+    far_R = ~np.isnan(rows["outlier_score"].to_numpy(dtype=np.float64))
+    if rules.outlier_share is not None:
+        far_R &= (rows["outlier"] > 1 - rules.outlier_share).to_numpy()
+    if rules.min_outlier_score is not None:
+        far_R &= (rows["outlier_score"] >= rules.min_outlier_score).to_numpy()
+    return far_R
 
 
 def _logit(share: np.ndarray | float) -> np.ndarray:

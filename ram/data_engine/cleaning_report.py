@@ -15,7 +15,8 @@ from ram.storage import Table
 
 
 def cleaning_report(cleaned: Table, label_system: LabelSystem, truth: Truth) -> dict[str, Any]:
-    """Counts by origin and kind; `truth` is None where no benchmark covers the training pictures.
+    """Counts by origin and kind, and of rows and tags that no detector judged, for too few regions; `truth` is None where
+    no benchmark covers the training pictures.
 
     There, among the rows that the labels can judge: how many are wrong, which share of the removed rows was wrong
     (`removal_precision`), which share of the wrong rows was removed (`removal_recall`), and the share of right rows in
@@ -25,16 +26,21 @@ def cleaning_report(cleaned: Table, label_system: LabelSystem, truth: Truth) -> 
     by_origin: dict[str, Counter[str]] = {}
     by_kind: dict[str, Counter[str]] = {}
     judged: dict[str, Counter[str]] = {}
+    scored_K, unscored_K = np.zeros((2, len(kinds)), dtype=np.int64)
     for rows in _batches(cleaned):
         rows["kind"] = kinds[rows["tag_id"].to_numpy()]
         _count(rows, "origin", by_origin)
         _count(rows, "kind", by_kind)
+        for count_K, mine in ((scored_K, rows["outlier_score"].notna()), (unscored_K, rows["outlier_score"].isna())):
+            count_K += np.bincount(rows.loc[mine, "tag_id"], minlength=len(kinds))
         rows["verdict"] = truth.verdicts(rows["image_id"].tolist(), rows["tag_id"].tolist())
         _judge(rows[rows["verdict"] != UNKNOWN], judged)
     total = sum(by_origin.values(), Counter())
     return {
         "num_rows": total["num_rows"],
         "num_removed": total["num_rows"] - total["num_kept"],
+        "num_rows_not_judged": int(unscored_K.sum()),
+        "num_tags_not_judged": int(((unscored_K > 0) & (scored_K == 0)).sum()),
         "by_origin": {origin: dict(counts) for origin, counts in by_origin.items()},
         "by_kind": {kind: dict(counts) for kind, counts in by_kind.items()},
         "truth": _shares(judged) if judged else None,
@@ -42,7 +48,7 @@ def cleaning_report(cleaned: Table, label_system: LabelSystem, truth: Truth) -> 
 
 
 def _batches(cleaned: Table) -> Iterator[pd.DataFrame]:
-    for batch in cleaned.batches(["image_id", "tag_id", "origin", "kept", "reason"]):
+    for batch in cleaned.batches(["image_id", "tag_id", "origin", "kept", "reason", "outlier_score"]):
         rows = batch.to_pandas()
         rows["origin"] = rows["origin"].astype(str)
         yield rows

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from ram.storage import Table
 
-_COLUMNS = ("tag_id", "region_score", "feature")
+_COLUMNS = ("tag_id", "region_score", "held_out_evidence", "feature")
 _ROWS_PER_BATCH = 8192
 
 
@@ -32,8 +32,8 @@ def buckets_of_tags(count_K: np.ndarray, max_rows: int) -> list[tuple[int, int]]
 def gather_by_tag(tags: Table, regions: Table, directory: Path, max_rows: int, num_tags: int) -> list[Path]:
     """Write the rows of `regions` into one file per bucket of tags, and return the files.
 
-    Columns: row, tag_id, image_score, region_score, feature. `row` counts the rows of `tags` from the first part on.
-    Memory is bounded by `max_rows` rows.
+    Columns: row, tag_id, origin, image_score, region_score, held_out_evidence, feature. `row` counts the rows of
+    `tags` from the first part on. Memory is bounded by `max_rows` rows.
     """
     count_K = np.zeros(num_tags, dtype=np.int64)
     for batch in tags.batches(["tag_id"]):
@@ -66,7 +66,7 @@ def _joined(tags: Table, regions: Table) -> Iterator[pa.Table]:
         raise ValueError("region_features is not of these generated_tags; run embed_regions again")
     row = 0
     for tags_path, regions_path in zip(tags.part_paths, regions.part_paths, strict=True):
-        mine = pq.read_table(tags_path, columns=["image_id", "tag_id", "image_score"])
+        mine = pq.read_table(tags_path, columns=["image_id", "tag_id", "origin", "image_score"])
         start = 0
         columns = ["image_id", *_COLUMNS]
         for batch in pq.ParquetFile(regions_path).iter_batches(batch_size=_ROWS_PER_BATCH, columns=columns):
@@ -76,6 +76,7 @@ def _joined(tags: Table, regions: Table) -> Iterator[pa.Table]:
                 raise ValueError(f"{regions_path} and {tags_path} have different rows; run embed_regions again")
             yield (
                 table.drop_columns("image_id")
+                .append_column("origin", own["origin"].cast(pa.string()))
                 .append_column("image_score", own["image_score"])
                 .append_column("row", pa.array(np.arange(row, row + batch.num_rows)))
             )

@@ -15,6 +15,9 @@ import numpy as np
 
 # B images, R rows (one (image, tag) each), F folds, K tags, D token width
 
+# What it learns a tag from: what somebody said, not what the model itself added.
+TRUSTED_ORIGINS = ("human", "caption", "implied")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProbeParams:

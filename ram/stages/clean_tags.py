@@ -16,8 +16,8 @@ from ram import storage
 from ram.catalog import artifact
 from ram.data_engine.clean import EvidenceParams, RuleParams, removals, witnesses_of_bucket
 from ram.data_engine.cleaning_report import cleaning_report
+from ram.data_engine.detectors import DETECTORS, DetectorParams
 from ram.data_engine.gather import gather_by_tag
-from ram.data_engine.outliers import OutlierParams
 from ram.data_engine.truth import Truth
 from ram.data_engine.verdicts import REASON, Judged, Verdicts, apply_verdicts, find_verdicts
 from ram.engine import Engine
@@ -26,22 +26,22 @@ from ram.label_system.verdicts import VERDICTS_FILE
 from ram.progress import track
 from ram.storage import Table
 
-_WITNESSES = ("outlier_score", "outlier", "region", "image")
+_WITNESSES = ("outlier_score", "outlier", "detector", "region", "image")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Params:
     seed: int
-    outliers: OutlierParams
+    detectors: DetectorParams
     evidence: EvidenceParams
     rules: RuleParams
     honour_verdicts: bool  # of people on single rows, in data/reviews/verdicts.csv
-    max_rows_at_once: int  # rows of one or several tags that a worker holds; a tag with more is clustered in shares
+    max_rows_at_once: int  # rows of one or several tags that a worker holds; a tag with more is judged in shares
 
     def __post_init__(self) -> None:
-        if self.max_rows_at_once < self.outliers.min_regions:
+        if self.max_rows_at_once < self.detectors.points.min_regions:
             raise ValueError(
-                f"max_rows_at_once must be at least outliers.min_regions ({self.outliers.min_regions}), "
+                f"max_rows_at_once must be at least detectors.points.min_regions ({self.detectors.points.min_regions}), "
                 f"got {self.max_rows_at_once}"
             )
 
@@ -75,7 +75,7 @@ class _Part:
 
 
 def run(inputs: Inputs, params: Params) -> Outputs:
-    """Per tag, regions are clustered; per picture, the evidence is put together. A killed run goes on where it was.
+    """Per tag, detectors judge the regions; per picture, the evidence is put together. A killed run goes on where it was.
 
     The labels of the training pictures are read for the report, after every decision has been taken.
     """
@@ -116,11 +116,11 @@ def _find_witnesses(inputs: Inputs, params: Params, num_tags: int) -> Path:
     buckets = gather_by_tag(
         inputs.generated_tags, inputs.region_features, inputs.scratch / "buckets", params.max_rows_at_once, num_tags
     )
-    function = partial(witnesses_of_bucket, params=params.outliers, seed=params.seed)
+    function = partial(witnesses_of_bucket, params=params.detectors, seed=params.seed)
     temporary = path.with_suffix(".tmp.npy")
     shape = (max(inputs.generated_tags.num_rows, 1), len(_WITNESSES))
     witnesses = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
-    for found in track(inputs.engine.map(function, buckets), "clustering regions", len(buckets), "bucket"):
+    for found in track(inputs.engine.map(function, buckets), "judging regions", len(buckets), "bucket"):
         witnesses[found["row"].to_numpy()] = np.stack([found[name].to_numpy() for name in _WITNESSES], axis=1)
     witnesses.flush()
     temporary.replace(path)
@@ -150,4 +150,6 @@ def _decide(part: _Part, witnesses_path: Path, params: Params) -> pa.Table:
     for i, name in enumerate(_WITNESSES):
         rows[name] = witnesses[:, i]
     decided = rows.join(removals(rows, params.evidence, params.rules))
+    names = np.array([*DETECTORS, None], dtype=object)  # -1, of rows that were not judged, is the last
+    decided["detector"] = names[rows["detector"].to_numpy(dtype=np.int64)]
     return storage.as_arrow(apply_verdicts(decided, part.judged), _schema())

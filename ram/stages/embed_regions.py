@@ -17,7 +17,7 @@ import torch
 from ram import storage
 from ram.catalog import artifact
 from ram.data_engine.localise import Finder, LocaliserParams, Sources, given_boxes
-from ram.data_engine.probe import Batch, Probe, ProbeParams, fit
+from ram.data_engine.probe import TRUSTED_ORIGINS, Batch, Probe, ProbeParams, fit
 from ram.data_engine.regions import RegionEmbedder, RegionParams
 from ram.inference.features import FeatureStore
 from ram.inference.images import ImageStore
@@ -25,9 +25,6 @@ from ram.inference.scorer import Scorer
 from ram.model.checkpoint import load_checkpoint
 from ram.progress import track
 from ram.storage import Table
-
-# What the probe learns a tag from: what somebody said, not what the model itself added.
-TRUSTED_ORIGINS = ("human", "caption", "implied")
 
 _FOUND_SCHEMA = pa.schema([f for f in artifact("region_features").schema if f.name != "held_out_evidence"])  # type: ignore[union-attr]
 

@@ -160,7 +160,7 @@ class Block:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in BLOCKED: raise ImportError(f"blocked: {name}")
 sys.meta_path.insert(0, Block())
-BLOCKED = {"prefect", "dvc", "mlflow", "great_expectations", "spacy", "hdbscan"}
+BLOCKED = {"prefect", "dvc", "mlflow", "great_expectations", "spacy", "hdbscan", "fast_hdbscan"}
 import ram
 for module in pkgutil.walk_packages(ram.__path__, "ram."):
     if module.name not in ("ram.__main__", "ram.serving.pyfunc"): importlib.import_module(module.name)
@@ -171,7 +171,7 @@ for module in pkgutil.walk_packages(ram.__path__, "ram."):
 def test_training_and_tagging_import_with_what_a_gpu_worker_has() -> None:
     code = """
 import importlib, pkgutil, sys
-BLOCKED = {"prefect", "dvc", "mlflow", "great_expectations", "spacy", "hdbscan"}
+BLOCKED = {"prefect", "dvc", "mlflow", "great_expectations", "spacy", "hdbscan", "fast_hdbscan"}
 BLOCKED |= {"matplotlib", "torchmetrics", "imagehash", "jinja2", "wordfreq"}
 class Block:
     def find_spec(self, name, path=None, target=None):

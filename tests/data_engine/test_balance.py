@@ -36,7 +36,7 @@ def tables(root: Path, rows: Rows, num_parts: int) -> tuple[Table, Table]:
             own = frame[frame["image"] % num_parts == part].copy()
             for column in schema:
                 if column.name not in own:
-                    own[column.name] = "v" if column.name in ("model_version", "reason") else 0.5
+                    own[column.name] = "v" if column.name in ("model_version", "reason", "detector") else 0.5
             write_part(as_arrow(own, schema), root / name, part, schema)
         found.append(Table(root / name, schema))
     return found[0], found[1]

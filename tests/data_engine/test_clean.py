@@ -8,15 +8,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from detectors import detector_params
 
 from ram.data_engine.clean import EvidenceParams, RuleParams, removals, witnesses_of_bucket, wrong_probability
-from ram.data_engine.outliers import OutlierParams, outlier_scores
+from ram.data_engine.detectors import DETECTORS, judge
 
 NOISE = {"caption": 0.1, "implied": 0.1, "generated_caption": 0.3, "predicted": 0.3}
 EVIDENCE = EvidenceParams(
     noise=NOISE, foreign_share=0.0, probe_weight=1.0, outlier_weight=0.0, region_weight=0.0, image_weight=0.0
 )
-RULES = RuleParams(max_wrong_probability=0.5, outlier_share=None, min_outlier_score=0.0, min_region_score=None)
+RULES = RuleParams(max_wrong_probability=0.5, outlier_share=None, min_outlier_score=None, min_region_score=None)
 NO_RULES = dataclasses.replace(RULES, max_wrong_probability=None)
 
 
@@ -24,6 +25,7 @@ def rows(**columns: list[object]) -> pd.DataFrame:
     length = len(next(iter(columns.values())))
     usual = {"image_id": [f"s/{i}" for i in range(length)], "origin": "caption", "held_out_evidence": 0.0}
     usual |= dict.fromkeys(("outlier", "region", "image", "outlier_score", "region_score"), 0.5)
+    usual["detector"] = 0
     return pd.DataFrame({**usual, **columns})
 
 
@@ -88,26 +90,44 @@ def test_with_every_rule_off_nothing_is_removed() -> None:
     assert removals(rows(held_out_evidence=[-30.0]), EVIDENCE, NO_RULES)["kept"].all()
 
 
-def test_witnesses_are_found_tag_by_tag(tmp_path: Path) -> None:
+def test_a_score_alone_removes_whatever_the_share() -> None:
+    table = rows(outlier=[0.95, 0.6, 0.2, 0.5], outlier_score=[0.9, 0.8, 0.3, np.nan])
+    found = removals(table, EVIDENCE, dataclasses.replace(NO_RULES, min_outlier_score=0.8))
+    assert found["kept"].tolist() == [False, False, True, True]
+    both = dataclasses.replace(NO_RULES, min_outlier_score=0.8, outlier_share=0.1)
+    assert removals(table, EVIDENCE, both)["kept"].tolist() == [False, True, True, True]
+
+
+def test_what_the_held_out_probe_contradicts_is_no_cluster_outlier() -> None:
+    names = list(DETECTORS)
+    table = rows(outlier=[0.95, 0.95], detector=[names.index("kmeans"), names.index("confident_learning")])
+    found = removals(table, EVIDENCE, dataclasses.replace(NO_RULES, outlier_share=0.1))
+    assert found["reason"].tolist() == ["cluster_outlier", "contrary_prediction"]
+
+
+@pytest.mark.parametrize("use", [("hdbscan",), ("kmeans", "confident_learning")])
+def test_witnesses_are_found_tag_by_tag(tmp_path: Path, use: tuple[str, ...]) -> None:
     rng = np.random.default_rng(0)
     tag_ids = np.array([7] * 60 + [9] * 10)[rng.permutation(70)].astype(np.int32)
     features = rng.normal(size=(70, 6)).astype(np.float32)
-    scores = rng.random((2, 70)).astype(np.float32)
+    region, image, evidence = rng.random((3, 70)).astype(np.float32)
+    origins = np.array(["caption", "predicted"])[rng.integers(2, size=70)]
     table = pa.table(
-        {"row": np.arange(70) * 3, "tag_id": tag_ids, "image_score": scores[0], "region_score": scores[1]}
-        | {"feature": pa.array(list(features), pa.list_(pa.float32()))}
+        {"row": np.arange(70) * 3, "tag_id": tag_ids, "image_score": image, "region_score": region, "origin": origins}
+        | {"held_out_evidence": evidence, "feature": pa.array(list(features), pa.list_(pa.float32()))}
     )
     pq.write_table(table, tmp_path / "bucket.parquet")
-    params = OutlierParams(
-        min_regions=20, max_regions=100, pca_dims=4, min_cluster_share=0.05, min_cluster_size=5, min_samples=5,
-        selection="leaf", max_noise_share=0.3, small_cluster_share=0.1,
-    )  # fmt: skip
+    params = detector_params(use=dict.fromkeys(use, 1.0), points={"pca_dims": 4, "max_regions": 100})
     found = witnesses_of_bucket(tmp_path / "bucket.parquet", params, seed=0).to_pandas()
     many = tag_ids == 7
-    np.testing.assert_array_equal(found["outlier_score"][many], outlier_scores(features[many], params, seed=0))
+    alone = judge(features[many], evidence[many], origins[many] == "caption", params, seed=0)
+    np.testing.assert_array_equal(found["outlier_score"][many], alone.score_N)
+    np.testing.assert_array_equal(found["outlier"][many], alone.outlier_N)
+    assert set(found["detector"][many]) == {list(DETECTORS).index(name) for name in use}
     assert found["outlier_score"][~many].isna().all()
     assert (found["outlier"][~many] == 0.5).all()
-    assert found["image"][many].idxmax() == np.flatnonzero(many)[scores[0][many].argmax()]
+    assert (found["detector"][~many] == -1).all()
+    assert found["image"][many].idxmax() == np.flatnonzero(many)[image[many].argmax()]
     assert found["region"][~many].max() == pytest.approx(0.95)
 
 

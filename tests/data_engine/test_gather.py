@@ -16,9 +16,10 @@ def tables(tmp_path: Path, num_rows: int, num_tags: int, num_parts: int = 3) -> 
     rng = np.random.default_rng(0)
     rows = pd.DataFrame({"image_id": [f"s/{i // 4}" for i in range(num_rows)]})
     rows["tag_id"] = np.minimum(rng.geometric(0.3, num_rows) - 1, num_tags - 1).astype(np.int32)
-    rows = rows.assign(origin="caption", score=1.0, model_version="v", held_out_evidence=0.0, found_by="grid")
+    rows = rows.assign(score=1.0, model_version="v", found_by="grid")
     rows[["x0", "y0", "x1", "y1"]] = 0.5
-    rows[["image_score", "region_score"]] = rng.random((num_rows, 2))
+    rows["origin"] = np.array(["caption", "predicted"])[rng.integers(2, size=num_rows)]
+    rows[["image_score", "region_score", "held_out_evidence"]] = rng.random((num_rows, 3))
     rows["feature"] = list(rng.random((num_rows, 3)).astype(np.float32))
     found = []
     for name in ("generated_tags", "region_features"):
@@ -42,8 +43,9 @@ def test_every_row_is_gathered_once_with_the_others_of_its_tag(tmp_path: Path, m
     assert all(len(bucket) <= max_rows for bucket in buckets)
     gathered = pd.concat(buckets).sort_values("row", ignore_index=True)
     assert gathered["row"].tolist() == list(range(300))
-    for column in ("tag_id", "image_score", "region_score"):
+    for column in ("tag_id", "image_score", "region_score", "held_out_evidence"):
         np.testing.assert_allclose(gathered[column], rows[column], rtol=1e-6)
+    assert gathered["origin"].tolist() == rows["origin"].tolist()
     np.testing.assert_array_equal(np.stack(gathered["feature"]), np.stack(rows["feature"]))
     for tag, count in rows["tag_id"].value_counts().items():
         holding = [(bucket["tag_id"] == tag).sum() for bucket in buckets if (bucket["tag_id"] == tag).any()]

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from detectors import detector_params
 
 from ram.catalog import artifact
 from ram.data_engine.clean import EvidenceParams, RuleParams
-from ram.data_engine.outliers import OutlierParams
 from ram.engine import LocalEngine
 from ram.label_system import LabelSystem, Tag
 from ram.stages.clean_tags import Inputs, Outputs, Params, run
@@ -18,15 +18,12 @@ from ram.storage import Table, as_arrow, write_part
 
 PARAMS = Params(
     seed=0,
-    outliers=OutlierParams(
-        min_regions=20, max_regions=1000, pca_dims=8, min_cluster_share=0.05, min_cluster_size=5, min_samples=5,
-        selection="eom", max_noise_share=0.3, small_cluster_share=0.15,
-    ),
+    detectors=detector_params(points={"pca_dims": 8, "max_regions": 1000}),
     evidence=EvidenceParams(
         noise={"caption": 0.1, "implied": 0.1, "generated_caption": 0.3, "predicted": 0.3}, foreign_share=0.0,
         probe_weight=1.0, outlier_weight=2.0, region_weight=1.0, image_weight=0.0,
     ),
-    rules=RuleParams(max_wrong_probability=0.5, outlier_share=None, min_outlier_score=0.0, min_region_score=None),
+    rules=RuleParams(max_wrong_probability=0.5, outlier_share=None, min_outlier_score=None, min_region_score=None),
     honour_verdicts=True,
     max_rows_at_once=150,
 )  # fmt: skip
@@ -153,6 +150,18 @@ def test_verdicts_without_effect_are_counted_with_their_line(given: Inputs) -> N
     assert (report["num_keep"], report["num_wrong"], report["num_wrong_without_row"]) == (0, 2, 1)
 
 
+def test_every_judged_row_names_its_detector_and_the_report_counts_the_others(given: Inputs) -> None:
+    few = detector_params(points={"min_regions": 120})
+    outputs = run(given, dataclasses.replace(PARAMS, detectors=few, max_rows_at_once=1000))
+    rows = cleaned(outputs)
+    judged = rows["tag_id"] == 0  # every second picture has a cat: 100 regions are too few
+    assert (rows.loc[judged, "detector"] == "hdbscan").all()
+    assert rows.loc[judged, "outlier_score"].notna().all()
+    assert rows.loc[~judged, ["detector", "outlier_score"]].isna().all(axis=None)
+    assert outputs.cleaning_report["num_rows_not_judged"] == (~judged).sum()
+    assert outputs.cleaning_report["num_tags_not_judged"] == 1
+
+
 def test_human_rows_stay(given: Inputs) -> None:
     rows = cleaned(run(given, PARAMS))
     assert (rows["origin"] == "human").sum() > 0
@@ -182,5 +191,7 @@ def test_regions_of_other_tags_are_refused(given: Inputs, tmp_path: Path) -> Non
 
 
 def test_fewer_rows_at_once_than_a_tag_needs_to_be_clustered_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"max_rows_at_once must be at least outliers.min_regions \(20\), got 10"):
+    with pytest.raises(
+        ValueError, match=r"max_rows_at_once must be at least detectors.points.min_regions \(20\), got 10"
+    ):
         dataclasses.replace(PARAMS, max_rows_at_once=10)
