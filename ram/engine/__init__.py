@@ -39,7 +39,7 @@ class EngineParams:
         for knob in ("num_workers", "num_model_workers"):
             if getattr(self, knob) < 0:
                 raise ValueError(f"{knob} must be 0 (one per core) or more, got {getattr(self, knob)}")
-        if self.num_gpus < 0 or (self.num_gpus > 1 and not self.num_gpus.is_integer()):
+        if self.num_gpus < 0 or (self.num_gpus > 1 and self.num_gpus % 1):
             raise ValueError(f"num_gpus must be a share of one GPU or a whole number of them, got {self.num_gpus}")
         if self.max_retries < 0:
             raise ValueError(f"max_retries must be 0 or more, got {self.max_retries}")

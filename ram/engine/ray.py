@@ -86,7 +86,7 @@ class RayEngine:
             cause = error.cause
             if not isinstance(cause, Exception):
                 raise
-            cause.add_note(f"in a Ray worker:\n{error.traceback_str}")
+            cause.add_note(f"in a Ray worker:\n{error}")
             raise cause from None
         except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
             raise RuntimeError(died_message(self.max_retries + 1, "engine.num_workers")) from error

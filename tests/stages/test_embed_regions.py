@@ -12,6 +12,7 @@ from ram.catalog import artifact
 from ram.data_engine.localise import LocaliserParams
 from ram.data_engine.probe import ProbeParams
 from ram.data_engine.regions import RegionParams
+from ram.engine import LocalEngine
 from ram.inference.images import ImageStore
 from ram.model.checkpoint import load_checkpoint
 from ram.runner import PROVIDED, read_artifact
@@ -38,7 +39,9 @@ def given(drawn_workspace: Path, tmp_path: Path) -> Inputs:
     for index, image_ids in enumerate(np.array_split(rows["image_id"].unique(), 3)):
         mine = as_arrow(rows[rows["image_id"].isin(image_ids)], tags.schema)
         write_part(mine, tmp_path / "generated_tags", index, tags.schema)
-    return Inputs(**inputs, scratch=scratch)._replace(generated_tags=Table(tmp_path / "generated_tags", tags.schema))
+    return Inputs(**inputs, scratch=scratch, engine=LocalEngine(1))._replace(
+        generated_tags=Table(tmp_path / "generated_tags", tags.schema)
+    )
 
 
 def regions(outputs: Outputs) -> pd.DataFrame:
