@@ -60,8 +60,9 @@ class RayEngine:
         finally:
             for reference in waiting:
                 ray.cancel(reference)
-            # What has begun is not interrupted: it may be in the middle of writing its part.
-            ray.wait(list(waiting), num_returns=len(waiting), timeout=60) if waiting else None
+            # Those that have begun are interrupted; a part half written then has but its temporary name.
+            if waiting:
+                ray.wait(list(waiting), num_returns=len(waiting), timeout=60)
 
     def _window(self, ray: Any) -> int:
         """How many items are under way at most."""
@@ -110,7 +111,8 @@ def _connected(num_workers: int) -> Any:
     else:
         # Ray wants a token for every new cluster; one that lives and dies with this process needs none.
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-        ray.init(num_cpus=num_workers or None, log_to_driver=False, include_dashboard=False)
+        # "local": else it would join what somebody has started on this machine.
+        ray.init("local", num_cpus=num_workers or None, log_to_driver=False, include_dashboard=False)
     cores = ray.cluster_resources().get("CPU", 0)
     print(f"Ray cluster: {len(ray.nodes())} nodes, {cores:g} cores", file=sys.stderr, flush=True)
     return ray

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +128,20 @@ def test_engine_is_chosen_by_its_name() -> None:
 def test_knobs_out_of_range_are_refused(knobs: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         EngineParams(**knobs)
+
+
+@pytest.mark.slow
+def test_a_cluster_of_this_machine_ends_with_the_process_that_started_it_however_that_ends() -> None:
+    pytest.importorskip("ray", reason="ray is not installed: pip install 'ram-tagger[ray]'")
+    code = (
+        "from ram.engine.ray import RayEngine; assert list(RayEngine(1).map(abs, [-1, -2])) == [1, 2]\n"
+        "import os, ray; print(ray._private.worker._global_node.all_processes['raylet'][0].process.pid, flush=True)\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False, timeout=120)
+    assert ended.returncode == -9
+    raylet = Path("/proc", ended.stdout.strip().splitlines()[-1])
+    deadline = time.monotonic() + 30
+    while raylet.exists() and raylet.joinpath("stat").read_text().split()[2] != "Z":
+        assert time.monotonic() < deadline, "the cluster outlives its process"
+        time.sleep(0.2)
