@@ -43,7 +43,7 @@ import pyarrow as pa
 import ram.stages
 from ram import storage
 from ram.catalog import CATALOG, Artifact, Format, artifact
-from ram.engine import Engine, EngineParams, make_engine
+from ram.engine import Engine, EngineParams, Lazy, make_engine
 from ram.params import from_mapping, load_yaml, stage_params
 from ram.progress import track
 from ram.storage import MappedTable, PartMap, Table
@@ -113,6 +113,8 @@ def run_stage(name: str, params_path: Path = Path("params.yaml"), workspace: Pat
     outputs = call.module.run(_read_inputs(call, workspace, scratch, engine), params)
     finished = _write_outputs(call, outputs, scratch, engine)
     for field, path in finished.items():
+        if path.is_dir():
+            storage.remove_temporaries(path)  # of workers that were killed
         storage.move_into_place(path, workspace / call.outputs()[field].path)
     shutil.rmtree(scratch)
     print(f"{call.name}: {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
@@ -167,6 +169,7 @@ def _scratch_dir(call: StageCall, params: Any, workspace: Path) -> Path:
         for stale in parent.iterdir():
             if stale != scratch:
                 shutil.rmtree(stale)
+        storage.remove_temporaries(parent)
     scratch.mkdir(parents=True, exist_ok=True)
     return scratch
 
@@ -217,10 +220,24 @@ def _write_mapped(work: PartMap, targets: Mapping[str, tuple[Path, Artifact, int
             assert entry.schema is not None
             storage.write_table([], path, entry.schema)
     parts = [i for i in range(len(work.items)) if missing(i)]
-    results = engine.map(work.function, [work.items[i] for i in parts])
-    for part, result in zip(parts, track(results, work.description, len(parts), "part"), strict=True):
+    write = _WritePart(work.function, tuple(targets.values()))
+    results = engine.map(write, Lazy(lambda part: (part, work.items[part]), parts))
+    for _ in track(results, work.description, len(parts), "part"):
+        pass
+
+
+@dataclasses.dataclass(frozen=True)
+class _WritePart:
+    """Does one item of a `PartMap` and writes its tables, in the worker: only a word of it goes back. Picklable."""
+
+    function: Any
+    targets: tuple[tuple[Path, Artifact, int], ...]
+
+    def __call__(self, numbered: tuple[int, Any]) -> None:
+        part, item = numbered
+        result = self.function(item)
         tables = result if isinstance(result, tuple) else (result,)
-        for path, entry, index in targets.values():
+        for path, entry, index in self.targets:
             assert entry.schema is not None
             storage.write_part(tables[index], path, part, entry.schema)
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import math
 import os
 import shutil
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -59,8 +63,8 @@ class Table:
 class PartMap:
     """Work still to be done: `function(item)` gives one Arrow table, or a tuple of them, per item.
 
-    The runner calls it over the engine and writes each result as one part; parts that a killed run had finished are
-    kept. `function` must be picklable. A stage returns `part_map.output(i)` for its i-th table.
+    The runner calls it over the engine, whose workers write each result as one part; parts that a killed run had
+    finished are kept. `function` must be picklable. A stage returns `part_map.output(i)` for its i-th table.
     """
 
     function: Callable[[Any], pa.Table | tuple[pa.Table, ...]]
@@ -132,11 +136,62 @@ def part_path(directory: Path, index: int) -> Path:
     return directory / f"part-{index:05d}.parquet"
 
 
+def temporary_path(target: Path) -> Path:
+    """A name beside `target` to write under before the file is whole: no process of any machine has it as well."""
+    return target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}.tmp")
+
+
+def remove_temporaries(directory: Path) -> None:
+    """Remove what processes that were killed had begun to write under `directory`."""
+    for path in directory.rglob(".*.tmp"):
+        path.unlink()
+
+
+def require_space(directory: Path, num_bytes: int, what: str) -> None:
+    """`ValueError` where `num_bytes` more do not fit the disk of `directory`, a folder that is there."""
+    free = shutil.disk_usage(directory).free
+    if num_bytes > free:
+        raise ValueError(_no_space(directory, num_bytes, free, what))
+
+
+def _no_space(directory: Path, num_bytes: int, free: int, what: str) -> str:
+    return (
+        f"{what} needs {num_bytes / 1e9:,.2f} GB ({num_bytes} bytes) in {directory.resolve()}, and {free / 1e9:,.2f} GB "
+        f"({free} bytes) are free there; free some, or put the folder data on a larger disk (a link will do). What is "
+        "finished is kept, and the next run goes on from there"
+    )
+
+
+def new_array(path: Path, dtype: Any, shape: Sequence[int], what: str) -> np.memmap:
+    """A .npy file of `shape`, mapped for writing, with its place on disk taken: `ValueError` where there is none.
+
+    Without its place taken, writing to a map on a full disk ends the process by a signal, with no word of why.
+    """
+    num_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    require_space(path.parent, num_bytes, what)
+    array = np.lib.format.open_memmap(path, "w+", dtype, tuple(shape))
+    if hasattr(os, "posix_fallocate") and num_bytes:
+        try:
+            with path.open("r+b") as stream:
+                os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            if error.errno in (errno.EOPNOTSUPP, errno.EINVAL):  # this file system takes no place beforehand
+                return array
+            path.unlink()
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+            free = shutil.disk_usage(path.parent).free
+            raise ValueError(f"{_no_space(path.parent, num_bytes, free, what)} ({error.strerror})") from error
+    return array
+
+
 def write_part(table: pa.Table, directory: Path, index: int, schema: pa.Schema) -> None:
     """Write one part under a temporary name, then rename it: a part that exists is whole."""
     directory.mkdir(parents=True, exist_ok=True)
     target = part_path(directory, index)
-    temporary = target.with_suffix(f".tmp{os.getpid()}")
+    temporary = temporary_path(target)
     pq.write_table(as_arrow(table, schema), temporary, compression="zstd")
     temporary.replace(target)
 
@@ -153,7 +208,7 @@ def write_table(
 def write_text(text: str, path: Path) -> None:
     """Write a text file in one step: readers see the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp{os.getpid()}")
+    temporary = temporary_path(path)
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import sys
 import types
 from collections import namedtuple
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -21,6 +23,21 @@ from ram.storage import write_json, write_table
 
 TagScore = namedtuple("TagScore", "tag_id name score threshold kind")
 BENCHMARK = "drawn"
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[Any]:
+    """A Ray cluster of two workers on this machine, for the whole session: starting one takes five seconds."""
+    ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'ram-tagger[ray]'")
+    from ram.engine.ray import RayEngine
+
+    assert "RAY_ADDRESS" not in os.environ, "tests start a cluster of their own; unset RAY_ADDRESS"
+    with pytest.MonkeyPatch.context() as patch:
+        # Workers take their path from the environment that the cluster was started in.
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+        assert list(RayEngine(2).map(abs, [-1])) == [1]
+    yield ray
+    ray.shutdown()
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import errno
 import math
+import os
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,7 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ram import storage
-from ram.storage import Table, TableWriter, content_hash, move_into_place, write_json, write_table
+from ram.storage import (
+    Table,
+    TableWriter,
+    content_hash,
+    move_into_place,
+    new_array,
+    remove_temporaries,
+    temporary_path,
+    write_json,
+    write_table,
+    write_text,
+)
 
 SCHEMA = pa.schema(
     [
@@ -104,3 +118,55 @@ def test_content_hash_sees_names_and_bytes_and_nothing_else(
     changed = folders[1] / next(iter(files))
     changed.write_bytes(changed.read_bytes() + b"!")
     assert content_hash(folders[0]) != content_hash(folders[1])
+
+
+def test_a_new_array_has_its_place_on_disk_before_anything_is_written(tmp_path: Path) -> None:
+    array = new_array(tmp_path / "a" / "x.npy", np.float32, (1000, 300), "a test")
+    array[-1] = 7
+    array.flush()
+    assert (tmp_path / "a" / "x.npy").stat().st_blocks * 512 >= array.nbytes
+    np.testing.assert_array_equal(np.load(tmp_path / "a" / "x.npy"), array)
+    assert new_array(tmp_path / "none.npy", np.int8, (0, 3), "a test").shape == (0, 3)
+
+
+def test_an_array_that_the_disk_will_not_hold_is_refused_at_once_with_the_numbers_and_the_remedy(
+    tmp_path: Path,
+) -> None:
+    needed = 1 << 60
+    with pytest.raises(
+        ValueError, match=rf"features needs .*\({needed} bytes\) in {tmp_path}, and .* are free.*free some"
+    ):
+        new_array(tmp_path / "x.npy", np.float16, (needed // 2,), "features")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_others_fill_or_a_quota_is_noticed_when_the_place_is_taken(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("os.posix_fallocate", refuse)
+    with pytest.raises(ValueError, match=rf"\(400 bytes\).*{os.strerror(code)}"):
+        new_array(tmp_path / "x.npy", np.float32, (100,), "features")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_system_that_takes_no_place_beforehand_is_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, "not supported")
+
+    monkeypatch.setattr("os.posix_fallocate", refuse)
+    new_array(tmp_path / "x.npy", np.int8, (3,), "a test")[:] = 5
+    assert np.load(tmp_path / "x.npy").tolist() == [5, 5, 5]
+
+
+def test_what_killed_writers_left_is_removed_and_whole_files_stay(tmp_path: Path) -> None:
+    write_text("whole", tmp_path / "a" / "x.txt")
+    temporary_path(tmp_path / "a" / "x.txt").write_text("ha")
+    assert temporary_path(tmp_path / "x") != temporary_path(tmp_path / "x")
+    remove_temporaries(tmp_path)
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["x.txt"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ Box = tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DetectorParams:
+class GroundingDinoParams:
     """The detector, and from which score on a box is a find."""
 
     model: str  # hub id or folder
@@ -53,7 +54,7 @@ class _Prompt:
 class GroundingDino:
     """Finds names in pictures, the names of a picture in one pass where its text has room for them."""
 
-    def __init__(self, params: DetectorParams, device: torch.device) -> None:
+    def __init__(self, params: GroundingDinoParams, device: torch.device) -> None:
         from transformers import AutoModelForZeroShotObjectDetection, AutoTokenizer
 
         self._params, self._device = params, device
@@ -128,6 +129,12 @@ class GroundingDino:
         batch = {"pixel_values": pixels_BCHW, "pixel_mask": pixel_mask}
         batch |= {"input_ids": token_ids, "attention_mask": token_mask}
         return {name: tensor.to(self._device) for name, tensor in batch.items()}
+
+
+@lru_cache(maxsize=1)
+def kept_grounding_dino(params: GroundingDinoParams, device: torch.device) -> GroundingDino:
+    """The detector, loaded once a process, since a process takes many parts."""
+    return GroundingDino(params, device)
 
 
 def prepared(picture: Image.Image, short_side: int) -> Tensor:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ram.data_engine.boxes import best_window, sub_box_weights
-from ram.data_engine.grounding_dino import DetectorParams, GroundingDino
+from ram.data_engine.grounding_dino import GroundingDinoParams, kept_grounding_dino
 from ram.inference.images import ImageStore
 from ram.label_system import LabelSystem
 from ram.model.ram import RAM
@@ -39,7 +39,7 @@ class LocaliserParams:
     relevance: str  # attention: alignment | occlusion | attention
     min_share: float  # attention: of the row's peak above its mean; cells with less count against a window
     window_sides: tuple[float, ...]  # grid: in shares of the picture's
-    detector: DetectorParams  # grounding_dino
+    grounding_dino: GroundingDinoParams
 
     def __post_init__(self) -> None:
         for knob in (self.kind, self.fallback):
@@ -140,7 +140,7 @@ class ByDetector:
         if sources.images is None:
             raise ValueError("localiser grounding_dino needs the pictures; give an image store")
         self._images, self._label_system = sources.images, sources.label_system
-        self._detector = GroundingDino(params.detector, sources.model.device)
+        self._detector = kept_grounding_dino(params.grounding_dino, sources.model.device)
 
     def __call__(self, rows: Rows) -> tuple[Tensor, Tensor]:
         names = [[self._label_system[tag].name for tag in tag_K.tolist()] for tag_K in rows.by_picture()]
@@ -213,6 +213,14 @@ def given_boxes(labels: Table, label_system: LabelSystem) -> Boxes:
             if tag is not None and _area(box) > _area(boxes.get((image_id, tag.tag_id), (0, 0, 0, 0))):
                 boxes[image_id, tag.tag_id] = tuple(box)
     return boxes
+
+
+def by_image(boxes: Boxes) -> dict[str, Boxes]:
+    """The same boxes in one table a picture."""
+    tables: dict[str, dict[tuple[str, int], tuple[float, ...]]] = {}
+    for key, box in boxes.items():
+        tables.setdefault(key[0], {})[key] = box
+    return dict(tables)
 
 
 def _area(box: Sequence[float]) -> float:

@@ -6,10 +6,12 @@ import json
 import tarfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, Literal
 
+from ram.datasets.remote import RemotePath
 from ram.datasets.source import (
     MAX_PICTURE_BYTES,
     PICTURE_SUFFIXES,
@@ -20,6 +22,7 @@ from ram.datasets.source import (
     Refusal,
     Sample,
     expand,
+    files_under,
     find_files,
     read_inside,
 )
@@ -40,7 +43,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class CocoChunk:
-    pictures_path: Path
+    pictures_path: Path | RemotePath
     entries: tuple[Entry, ...]
 
 
@@ -61,8 +64,8 @@ class Coco(FileSource):
         names = [name for pattern in self.annotations for name in find_files(pattern)]
         pictures = expand(self.path)
         if pictures.is_dir():
-            inside = (p for p in pictures.rglob("*") if p.is_file() and p.suffix.lower() in PICTURE_SUFFIXES)
-            return names + sorted(f"{self.path.rstrip('/')}/{p.relative_to(pictures).as_posix()}" for p in inside)
+            inside = (p for p in files_under(pictures, "**/*") if PurePosixPath(p).suffix.lower() in PICTURE_SUFFIXES)
+            return names + [f"{self.path.rstrip('/')}/{p}" for p in inside]
         return names + find_files(self.path)
 
     def benchmark(self) -> Benchmark | None:
@@ -110,14 +113,15 @@ class Coco(FileSource):
         return [Entry(f, tuple(captions[f]), _distinct(labels[f])) for f in sorted(file_names)]
 
     def read(self, chunk: CocoChunk) -> Iterator[Sample | Refusal]:
-        for entry in chunk.entries:
-            key = str(Path(entry.file_name).with_suffix(""))
-            image = _picture(chunk.pictures_path, entry)
-            if isinstance(image, str):
-                yield Refusal(key=key, reason="unreadable", detail=image)
-            else:
-                split = self.split_of(key)
-                yield Sample(key=key, image=image, split=split, captions=entry.captions, labels=entry.labels)
+        with nullcontext() if chunk.pictures_path.is_dir() else chunk.pictures_path.open("rb") as tar:
+            for entry in chunk.entries:
+                key = str(Path(entry.file_name).with_suffix(""))
+                image = _picture(chunk.pictures_path, tar, entry)
+                if isinstance(image, str):
+                    yield Refusal(key=key, reason="unreadable", detail=image)
+                else:
+                    split = self.split_of(key)
+                    yield Sample(key=key, image=image, split=split, captions=entry.captions, labels=entry.labels)
 
 
 def _distinct(labels: Sequence[Label]) -> tuple[Label, ...]:
@@ -141,22 +145,21 @@ def _relative_box(annotation: Mapping[str, Any], image: Mapping[str, Any]) -> Bo
     return x0, y0, x1, y1
 
 
-def _with_offsets(entries: Sequence[Entry], tar_path: Path) -> list[Entry]:
+def _with_offsets(entries: Sequence[Entry], tar_path: Path | RemotePath) -> list[Entry]:
     """The entries, each with the place of its bytes in the tar; -1 where the tar has no such file."""
-    with tarfile.open(tar_path, "r:") as tar:
+    with tar_path.open("rb") as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
         places = {m.name.removeprefix("./"): (m.offset_data, m.size) for m in tar if m.isfile() and not m.issparse()}
     missing = (-1, 0)
     return [Entry(e.file_name, e.captions, e.labels, *places.get(e.file_name, missing)) for e in entries]
 
 
-def _picture(pictures_path: Path, entry: Entry) -> bytes | str:
-    """The bytes of a picture, or the reason in words why there are none."""
-    if pictures_path.is_dir():
+def _picture(pictures_path: Path | RemotePath, tar: BinaryIO | None, entry: Entry) -> bytes | str:
+    """The bytes of a picture in the tar, or in the folder, or the reason in words why there are none."""
+    if tar is None:
         return read_inside(pictures_path, entry.file_name)
     if entry.offset < 0:
         return f"{pictures_path.name} has no file {entry.file_name!r}"
     if entry.num_bytes > MAX_PICTURE_BYTES:
         return f"{entry.file_name!r} has more than {MAX_PICTURE_BYTES} bytes"
-    with pictures_path.open("rb") as stream:
-        stream.seek(entry.offset)
-        return stream.read(entry.num_bytes)
+    tar.seek(entry.offset)
+    return tar.read(entry.num_bytes)

@@ -16,6 +16,7 @@ import pyarrow as pa
 from ram.catalog import CATALOG
 from ram.datasets.selection import Shard
 from ram.datasets.spool import Spool
+from ram.storage import temporary_path
 
 _BLOCK = tarfile.BLOCKSIZE
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
@@ -42,7 +43,7 @@ class ShardWriter:
     _tar: tarfile.TarFile = field(init=False)
 
     def __enter__(self) -> ShardWriter:
-        self._temporary = self.path.with_name(f".{self.path.name}.tmp")
+        self._temporary = temporary_path(self.path)
         self._tar = tarfile.open(self._temporary, "w", format=tarfile.PAX_FORMAT)
         return self
 

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Protocol
 
 from ram.catalog import SPLITS
+from ram.datasets.remote import RemotePath
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 as fractions of width and height
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -92,7 +93,7 @@ class FileSource:
     """The knobs that all sources of files share."""
 
     name: str
-    path: str  # a file or a pattern; $VARIABLE is taken from the environment
+    path: str  # a file or a pattern, here or on a store (s3://bucket/…); $VARIABLE is taken from the environment
     split: str = "train"
     dev_share: float = 0.0  # this share of the pictures, chosen by a hash of their keys, goes to split dev
     captions: Literal["required", "optional", "off"] = (
@@ -131,8 +132,8 @@ def unit_hash(text: str) -> float:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
 
 
-def expand(path: str) -> Path:
-    """`path` with its $VARIABLEs replaced; a `ValueError` names one that is not set."""
+def expand(path: str) -> Path | RemotePath:
+    """`path` with its $VARIABLEs replaced; a `ValueError` names one that is not set. With `://` in it, it is remote."""
 
     def value(match: re.Match[str]) -> str:
         name = match[1] or match[2]
@@ -142,7 +143,8 @@ def expand(path: str) -> Path:
             )
         return os.environ[name]
 
-    return Path(_VARIABLE.sub(value, path))
+    expanded = _VARIABLE.sub(value, path)
+    return RemotePath(expanded) if "://" in expanded else Path(expanded)
 
 
 def find_files(pattern: str) -> list[str]:
@@ -150,25 +152,35 @@ def find_files(pattern: str) -> list[str]:
 
     Raises `ValueError` where there is none.
     """
-    parts = PurePosixPath(pattern).parts
+    # Not PurePosixPath: it would make one slash of the two of s3://.
+    parts = pattern.split("/")
     num_fixed = next((i for i, part in enumerate(parts) if _GLOB.search(part)), len(parts))
     if num_fixed == len(parts):
         found = [pattern] if expand(pattern).is_file() else []
     else:
-        root = str(PurePosixPath(*parts[:num_fixed])) if num_fixed else "."
-        folder = expand(root)
-        matches = (p for p in folder.glob("/".join(parts[num_fixed:])) if p.is_file())
-        found = sorted(str(PurePosixPath(root, p.relative_to(folder).as_posix())) for p in matches)
+        root = "/".join(parts[:num_fixed])
+        prefix = f"{root}/" if num_fixed else ""
+        rest = "/".join(parts[num_fixed:])
+        found = [prefix + name for name in files_under(expand(root or ("/" if prefix else ".")), rest)]
     if not found:
         raise ValueError(f"no file matches {pattern!r} (looked for {expand(pattern)}); mend the path of its source")
     return found
 
 
-def read_inside(root: Path, relative: str) -> bytes | str:
+def files_under(folder: Path | RemotePath, pattern: str) -> list[str]:
+    """The files in `folder` that `pattern` matches, sorted, relative to it."""
+    if isinstance(folder, RemotePath):
+        return folder.glob(pattern)
+    return sorted(p.relative_to(folder).as_posix() for p in folder.glob(pattern) if p.is_file())
+
+
+def read_inside(root: Path | RemotePath, relative: str) -> bytes | str:
     """The bytes of a file under `root`; or, where it must not or cannot be read, the reason in words.
 
     A path that leads out of `root`, by `..`, as an absolute path or by a link, is never opened.
     """
+    if isinstance(root, RemotePath):
+        return _read_inside_remote(root, relative)
     base = root.resolve()
     path = (base / relative).resolve()
     if not path.is_relative_to(base):
@@ -178,3 +190,14 @@ def read_inside(root: Path, relative: str) -> bytes | str:
     if path.stat().st_size > MAX_PICTURE_BYTES:
         return f"{relative!r} has more than {MAX_PICTURE_BYTES} bytes"
     return path.read_bytes()
+
+
+def _read_inside_remote(root: RemotePath, relative: str) -> bytes | str:
+    path = PurePosixPath(relative)
+    if path.is_absolute() or ".." in path.parts or "://" in relative:
+        return f"{relative!r} leads out of its folder"
+    try:
+        content = (root / relative).read_range(0, MAX_PICTURE_BYTES + 1)
+    except FileNotFoundError:
+        return f"no file {relative!r}"
+    return content if len(content) <= MAX_PICTURE_BYTES else f"{relative!r} has more than {MAX_PICTURE_BYTES} bytes"

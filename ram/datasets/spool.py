@@ -6,7 +6,6 @@ renamed into place last: where it stands, the chunk is whole, and a run that was
 
 from __future__ import annotations
 
-import os
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import pyarrow.parquet as pq
 from ram.catalog import CATALOG
 from ram.datasets.pictures import PictureLimits, Refused, examine
 from ram.datasets.source import Refusal, Sample, Source
+from ram.storage import temporary_path
 
 _LABEL = pa.struct([("name", pa.string()), *[(side, pa.float32()) for side in ("x0", "y0", "x1", "y1")]])
 RECORDS = pa.schema(
@@ -87,10 +87,13 @@ class SpoolWriter:
         """Write the chunk; how many samples and refusals it had."""
         records: list[dict[str, Any]] = []
         refused: list[dict[str, str]] = []
-        with self.spool.bytes_path(item.number).open("wb") as stream:
+        bytes_path = self.spool.bytes_path(item.number)
+        temporary = temporary_path(bytes_path)
+        with temporary.open("wb") as stream:
             for sample in item.source.read(item.chunk):
                 for row in self._rows(sample, item.source, stream):
                     (refused if "reason" in row else records).append(row)
+        temporary.replace(bytes_path)
         _write(pa.Table.from_pylist(records, schema=RECORDS), self.spool.records_path(item.number))
         _write(pa.Table.from_pylist(refused, schema=REFUSED), self.spool.refused_path(item.number))
         return len(records) + len(refused)
@@ -152,6 +155,6 @@ def _label_row(name: str, box: tuple[float, float, float, float] | None) -> dict
 
 
 def _write(table: pa.Table, target: Path) -> None:
-    temporary = target.with_name(f"{target.name}.tmp{os.getpid()}")
+    temporary = temporary_path(target)
     pq.write_table(table, temporary, compression="zstd")
     temporary.replace(target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ram.datasets.remote import RemotePath
 from ram.datasets.source import FileSource, Refusal, Sample, expand, read_inside
 
 
@@ -26,10 +28,10 @@ class TableFile(FileSource):
     caption_column: str = "caption"
     picture_root: str | None = None
 
-    def chunks(self, files: Sequence[str]) -> list[Path]:
+    def chunks(self, files: Sequence[str]) -> list[Path | RemotePath]:
         return [expand(file) for file in files]
 
-    def read(self, chunk: Path) -> Iterator[Sample | Refusal]:
+    def read(self, chunk: Path | RemotePath) -> Iterator[Sample | Refusal]:
         root = expand(self.picture_root) if self.picture_root else chunk.parent
         for path, rows in itertools.groupby(self._rows(chunk), key=lambda row: row[0]):
             captions = tuple(caption for _, caption in rows if caption is not None and self.captions != "off")
@@ -39,7 +41,7 @@ class TableFile(FileSource):
             else:
                 yield Sample(key=path, image=image, split=self.split_of(path), captions=captions)
 
-    def _rows(self, path: Path) -> Iterator[tuple[str, str | None]]:
+    def _rows(self, path: Path | RemotePath) -> Iterator[tuple[str, str | None]]:
         """(path, caption) of every row; without captions, where the table has none and none are wanted."""
         batches = _parquet_rows(path) if path.suffix == ".parquet" else _csv_rows(path)
         for row in batches:
@@ -50,18 +52,19 @@ class TableFile(FileSource):
             yield str(row[self.path_column]), None if caption is None else str(caption)
 
 
-def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8", newline="") as stream:
+def _csv_rows(path: Path | RemotePath) -> Iterator[dict[str, Any]]:
+    with path.open("rb") as content, io.TextIOWrapper(content, encoding="utf-8", newline="") as stream:
         try:
             yield from csv.DictReader(stream)
         except csv.Error as error:
             raise ValueError(f"{path} is no CSV that can be read: {error}; mend that row") from error
 
 
-def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        file = pq.ParquetFile(path)
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{path} is no Parquet file: {error}") from error
-    for batch in file.iter_batches(batch_size=10_000):
-        yield from batch.to_pylist()
+def _parquet_rows(path: Path | RemotePath) -> Iterator[dict[str, Any]]:
+    with path.open("rb") as stream:
+        try:
+            file = pq.ParquetFile(stream)
+        except pa.ArrowInvalid as error:
+            raise ValueError(f"{path} is no Parquet file: {error}") from error
+        for batch in file.iter_batches(batch_size=10_000):
+            yield from batch.to_pylist()

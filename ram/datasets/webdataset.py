@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ram.datasets.remote import RemotePath
 from ram.datasets.source import (
     MAX_PICTURE_BYTES,
     MAX_TEXT_BYTES,
@@ -29,14 +30,14 @@ class WebDataset(FileSource):
     Members are read one after the other and never extracted; a chunk is a shard.
     """
 
-    def chunks(self, files: Sequence[str]) -> list[Path]:
+    def chunks(self, files: Sequence[str]) -> list[Path | RemotePath]:
         return [expand(file) for file in files]
 
-    def read(self, chunk: Path) -> Iterator[Sample | Refusal]:
+    def read(self, chunk: Path | RemotePath) -> Iterator[Sample | Refusal]:
         key = ""
         parts: dict[str, bytes | str | None] = {}
         try:
-            with tarfile.open(chunk, "r:") as tar:
+            with chunk.open("rb") as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
                 for member in tar:
                     if member.isdir():
                         continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,7 +21,7 @@ from ram.inference.images import ImageStore
 from ram.model.folding import folded
 from ram.model.image_encoder import ImageEncoder
 from ram.progress import track
-from ram.storage import read_json, write_json
+from ram.storage import read_json, require_space, write_json
 
 Decode = Callable[[str, int], Tensor]  # image id, view -> picture_CHW
 
@@ -48,15 +49,21 @@ def embed_images(
     shards = images.by_shard()
     embed = _Embed(folded(encoder, image_size).to(device), decode, device, precision)
     shape: tuple[int, ...] | None = None
+    num_rows = sum(
+        len(ids) + (num_views - 1) * len(_augmented(images, ids, augmented_splits)) for ids in shards.values()
+    )
     with _one_thread_a_batch(), ThreadPoolExecutor(available_cores()) as pool:
         for part, image_ids in enumerate(track(shards.values(), "features", len(shards), "shard")):
             if not part_file(directory, part).is_file():
-                augmented_ids = [i for i in image_ids if num_views > 1 and images.split_of(i) in augmented_splits]
+                augmented_ids = _augmented(images, image_ids, augmented_splits) if num_views > 1 else []
                 for view in range(num_views):
                     ids = augmented_ids if view else image_ids
                     batches = _batches(pool, embed, ids, view, batch_size)
                     if ids:
+                        first = shape is None
                         shape = write_view(batches, len(ids), directory, part, view)
+                        if first:
+                            _require_space_for_all(directory, num_rows, shape)
                 ids_of = {"image_ids": image_ids, "augmented_ids": augmented_ids, "shape": list(shape or ())}
                 write_json(ids_of, part_file(directory, part))
     shapes = {tuple(read_json(part_file(directory, part))["shape"]) for part in range(len(shards))}
@@ -72,6 +79,17 @@ def embed_images(
             **facts,
         },
     )
+
+
+def _augmented(images: ImageStore, image_ids: Sequence[str], splits: Collection[str]) -> list[str]:
+    return [image_id for image_id in image_ids if images.split_of(image_id) in splits]
+
+
+def _require_space_for_all(directory: Path, num_rows: int, shape: tuple[int, ...]) -> None:
+    """`ValueError` where the disk will not hold what is still to come: better now than after hours."""
+    done = sum(path.stat().st_size for path in directory.glob("*.npy"))
+    num_bytes = num_rows * math.prod(shape) * np.dtype(np.float16).itemsize
+    require_space(directory, max(num_bytes - done, 0), "the rest of the image features")
 
 
 @contextmanager

@@ -6,13 +6,14 @@ the rows: `part-00000.json`, `part-00000.view-0.npy` (all pictures), `part-00000
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ram.storage import read_json, write_json
+from ram.storage import new_array, read_json, temporary_path, write_json
 
 MANIFEST = "manifest.json"
 
@@ -60,6 +61,12 @@ class FeatureStore:
             features[i] = self._array(part, view)[row]
         return features
 
+    def subset(self, image_ids: Sequence[str]) -> FeatureStore:
+        """Those of these pictures that are stored, alone: small enough to be sent to a worker."""
+        other = copy.copy(self)
+        other._rows = [{i: rows[i] for i in image_ids if i in rows} for rows in self._rows]
+        return other
+
     def _array(self, part: int, view: int) -> np.ndarray:
         if (part, view) not in self._arrays:
             self._arrays[part, view] = np.load(view_file(self.path, part, view), mmap_mode="r")
@@ -82,10 +89,10 @@ def view_file(path: Path, part: int, view: int) -> Path:
 def write_view(batches: Iterable[np.ndarray], num_rows: int, path: Path, part: int, view: int) -> tuple[int, ...]:
     """Write one array of a part from batches of `num_rows` rows in all; the shape of a row.
 
-    Raises `ValueError` where half precision cannot hold the features.
+    Raises `ValueError` where half precision cannot hold the features, or the disk the array.
     """
     target = view_file(path, part, view)
-    temporary = target.with_suffix(".tmp")
+    temporary = temporary_path(target)
     array: np.ndarray | None = None
     done = 0
     for batch in batches:
@@ -93,7 +100,7 @@ def write_view(batches: Iterable[np.ndarray], num_rows: int, path: Path, part: i
         if not np.isfinite(halves).all():
             raise ValueError("half precision cannot hold the trunk's output; cut it elsewhere (num_frozen_blocks)")
         if array is None:
-            array = np.lib.format.open_memmap(temporary, "w+", np.float16, (num_rows, *batch.shape[1:]))
+            array = new_array(temporary, np.float16, (num_rows, *batch.shape[1:]), "image features")
         array[done : done + len(batch)] = halves
         done += len(batch)
     assert array is not None

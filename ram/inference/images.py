@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -83,6 +84,17 @@ class ImageStore:
 
     def split_of(self, image_id: str) -> str:
         return self.splits[self._row[image_id]]
+
+    def subset(self, image_ids: Sequence[str]) -> ImageStore:
+        """These pictures alone, small enough to be sent to a worker."""
+        rows = np.array([self._row[image_id] for image_id in image_ids], dtype=np.int64)
+        other = copy.copy(self)  # which shares no descriptor with this one: see __getstate__
+        other.image_ids, other.splits = list(image_ids), [self.splits[row] for row in rows]
+        other._row = {image_id: row for row, image_id in enumerate(image_ids)}
+        shard, places = np.unique(self._shard[rows], return_inverse=True)
+        other.shards, other._shard = [self.shards[i] for i in shard], places
+        other._offset, other._num_bytes = self._offset[rows], self._num_bytes[rows]
+        return other
 
     def _descriptor(self, shard: int) -> int:
         with self._lock:

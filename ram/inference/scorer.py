@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,7 +16,7 @@ from torch import Tensor
 from ram.engine.local import available_cores
 from ram.inference.features import FeatureStore
 from ram.inference.images import ImageStore
-from ram.model.checkpoint import Checkpoint
+from ram.model.checkpoint import Checkpoint, load_checkpoint
 from ram.model.folding import folded
 
 # B images, N image tokens, K tags, D token width, E text embedding width
@@ -31,10 +34,24 @@ class Scorer:
     def __init__(self, checkpoint: Checkpoint, images: ImageStore | None, features: FeatureStore | None = None) -> None:
         self.checkpoint = checkpoint
         self.model = checkpoint.model.eval()
-        self.images = images
-        fits = features is not None and features.enabled and features.fits(self.model.trunk_fingerprint())
-        self.features = features if fits else None
         self._encoder = folded(self.model.image_encoder, checkpoint.params.image_size)
+        self._fingerprint: str | None = None
+        self.images = images
+        self.features = features if self._fits(features) else None
+
+    def over(self, images: ImageStore | None, features: FeatureStore | None) -> Scorer:
+        """The same model over other pictures."""
+        other = copy.copy(self)
+        other.images = images
+        other.features = features if self._fits(features) else None
+        return other
+
+    def _fits(self, features: FeatureStore | None) -> bool:
+        if features is None or not features.enabled:
+            return False
+        if self._fingerprint is None:
+            self._fingerprint = self.model.trunk_fingerprint()
+        return features.fits(self._fingerprint)
 
     def scores(
         self, image_ids: Sequence[str], embedding_KE: Tensor | np.ndarray | None = None, batch_size: int = 32
@@ -87,6 +104,19 @@ class Scorer:
         assert self.images is not None
         preprocess = self.model.preprocess
         return preprocess(self.images.open(image_id, min_size=preprocess.image_size))
+
+
+@lru_cache(maxsize=1)
+def kept_scorer(model_dir: Path, version: str) -> Scorer:
+    """The model of a checkpoint folder of this version, over no pictures yet (`Scorer.over`): on the GPU where there is one.
+
+    Loaded once a process, since a process takes many parts.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    checkpoint = load_checkpoint(model_dir, device=device)
+    if checkpoint.version != version:
+        raise ValueError(f"{model_dir} is model {checkpoint.version}, not {version} any more; run the stage again")
+    return Scorer(checkpoint, None)
 
 
 def _stacked(ids: list[str], futures: list[Future[Tensor]]) -> Batch:

@@ -91,9 +91,8 @@ def run(inputs: Inputs, params: Params) -> Outputs:
     for index, (tags_path, regions_path) in enumerate(paths):
         parts.append(_Part(index, tags_path, regions_path, first_row, verdicts.by_part.get(index, {})))
         first_row += pq.read_metadata(tags_path).num_rows
-    _write_missing(
-        inputs.engine, partial(_decide, witnesses_path=witnesses_path, params=params), parts, cleaned_dir, "cleaning"
-    )
+    decide = partial(_decide, witnesses_path=witnesses_path, params=params, directory=cleaned_dir)
+    _write_missing(inputs.engine, decide, parts, cleaned_dir, "cleaning")
     cleaned = Table(cleaned_dir, _schema())
     truth = Truth(inputs.labels, inputs.benchmarks, inputs.images, label_system, split="train")
     report = cleaning_report(cleaned, label_system, truth)
@@ -119,7 +118,7 @@ def _find_witnesses(inputs: Inputs, params: Params, num_tags: int) -> Path:
     function = partial(witnesses_of_bucket, params=params.detectors, seed=params.seed)
     temporary = path.with_suffix(".tmp.npy")
     shape = (max(inputs.generated_tags.num_rows, 1), len(_WITNESSES))
-    witnesses = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+    witnesses = storage.new_array(temporary, np.float32, shape, "the table of witnesses")
     for found in track(inputs.engine.map(function, buckets), "judging regions", len(buckets), "bucket"):
         witnesses[found["row"].to_numpy()] = np.stack([found[name].to_numpy() for name in _WITNESSES], axis=1)
     witnesses.flush()
@@ -132,13 +131,12 @@ def _find_witnesses(inputs: Inputs, params: Params, num_tags: int) -> Path:
 def _write_missing(engine: Engine, function: Any, parts: Sequence[_Part], directory: Path, what: str) -> None:
     missing = [part for part in parts if not storage.part_path(directory, part.index).exists()]
     directory.mkdir(parents=True, exist_ok=True)
-    results = engine.map(function, missing)
-    for part, table in zip(missing, track(results, what, len(missing), "part"), strict=True):
-        storage.write_part(table, directory, part.index, _schema())
+    for _ in track(engine.map(function, missing), what, len(missing), "part"):
+        pass
 
 
-def _decide(part: _Part, witnesses_path: Path, params: Params) -> pa.Table:
-    """The rows of cleaned_tags of one part."""
+def _decide(part: _Part, witnesses_path: Path, params: Params, directory: Path) -> None:
+    """Write the rows of cleaned_tags of one part."""
     tags = pq.read_table(part.tags_path, columns=["image_id", "tag_id", "origin", "score", "image_score"])
     sides = ["x0", "y0", "x1", "y1"]
     regions = pq.read_table(part.regions_path, columns=["region_score", "held_out_evidence", *sides])
@@ -152,4 +150,5 @@ def _decide(part: _Part, witnesses_path: Path, params: Params) -> pa.Table:
     decided = rows.join(removals(rows, params.evidence, params.rules))
     names = np.array([*DETECTORS, None], dtype=object)  # -1, of rows that were not judged, is the last
     decided["detector"] = names[rows["detector"].to_numpy(dtype=np.int64)]
-    return storage.as_arrow(apply_verdicts(decided, part.judged), _schema())
+    decided = apply_verdicts(decided, part.judged)
+    storage.write_part(storage.as_arrow(decided, _schema()), directory, part.index, _schema())

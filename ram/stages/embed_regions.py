@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,17 +13,17 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from ram import storage
 from ram.catalog import artifact
-from ram.data_engine.localise import Finder, LocaliserParams, Sources, given_boxes
+from ram.data_engine.localise import Boxes, Finder, LocaliserParams, Sources, by_image, given_boxes
 from ram.data_engine.probe import TRUSTED_ORIGINS, Batch, Probe, ProbeParams, fit
 from ram.data_engine.regions import RegionEmbedder, RegionParams
+from ram.engine import Engine, Lazy
 from ram.inference.features import FeatureStore
 from ram.inference.images import ImageStore
-from ram.inference.scorer import Scorer
-from ram.model.checkpoint import load_checkpoint
+from ram.inference.scorer import kept_scorer
+from ram.model.checkpoint import checkpoint_version
 from ram.progress import track
 from ram.storage import Table
 
@@ -51,6 +52,7 @@ class Inputs(NamedTuple):
     generated_tags_check: dict[str, Any]
     labels: Table  # opened for localiser boxes alone
     scratch: Path
+    engine: Engine
 
 
 class Outputs(NamedTuple):
@@ -64,21 +66,30 @@ def run(inputs: Inputs, params: Params) -> Outputs:
     One pass of the model finds the regions and keeps a summary of every picture; the probe is fitted on those, and
     its evidence is then added part by part.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    checkpoint = load_checkpoint(inputs.preliminary_model, device=device)
-    store = ImageStore(inputs.images, inputs.image_shards)
-    scorer = Scorer(checkpoint, store, FeatureStore(inputs.image_features))
-    boxes = given_boxes(inputs.labels, checkpoint.label_system) if params.localiser.kind == "boxes" else None
-    finder = Finder(Sources(scorer.model, checkpoint.label_system, store, boxes), params.localiser)
-    embedder = RegionEmbedder(scorer, finder, params.region, params.batch_size)
+    model = (inputs.preliminary_model, checkpoint_version(inputs.preliminary_model))
+    store, features = ImageStore(inputs.images, inputs.image_shards), FeatureStore(inputs.image_features)
+    boxes: Mapping[str, Boxes] | None = None
+    if params.localiser.kind == "boxes":
+        boxes = by_image(given_boxes(inputs.labels, kept_scorer(*model).checkpoint.label_system))
     parts = _Parts(inputs.generated_tags, inputs.scratch, params)
-    for index in track(range(len(parts)), "embedding regions", unit="part"):
-        parts.find(index, embedder)
+
+    def item(index: int) -> _Item:
+        image_ids = parts.rows(index)[0]
+        given = None if boxes is None else {key: box for i in image_ids for key, box in boxes.get(i, {}).items()}
+        return _Item(index, store.subset(image_ids), features.subset(image_ids), given)
+
+    engine = inputs.engine.for_models()
+    missing = [i for i in range(len(parts)) if not parts.has_regions(i)]
+    found = engine.map(partial(_find, parts=parts, model=model), Lazy(item, missing))
+    for _ in track(found, "embedding regions", len(missing), "part"):
+        pass
     if parts.num_images:
-        probe = fit(parts.trusted(), checkpoint.model.num_tags, params.probe)
+        num_tags = kept_scorer(*model).model.num_tags
+        probe = fit(parts.trusted(), num_tags, params.probe)
         probe.calibrate(parts.trusted(), params.probe.prior_weight)
-        for index in range(len(parts)):
-            parts.finish(index, probe)
+        finished = engine.map(partial(_finish, parts=parts, probe=probe), range(len(parts)))
+        for _ in track(finished, "evidence of the probe", len(parts), "part"):
+            pass
     else:
         storage.write_table([], parts.finished_dir, artifact("region_features").schema)
     return Outputs(region_features=parts.finished_dir, region_report=_report(parts.finished_dir, params))
@@ -97,12 +108,35 @@ def _report(directory: Path, params: Params) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A part of generated_tags, its pictures, and their given boxes where the localiser takes those."""
+
+    index: int
+    images: ImageStore
+    features: FeatureStore
+    boxes: Boxes | None
+
+
+def _find(item: _Item, parts: _Parts, model: tuple[Path, str]) -> None:
+    """Find the regions of a part, in whichever process: the model is kept there for the next one."""
+    params = parts.params
+    scorer = kept_scorer(*model).over(item.images, item.features)
+    sources = Sources(scorer.model, scorer.checkpoint.label_system, item.images, item.boxes)
+    finder = Finder(sources, params.localiser)
+    parts.find(item.index, RegionEmbedder(scorer, finder, params.region, params.batch_size))
+
+
+def _finish(index: int, parts: _Parts, probe: Probe) -> None:
+    parts.finish(index, probe)
+
+
 class _Parts:
     """The parts of generated_tags on their way: regions found, then finished with the probe's evidence."""
 
     def __init__(self, tags: Table, scratch: Path, params: Params) -> None:
         self._paths = tags.part_paths
-        self._params = params
+        self.params = params
         self._found_dir, self._summary_dir = scratch / "found", scratch / "summaries"
         self.finished_dir = scratch / "region_features"
         self._summary_dir.mkdir(parents=True, exist_ok=True)
@@ -114,16 +148,19 @@ class _Parts:
     def num_images(self) -> int:
         return sum(len(np.load(self._summary_path(i), mmap_mode="r")) for i in range(len(self)))
 
+    def has_regions(self, index: int) -> bool:
+        return any(storage.part_path(d, index).exists() for d in (self._found_dir, self.finished_dir))
+
     def find(self, index: int, embedder: RegionEmbedder) -> None:
         """Regions of a part, and its pictures' summaries."""
-        if any(storage.part_path(d, index).exists() for d in (self._found_dir, self.finished_dir)):
-            return
-        image_ids, picture, rows = self._rows(index)
+        image_ids, picture, rows = self.rows(index)
         tag_ids = rows["tag_id"].to_numpy()
         results = list(embedder.run(image_ids, picture, tag_ids))
         width = results[0].feature_RD.shape[1] if results else 1
         summary_BS = np.concatenate([r.summary_BS for r in results] or [np.empty((0, 1))])
-        np.save(self._summary_path(index), summary_BS.astype(np.float16))
+        with (temporary := storage.temporary_path(self._summary_path(index))).open("wb") as stream:
+            np.save(stream, summary_BS.astype(np.float16))
+        temporary.replace(self._summary_path(index))
         boxes_R4 = np.concatenate([r.boxes_R4 for r in results] or [np.empty((0, 4))]).astype(np.float32)
         feature_RD = np.concatenate([r.feature_RD for r in results] or [np.empty((0, width))]).astype(np.float32)
         score_R = np.concatenate([r.score_R for r in results] or [np.empty(0)]).astype(np.float32)
@@ -142,7 +179,7 @@ class _Parts:
     def trusted(self) -> Iterator[Batch]:
         """The pictures with the tags that the probe learns from, part by part; the folds are drawn by the seed."""
         for index in range(len(self)):
-            _, picture, rows = self._rows(index)
+            _, picture, rows = self.rows(index)
             trusted = rows["origin"].isin(TRUSTED_ORIGINS).to_numpy()
             yield Batch(
                 feature_BD=np.load(self._summary_path(index)).astype(np.float32),
@@ -155,7 +192,7 @@ class _Parts:
         """Write the part with the probe's evidence; what was found alone is then no longer needed."""
         found_path = storage.part_path(self._found_dir, index)
         if not storage.part_path(self.finished_dir, index).exists():
-            _, picture, rows = self._rows(index)
+            _, picture, rows = self.rows(index)
             feature_BD = np.load(self._summary_path(index)).astype(np.float32)
             evidence = probe.evidence(feature_BD, self._folds(index), picture, rows["tag_id"].to_numpy())
             table = pq.read_table(found_path).append_column("held_out_evidence", pa.array(evidence))
@@ -164,7 +201,7 @@ class _Parts:
             storage.write_part(table, self.finished_dir, index, schema)
         found_path.unlink(missing_ok=True)
 
-    def _rows(self, index: int) -> tuple[list[str], np.ndarray, pd.DataFrame]:
+    def rows(self, index: int) -> tuple[list[str], np.ndarray, pd.DataFrame]:
         """The pictures of a part in order, and its rows with the position of each row's picture."""
         table = pq.read_table(self._paths[index], columns=["image_id", "tag_id", "origin"])
         rows = pd.DataFrame(
@@ -178,7 +215,7 @@ class _Parts:
 
     def _folds(self, index: int) -> np.ndarray:
         num_images = len(np.load(self._summary_path(index), mmap_mode="r"))
-        return np.random.default_rng((self._params.seed, index)).integers(self._params.probe.num_folds, size=num_images)
+        return np.random.default_rng((self.params.seed, index)).integers(self.params.probe.num_folds, size=num_images)
 
     def _summary_path(self, index: int) -> Path:
         return self._summary_dir / f"part-{index:05d}.npy"

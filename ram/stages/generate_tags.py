@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 from ram import storage
 from ram.catalog import artifact
 from ram.data_engine.generate import CaptionParams, Generator, TagLists, calibration_histograms, caption_parser, chunks
 from ram.data_engine.thresholds import NEVER, ThresholdParams, Thresholds, precision_thresholds
 from ram.data_engine.truth import Truth
+from ram.engine import Engine, Lazy
 from ram.inference.features import FeatureStore
 from ram.inference.images import ImageStore
-from ram.inference.scorer import Scorer
+from ram.inference.scorer import Scorer, kept_scorer
 from ram.label_system import LabelSystem
-from ram.model.checkpoint import load_checkpoint
+from ram.model.checkpoint import checkpoint_version
 from ram.progress import track
 from ram.storage import Table
 
@@ -53,6 +55,7 @@ class Inputs(NamedTuple):
     benchmarks: dict[str, Any]
     label_system: dict[str, Any]
     scratch: Path
+    engine: Engine
 
 
 class Outputs(NamedTuple):
@@ -63,31 +66,87 @@ class Outputs(NamedTuple):
 
 def run(inputs: Inputs, params: Params) -> Outputs:
     """Parts of pictures in the order of their shards; finished parts are kept when a killed run goes on."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    checkpoint = load_checkpoint(inputs.preliminary_model, device=device)
     label_system = LabelSystem.from_json(inputs.label_system)
-    if checkpoint.label_system.version != label_system.version:
+    model = (inputs.preliminary_model, checkpoint_version(inputs.preliminary_model))
+    scorer = kept_scorer(*model)
+    if scorer.checkpoint.label_system.version != label_system.version:
         raise ValueError(
-            f"the preliminary model has label system {checkpoint.label_system.version}, the pipeline "
+            f"the preliminary model has label system {scorer.checkpoint.label_system.version}, the pipeline "
             f"{label_system.version}; run pretrain again"
         )
-    store = ImageStore(inputs.images, inputs.image_shards)
-    scorer = Scorer(checkpoint, store, FeatureStore(inputs.image_features))
+    store, features = ImageStore(inputs.images, inputs.image_shards), FeatureStore(inputs.image_features)
     image_ids = store.in_shard_order([i for i, s in zip(store.image_ids, store.splits, strict=True) if s == "train"])
-    thresholds, captioned_threshold_K = _thresholds(inputs, params, scorer, label_system, image_ids)
-    generator = Generator(
-        scorer=scorer,
-        threshold_K=thresholds.threshold_K,
-        max_added=params.max_added,
-        caption=params.caption,
-        captioned_threshold_K=captioned_threshold_K,
-        parse=caption_parser(label_system, params.caption is not None and params.caption.implied_parents),
-        batch_size=params.batch_size,
-    )
-    tags_dir, captions_dir = inputs.scratch / "generated_tags", inputs.scratch / "generated_captions"
-    _write_parts(generator, image_ids, inputs.parsed_tags, params.images_per_part, tags_dir, captions_dir)
-    report = _report(Table(tags_dir, _schema("generated_tags")), thresholds, label_system, len(image_ids))
-    return Outputs(generated_tags=tags_dir, generated_captions=captions_dir, generation_report=report)
+    calibrated = _thresholds(inputs, params, scorer.over(store, features), label_system, image_ids)
+    generate = _Generate(model, params, calibrated[0].threshold_K, calibrated[1], inputs.scratch)
+    known = TagLists(inputs.parsed_tags, image_ids)
+    bounds = list(chunks(len(image_ids), params.images_per_part)) or [(0, 0)]
+
+    def part(index: int) -> _Part:
+        start, stop = bounds[index]
+        mine = image_ids[start:stop]
+        return _Part(index, mine, known.of(start, stop), store.subset(mine), features.subset(mine))
+
+    missing = [i for i in range(len(bounds)) if not storage.part_path(generate.tags_dir, i).exists()]
+    results = inputs.engine.for_models().map(generate, Lazy(part, missing))
+    for _ in track(results, "generating tags", len(missing), "part"):
+        pass
+    tags = Table(generate.tags_dir, _schema("generated_tags"))
+    report = _report(tags, calibrated[0], label_system, len(image_ids))
+    return Outputs(generated_tags=generate.tags_dir, generated_captions=generate.captions_dir, generation_report=report)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some pictures with all that is known of them."""
+
+    index: int
+    image_ids: list[str]
+    known: tuple[np.ndarray, np.ndarray, np.ndarray]  # as TagLists gives them
+    images: ImageStore
+    features: FeatureStore
+
+
+@dataclass(frozen=True)
+class _Generate:
+    """Writes a part of both tables, in whichever process it is called; what it loads for that is kept there."""
+
+    model: tuple[Path, str]  # folder and version
+    params: Params
+    threshold_K: np.ndarray
+    captioned_threshold_K: np.ndarray
+    scratch: Path
+
+    @property
+    def tags_dir(self) -> Path:
+        return self.scratch / "generated_tags"
+
+    @property
+    def captions_dir(self) -> Path:
+        return self.scratch / "generated_captions"
+
+    def __call__(self, part: _Part) -> None:
+        caption = self.params.caption
+        generator = Generator(
+            scorer=kept_scorer(*self.model).over(part.images, part.features),
+            threshold_K=self.threshold_K,
+            max_added=self.params.max_added,
+            caption=caption,
+            captioned_threshold_K=self.captioned_threshold_K,
+            parse=_kept_parser(*self.model, caption is not None and caption.implied_parents),
+            batch_size=self.params.batch_size,
+        )
+        tags, captions = generator.run(part.image_ids, part.known)
+        tags["model_version"] = self.model[1]
+        # The tags last: a part that has them is whole.
+        for rows, directory in ((captions, self.captions_dir), (tags, self.tags_dir)):
+            schema = _schema(directory.name)
+            storage.write_part(storage.as_arrow(rows, schema), directory, part.index, schema)
+
+
+@lru_cache(maxsize=1)
+def _kept_parser(model_dir: Path, version: str, implied_parents: bool) -> Callable[[Sequence[str]], list[list[int]]]:
+    """Of the label system of that model; made once a process."""
+    return caption_parser(kept_scorer(model_dir, version).checkpoint.label_system, implied_parents)
 
 
 def _schema(name: str) -> Any:
@@ -114,22 +173,6 @@ def _thresholds(
         return thresholds, captioned_threshold_K
     lower = dataclasses.replace(params.thresholds, target_precision=params.caption.min_precision)
     return thresholds, precision_thresholds(*histograms, kinds, lower).without(unseen).threshold_K
-
-
-def _write_parts(
-    generator: Generator, image_ids: list[str], parsed: Table, images_per_part: int, tags_dir: Path, captions_dir: Path
-) -> None:
-    known = TagLists(parsed, image_ids)
-    parts = list(chunks(len(image_ids), images_per_part)) or [(0, 0)]
-    for index, (start, stop) in enumerate(track(parts, "generating tags", unit="part")):
-        if storage.part_path(tags_dir, index).exists():
-            continue
-        tags, captions = generator.run(image_ids[start:stop], known.of(start, stop))
-        tags["model_version"] = generator.scorer.checkpoint.version
-        # The tags last: a part that has them is whole.
-        for rows, directory in ((captions, captions_dir), (tags, tags_dir)):
-            schema = _schema(directory.name)
-            storage.write_part(storage.as_arrow(rows, schema), directory, index, schema)
 
 
 def _report(tags: Table, thresholds: Thresholds, label_system: LabelSystem, num_images: int) -> dict[str, Any]:

@@ -22,6 +22,7 @@ import pyarrow as pa
 from ram.datasets import Benchmark, Source, make_sources
 from ram.datasets.duplicates import MAX_DISTANCE
 from ram.datasets.pictures import PictureLimits
+from ram.datasets.remote import RemotePath
 from ram.datasets.selection import Repeat, Repeats, cut_shards, find_repeats, read_candidates
 from ram.datasets.shards import WriteShard
 from ram.datasets.source import expand
@@ -105,7 +106,11 @@ def _read(sources: Sequence[Source], inputs: Inputs, spool: Spool, limits: Pictu
 def _require_unchanged(files: Sequence[Mapping[str, Any]]) -> None:
     for file in files:
         path = expand(file["path"])
-        if not path.is_file() or path.stat().st_size != file["num_bytes"]:
+        if isinstance(path, RemotePath):
+            same = path.is_file() and path.version_hash() == file["hash"]
+        else:
+            same = path.is_file() and path.stat().st_size == file["num_bytes"]
+        if not same:
             raise ValueError(f"{path} is not the file that was listed; run list_sources again")
 
 

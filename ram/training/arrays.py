@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ram.storage import new_array
+
 _UNIT = np.dtype(np.uint8)
 
 
@@ -92,7 +94,7 @@ class Ragged:
         offsets = np.concatenate([np.zeros(1, np.int64), counts.cumsum()])
         np.save(directory / "offsets.npy", offsets)
         columns = {
-            name: np.lib.format.open_memmap(directory / f"{name}.npy", "w+", dtype, (int(offsets[-1]),))
+            name: new_array(directory / f"{name}.npy", dtype, (int(offsets[-1]),), "an array of the training tables")
             for name, dtype in dtypes.items()
         }
         next_free = offsets[:-1].copy()

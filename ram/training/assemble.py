@@ -18,7 +18,7 @@ from ram.model.checkpoint import save_checkpoint
 from ram.model.ram import RAM
 from ram.model.text_encoder import make_text_encoder
 from ram.progress import track
-from ram.storage import Table
+from ram.storage import Table, new_array
 from ram.training.arrays import Texts, load_array
 from ram.training.batches import Batches, Inputs
 from ram.training.dev import DevBenchmark, DevEvaluation, dev_benchmarks
@@ -81,7 +81,7 @@ def caption_embeddings(directory: Path, texts: Texts, text_encoder: str) -> np.n
             with torch.autocast("cpu", torch.bfloat16):  # twice as fast; captions are compared, not stored for good
                 batch = encoder.encode(texts.take(numbers))
             if rows is None:
-                rows = np.lib.format.open_memmap(partial, "w+", np.float16, (len(texts), batch.shape[1]))
+                rows = new_array(partial, np.float16, (len(texts), batch.shape[1]), "caption embeddings")
             rows[numbers] = batch / np.linalg.norm(batch, axis=1, keepdims=True).clip(min=1e-12)
         if rows is None:
             raise ValueError("alignment_weight is set, and no picture to train on has a caption")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ram.data_engine.grounding_dino import DetectorParams, GroundingDino, prepared
+from ram.data_engine.grounding_dino import GroundingDino, GroundingDinoParams, prepared
 
 NAMES = ["dog", "red ball", "tree", "cat"]
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", ".", "dog", "red", "ball", "tree", "cat", "##s"]
@@ -44,8 +44,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def params(folder: Path) -> DetectorParams:
-    return DetectorParams(model=str(folder), min_box_score=0.0, min_tag_score=0.0, short_side=96, batch_size=3)
+def params(folder: Path) -> GroundingDinoParams:
+    return GroundingDinoParams(model=str(folder), min_box_score=0.0, min_tag_score=0.0, short_side=96, batch_size=3)
 
 
 def pictures() -> list[Image.Image]:
@@ -55,12 +55,12 @@ def pictures() -> list[Image.Image]:
     ]
 
 
-def find(params: DetectorParams, names: list[list[str]]) -> list[list[tuple[float, ...] | None]]:
+def find(params: GroundingDinoParams, names: list[list[str]]) -> list[list[tuple[float, ...] | None]]:
     return GroundingDino(params, torch.device("cpu")).find(iter(pictures()[: len(names)]), names)
 
 
 def test_a_name_has_the_box_that_transformers_itself_scores_highest_for_it(
-    folder: Path, params: DetectorParams
+    folder: Path, params: GroundingDinoParams
 ) -> None:
     import transformers as hf
 
@@ -82,7 +82,7 @@ def test_a_name_has_the_box_that_transformers_itself_scores_highest_for_it(
 
 
 @pytest.mark.parametrize("batch_size", [1, 2])
-def test_names_that_one_text_has_no_room_for_are_asked_in_several(params: DetectorParams, batch_size: int) -> None:
+def test_names_that_one_text_has_no_room_for_are_asked_in_several(params: GroundingDinoParams, batch_size: int) -> None:
     few = dataclasses.replace(params, batch_size=batch_size)
     names = [NAMES * 4, ["tree"]]
     found = find(few, names)
@@ -90,12 +90,12 @@ def test_names_that_one_text_has_no_room_for_are_asked_in_several(params: Detect
     assert all(box is not None for boxes in found for box in boxes)
 
 
-def test_below_either_threshold_there_is_no_find(params: DetectorParams) -> None:
+def test_below_either_threshold_there_is_no_find(params: GroundingDinoParams) -> None:
     assert find(dataclasses.replace(params, min_box_score=0.9999), [NAMES]) == [[None] * 4]
     assert find(dataclasses.replace(params, min_tag_score=0.9999), [NAMES]) == [[None] * 4]
 
 
-def test_boxes_lie_in_the_picture(params: DetectorParams) -> None:
+def test_boxes_lie_in_the_picture(params: GroundingDinoParams) -> None:
     for box in find(params, [NAMES])[0]:
         assert box is not None
         assert 0 <= box[0] < box[2] <= 1
@@ -115,7 +115,7 @@ def test_pictures_are_prepared_as_transformers_prepares_them() -> None:
     assert prepared(Image.new("RGB", (400, 100)), 48).shape == (3, 20, 80)
 
 
-def test_thresholds_and_sizes_that_make_no_sense_are_refused(params: DetectorParams) -> None:
+def test_thresholds_and_sizes_that_make_no_sense_are_refused(params: GroundingDinoParams) -> None:
     with pytest.raises(ValueError, match="must be in 0"):
         dataclasses.replace(params, min_box_score=1.5)
     with pytest.raises(ValueError, match="must be 1 or more"):

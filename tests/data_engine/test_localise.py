@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from ram.catalog import artifact
-from ram.data_engine.grounding_dino import DetectorParams
+from ram.data_engine.grounding_dino import GroundingDinoParams
 from ram.data_engine.localise import (
     LOCALISERS,
     Finder,
@@ -32,7 +32,7 @@ PARAMS = LocaliserParams(
     relevance="alignment",
     min_share=0.3,
     window_sides=(0.3, 0.5),
-    detector=DetectorParams(model="none", min_box_score=0.2, min_tag_score=0.2, short_side=32, batch_size=2),
+    grounding_dino=GroundingDinoParams(model="none", min_box_score=0.2, min_tag_score=0.2, short_side=32, batch_size=2),
 )
 TAGS = LabelSystem([Tag(tag_id=i, name=name, kind="object", frequency=1, sources=("captions",))
                     for i, name in enumerate(["dog", "cat", "ball", "tree"])])  # fmt: skip

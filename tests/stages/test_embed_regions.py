@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from ram.catalog import artifact
-from ram.data_engine.grounding_dino import DetectorParams
+from ram.data_engine.grounding_dino import GroundingDinoParams
 from ram.data_engine.localise import LocaliserParams
 from ram.data_engine.probe import ProbeParams
 from ram.data_engine.regions import RegionParams
+from ram.engine import LocalEngine
 from ram.inference.images import ImageStore
 from ram.model.checkpoint import load_checkpoint
 from ram.runner import PROVIDED, read_artifact
@@ -27,7 +28,9 @@ PARAMS = Params(
         relevance="occlusion",
         min_share=0.3,
         window_sides=(0.5,),
-        detector=DetectorParams(model="none", min_box_score=0.2, min_tag_score=0.2, short_side=32, batch_size=2),
+        grounding_dino=GroundingDinoParams(
+            model="none", min_box_score=0.2, min_tag_score=0.2, short_side=32, batch_size=2
+        ),
     ),
     region=RegionParams(view="tokens", num_parts=2, padding=0.0),
     probe=ProbeParams(num_folds=2, ridge=1.0, prior_weight=5.0),
@@ -46,7 +49,9 @@ def given(drawn_workspace: Path, tmp_path: Path) -> Inputs:
     for index, image_ids in enumerate(np.array_split(rows["image_id"].unique(), 3)):
         mine = as_arrow(rows[rows["image_id"].isin(image_ids)], tags.schema)
         write_part(mine, tmp_path / "generated_tags", index, tags.schema)
-    return Inputs(**inputs, scratch=scratch)._replace(generated_tags=Table(tmp_path / "generated_tags", tags.schema))
+    return Inputs(**inputs, scratch=scratch, engine=LocalEngine(1))._replace(
+        generated_tags=Table(tmp_path / "generated_tags", tags.schema)
+    )
 
 
 def regions(outputs: Outputs) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from ram import storage
 from ram.catalog import artifact
 from ram.data_engine.generate import CaptionParams
 from ram.data_engine.thresholds import ThresholdParams
+from ram.engine import LocalEngine
 from ram.inference.features import FeatureStore
 from ram.inference.images import ImageStore
 from ram.inference.scorer import Scorer
@@ -35,7 +36,7 @@ PARAMS = Params(
 def inputs(workspace: Path, scratch: Path) -> Inputs:
     scratch.mkdir(exist_ok=True)
     given = {f: read_artifact(artifact(f), workspace) for f in Inputs._fields if f not in PROVIDED}
-    return Inputs(**given, scratch=scratch)
+    return Inputs(**given, scratch=scratch, engine=LocalEngine(1))
 
 
 def table(outputs: Outputs) -> pd.DataFrame:
