@@ -10,7 +10,7 @@ import yaml
 
 from ram import packaging, registry
 from ram.catalog import artifact
-from ram.label_commands import read_label_system
+from ram.commands.labels import read_label_system
 from ram.storage import content_hash
 from ram.tracking import champion_dir, connect, model_dir
 

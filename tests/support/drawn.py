@@ -130,7 +130,7 @@ class Drawn:
                 reason = {"roll": "contrary_prediction", "toy": "cluster_outlier"}.get(tag) if n % 3 else None
                 cleaned.append(
                     {
-            **row, "kept": reason is None, "reason": reason, "outlier_score": 0.9 if reason else 0.1,
+                        **row, "kept": reason is None, "reason": reason, "outlier_score": 0.9 if reason else 0.1,
                         "detector": "hdbscan", "image_score": score * 0.9, **region,
                         "held_out_evidence": 0.5,
                     }

@@ -24,7 +24,7 @@ def table(root: Path, num_rows: int = 2000, num_parts: int = 1) -> tuple[Table, 
     rows = pd.DataFrame(
         {
             "image_id": [f"i/{i // 4:04}" for i in range(num_rows)], "tag_id": tag.astype(np.int32), "origin": "predicted",
-            "score": 0.5, "wrong_probability": wrong, "kept": wrong < 0.5,
+            "score": 0.5, "detector": "hdbscan", "wrong_probability": wrong, "kept": wrong < 0.5,
         }
     ).drop_duplicates(["image_id", "tag_id"])  # fmt: skip
     rows["reason"] = np.where(rows["kept"], None, "contrary_prediction")

@@ -10,8 +10,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from ram.__main__ import app
+from ram.commands.explain import life_of
 from ram.evaluation.explain.life import Life
-from ram.explain_command import life_of
 from ram.storage import Table
 
 ROOT = Path(__file__).parents[1]

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import ram
 from ram.__main__ import app
-from ram.import_command import convert, unique_names
+from ram.commands.import_checkpoint import convert, unique_names
 
 NAMES = ["Dog", "train", "red", "Train", "cat", "TRAIN", "sofa", "sit", "tree", "sky", "beach", "horse"]
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(5))
