@@ -14,7 +14,7 @@ from ram.commands.explain import life_of
 from ram.evaluation.explain.life import Life
 from ram.storage import Table
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from ram.label_system import LabelSystem, Tag
 from ram.runner import run_stage
 from ram.storage import write_json, write_table
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 OLD = LabelSystem([Tag(tag_id=0, name="dog", frequency=9), Tag(tag_id=1, name="cat", frequency=3)])
 NEW = LabelSystem([Tag(tag_id=0, name="dog", frequency=9), Tag(tag_id=1, name="red", kind="attribute")])
 
