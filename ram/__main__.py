@@ -7,6 +7,7 @@ import sys
 import typer
 
 from ram.commands import labels, models, recipe
+from ram.commands.calibrate import calibrate
 from ram.commands.explain import explain
 from ram.commands.finetune import finetune
 from ram.commands.import_checkpoint import import_checkpoint
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.command()(tag)
 app.command()(explain)
 app.command()(finetune)
+app.command()(calibrate)
 app.command("import-checkpoint")(import_checkpoint)
 app.command()(stage)
 app.command()(track)

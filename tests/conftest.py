@@ -25,6 +25,14 @@ TagScore = namedtuple("TagScore", "tag_id name score threshold kind")
 BENCHMARK = "drawn"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_text_cache() -> Iterator[None]:
+    """Nothing is kept in the home folder of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAM_TEXT_CACHE", "off")
+        yield
+
+
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[Any]:
     """A Ray cluster of two workers on this machine, for the whole session: starting one takes five seconds."""

@@ -1,4 +1,4 @@
-"""Boxes over a map of tokens: what of the map lies in a box, and which box holds most of it."""
+"""Boxes over a map of tokens: what of the map lies in a box."""
 
 from __future__ import annotations
 
@@ -6,24 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# R rows, H × W the map, S = side² parts of a box, D token width, Y pairs of a first and a last line
+# R rows, H × W the map, S = side² parts of a box, D token width
 # Boxes are x0, y0, x1, y1 in fractions of the picture's width and height: boxes_R4
-
-
-def best_window(value_RHW: Tensor) -> Tensor:
-    """boxes_R4: of all windows of cells the one whose values have the greatest sum; values may be negative."""
-    R, H, W = value_RHW.shape
-    first, last = torch.triu_indices(H, H, device=value_RHW.device)
-    above = F.pad(value_RHW.cumsum(1), (0, 0, 1, 0))
-    lines_RYW = above[:, last + 1] - above[:, first]
-    # Within a band of lines, the best run ends where the running sum stands highest above its lowest point so far.
-    before_RYW = F.pad(lines_RYW.cumsum(2), (1, 0))
-    lowest_RYW, start_RYW = before_RYW[..., :-1].cummin(2)
-    gain_RYW = before_RYW[..., 1:] - lowest_RYW
-    best_R = gain_RYW.flatten(1).argmax(1) if R else torch.zeros(0, dtype=torch.long, device=value_RHW.device)
-    band, stop = best_R // W, best_R % W
-    start = start_RYW.flatten(1).gather(1, best_R[:, None])[:, 0]
-    return torch.stack([start / W, first[band] / H, (stop + 1) / W, (last[band] + 1) / H], dim=1)
 
 
 def box_weights(boxes_R4: Tensor, height: int, width: int) -> Tensor:

@@ -8,15 +8,15 @@ from typing import Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ram.data_engine.boxes import best_window, sub_box_weights
+from ram.data_engine.boxes import sub_box_weights
 from ram.data_engine.grounding_dino import GroundingDinoParams, kept_grounding_dino
 from ram.inference.images import ImageStore
 from ram.label_system import LabelSystem
 from ram.model.ram import RAM
 from ram.model.relevance import RELEVANCES, relevance
+from ram.model.windows import window_of
 from ram.storage import Table
 
 # B images, R rows (one (image, tag) each), K rows of one image, G windows, N image tokens of a map H × W, D token width
@@ -26,8 +26,6 @@ WHOLE_PICTURE = (0.0, 0.0, 1.0, 1.0)
 Boxes = Mapping[tuple[str, int], tuple[float, ...]]  # (image_id, tag_id) -> x0, y0, x1, y1
 
 _WINDOW_PARTS = 2  # grid: a window is seen as so many tokens along each side
-_FINER = 2  # attention: windows end at halves of a cell
-_MAPS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,19 +98,6 @@ class ByAttention:
     def __call__(self, rows: Rows) -> tuple[Tensor, Tensor]:
         map_RHW = relevance(self._params.relevance, self._model, rows.tokens_BND, rows.picture_R, rows.tag_R, rows.grid)
         return window_of(map_RHW, self._params.min_share)
-
-
-def window_of(map_RHW: Tensor, min_share: float) -> tuple[Tensor, Tensor]:
-    """boxes_R4 and found_R of maps of relevance; a map without a peak has no find."""
-    if len(map_RHW) == 0:
-        return map_RHW.new_zeros(0, 4), torch.zeros(0, dtype=torch.bool, device=map_RHW.device)
-    above_RHW = map_RHW - map_RHW.mean((1, 2), keepdim=True)
-    peak_R11 = above_RHW.amax((1, 2), keepdim=True)
-    spread_R = map_RHW.abs().amax((1, 2))
-    value_RHW = above_RHW / peak_R11.clamp_min(1e-12) - min_share
-    fine = F.interpolate(value_RHW[:, None], scale_factor=_FINER, mode="bilinear", align_corners=False)[:, 0]
-    boxes_R4 = torch.cat([best_window(some) for some in fine.split(_MAPS_AT_ONCE)])
-    return boxes_R4, peak_R11[:, 0, 0] > 1e-5 * spread_R
 
 
 class ByGrid:

@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-Method = Literal["platt", "temperature", "none"]
+from ram.inference.calibration import AnyCalibration, Calibration, IsotonicCalibration, logit, sigmoid
+
+Method = Literal["platt", "temperature", "isotonic", "none"]
 
 # N scored (picture, tag) pairs
 
-_EPSILON = 1e-7  # float32 scores cannot come nearer to 0 or 1 and keep their logit
 _MAX_STEPS = 100
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """probability = sigmoid(logit(score) / temperature + bias). It is increasing: the order of the scores stays."""
-
-    temperature: float = 1.0
-    bias: float = 0.0
-
-    def __call__(self, scores: np.ndarray) -> np.ndarray:
-        """Probabilities, float64, of scores in 0 … 1."""
-        return _sigmoid(logit(scores) / self.temperature + self.bias)
-
-
-def logit(scores: np.ndarray) -> np.ndarray:
-    """log(p / (1 - p)), float64; scores are kept `_EPSILON` away from 0 and 1."""
-    p = np.clip(np.asarray(scores, dtype=np.float64), _EPSILON, 1 - _EPSILON)
-    return np.log(p) - np.log1p(-p)
-
-
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-x))
-
-
-def fit(scores_N: np.ndarray, positive_N: np.ndarray, method: Method) -> Calibration:
+def fit(scores_N: np.ndarray, positive_N: np.ndarray, method: Method) -> AnyCalibration:
     """The calibration of the greatest likelihood, by Newton's method (Platt 1999; Guo et al. 2017: temperature).
+
+    "isotonic" is the rising function of the least squared error instead (Zadrozny and Elkan 2002).
 
     The labels are drawn towards each other as Platt does, by one in as many as there are, so that scores that tell them
     apart wholly have a fit too. No change where the labels are all alike, or where higher scores are wrong more often.
@@ -47,6 +27,8 @@ def fit(scores_N: np.ndarray, positive_N: np.ndarray, method: Method) -> Calibra
     num_positives, num_negatives = int(labels.sum()), int((~labels).sum())
     if method == "none" or not num_positives or not num_negatives:
         return Calibration()
+    if method == "isotonic":
+        return _fit_isotonic(np.asarray(scores_N, dtype=np.float64), labels)
     positive = np.where(labels, (num_positives + 1) / (num_positives + 2), 1 / (num_negatives + 2))
     columns = [logit(scores_N)] + ([np.ones(len(positive))] if method == "platt" else [])
     design = np.stack(columns, axis=1)
@@ -54,7 +36,7 @@ def fit(scores_N: np.ndarray, positive_N: np.ndarray, method: Method) -> Calibra
     weights[0] = 1.0
     loss = _loss(design @ weights, positive)
     for _ in range(_MAX_STEPS):
-        p = _sigmoid(design @ weights)
+        p = sigmoid(design @ weights)
         gradient = design.T @ (p - positive)
         hessian = (design * (p * (1 - p))[:, None]).T @ design + 1e-9 * np.eye(len(weights))
         step = np.linalg.solve(hessian, gradient)
@@ -69,6 +51,20 @@ def fit(scores_N: np.ndarray, positive_N: np.ndarray, method: Method) -> Calibra
     if slope < 1e-3:
         return Calibration()
     return Calibration(1 / slope, float(weights[1]) if method == "platt" else 0.0)
+
+
+def _fit_isotonic(scores_N: np.ndarray, positive_N: np.ndarray) -> IsotonicCalibration:
+    """Equal scores are one point of the sum of their weights; a level part of the function keeps its two ends alone."""
+    from scipy.optimize import isotonic_regression
+
+    scores_Q, place_N = np.unique(scores_N, return_inverse=True)
+    weights_Q = np.bincount(place_N)
+    shares_Q = np.bincount(place_N, weights=positive_N) / weights_Q
+    fitted_Q = isotonic_regression(shares_Q, weights=weights_Q).x
+    same_as_last = np.append(False, fitted_Q[1:] == fitted_Q[:-1])
+    same_as_next = np.append(same_as_last[1:], False)
+    kept = ~(same_as_last & same_as_next)
+    return IsotonicCalibration(tuple(scores_Q[kept].tolist()), tuple(fitted_Q[kept].tolist()))
 
 
 def _loss(logits: np.ndarray, positive: np.ndarray) -> float:

@@ -1,15 +1,17 @@
-"""Labelled scores -> thresholds.json: every tag's threshold, that of new tags, and the calibration."""
+"""Labelled scores -> thresholds.json: every tag's threshold, that of new tags, and the calibrations."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
-from ram.evaluation.calibration import Calibration, Method, expected_calibration_error, fit
+from ram.evaluation.calibration import Method, expected_calibration_error, fit
 from ram.evaluation.thresholds import TagScores, Target, Thresholds, calibrate, pooled
+
+# N scored (picture, tag) pairs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,10 +24,13 @@ class ThresholdParams:
     min_kind_positives: int  # a kind with fewer labels takes the threshold of all tags
     min_open_set_positives: int  # with fewer labels of untrained names, open_set is default * open_set_factor
     open_set_factor: float
-    calibration: Method  # platt | temperature | none
+    calibration: Method  # platt | temperature | isotonic | none
     num_bins: int = 15  # of the calibration error
 
     def __post_init__(self) -> None:
+        for name, kinds in (("target", Target), ("calibration", Method)):
+            if getattr(self, name) not in get_args(kinds):
+                raise ValueError(f"unknown {name} {getattr(self, name)!r}; known: {', '.join(get_args(kinds))}")
         if not 0 <= self.min_precision <= 1:
             raise ValueError(f"min_precision must lie between 0 and 1, got {self.min_precision}")
         if self.prior_positives < 0:
@@ -39,12 +44,15 @@ def fit_thresholds(
 ) -> dict[str, Any]:
     """The document thresholds.json; tags that were not trained get the open-set threshold, as any new tag does.
 
-    `ValueError` where no trained tag has a positive.
+    New tags have a calibration of their own, a temperature and no more, fitted on the untrained tags where these have
+    `min_open_set_positives` labels. `ValueError` where no trained tag has a positive.
     """
     found = calibrate(
         trained, params.target, params.min_precision, params.prior_positives, params.min_kind_positives
     )  # fmt: skip
+    enough = _have_enough(untrained, params)
     open_set = _open_set(untrained, found, params)
+    temperature: Method = "none" if params.calibration == "none" else "temperature"
     return {
         "target": params.target,
         "default": found.default,
@@ -53,35 +61,41 @@ def fit_thresholds(
         "tags": {**found.tags, **{tag.name: open_set for tag in untrained}},
         "support": {tag.name: tag.num_positives for tag in (*trained, *untrained)},
         "untrained": [tag.name for tag in untrained],
-        **_calibration(trained, params),
+        "open_set_calibration": _calibration(untrained, temperature, params.num_bins) if enough else None,
+        **_calibration(trained, params.calibration, params.num_bins),
     }
 
 
+def _have_enough(untrained: Sequence[TagScores], params: ThresholdParams) -> bool:
+    return sum(tag.num_positives for tag in untrained) >= max(params.min_open_set_positives, 1)
+
+
 def _open_set(untrained: Sequence[TagScores], found: Thresholds, params: ThresholdParams) -> float:
-    if sum(tag.num_positives for tag in untrained) >= max(params.min_open_set_positives, 1):
+    if _have_enough(untrained, params):
         return pooled(untrained, params.target, params.min_precision)
     return found.default * params.open_set_factor
 
 
-def _calibration(trained: Sequence[TagScores], params: ThresholdParams) -> dict[str, Any]:
-    """Temperature, bias and calibration error: of each half of the pairs by a fit on the other; kept is one on all."""
-    scores = np.concatenate([tag.scores for tag in trained])
-    positive = np.concatenate([tag.positive for tag in trained])
-    calibration: Calibration = fit(scores, positive, params.calibration)
-    halves = [np.arange(len(scores)) % 2 == side for side in (0, 1)]
+def _calibration(tags: Sequence[TagScores], method: Method, num_bins: int) -> dict[str, Any]:
+    """The calibration, and its error on pictures held out: of each half by a fit on the other; kept is one on all."""
+    scores, positive, pictures = (
+        np.concatenate([getattr(tag, field) for tag in tags]) for field in ("scores", "positive", "pictures")
+    )
     after = [
-        expected_calibration_error(
-            fit(scores[a], positive[a], params.calibration)(scores[b]), positive[b], params.num_bins
-        )
-        for a, b in (halves, halves[::-1])
-        if a.any() and b.any()
+        expected_calibration_error(fit(scores[a], positive[a], method)(scores[b]), positive[b], num_bins)
+        for a, b in halves(pictures)
     ]
-    before = expected_calibration_error(scores, positive, params.num_bins)
+    before = expected_calibration_error(scores, positive, num_bins)
     return {
-        "temperature": calibration.temperature,
-        "bias": calibration.bias,
+        **fit(scores, positive, method).to_json(),
         "ece_before": before,
         "ece_after": float(np.mean(after)) if after else before,
         "num_scores": len(scores),
         "share_of_positives": float(positive.mean()),
     }
+
+
+def halves(pictures_N: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Masks (to fit on, to judge by): both halves of the pictures in turn; none where one half has nothing."""
+    sides = [pictures_N % 2 == side for side in (0, 1)]
+    return [(a, b) for a, b in (sides, sides[::-1]) if a.any() and b.any()]

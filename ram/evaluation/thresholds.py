@@ -76,12 +76,16 @@ def _sigmoid(x: float) -> float:
 
 @dataclass(frozen=True)
 class TagScores:
-    """The dev scores of one tag and whether each is right; a tag of two benchmarks has those of both."""
+    """The dev scores of one tag and whether each is right; a tag of two benchmarks has those of both.
+
+    `pictures` numbers the picture of every score, alike for all tags.
+    """
 
     name: str
     kind: str
     scores: np.ndarray
     positive: np.ndarray
+    pictures: np.ndarray
 
     @property
     def num_positives(self) -> int:

@@ -18,7 +18,7 @@ from ram.model.ram import RAM
 _OCCLUDED_SIDE = 3  # cells: what one cell hides, its neighbours, which saw the same pixels, still tell
 
 
-def by_alignment(model: RAM, tokens_ND: Tensor, tag_K: Tensor, grid: tuple[int, int]) -> Tensor:
+def by_alignment(model: RAM, tokens_ND: Tensor, tags: Tensor, grid: tuple[int, int]) -> Tensor:
     """How much more like this tag than like the average tag each token is, in the space of the texts.
 
     The pooled token is the mean of the others and its projection is linear: this is each cell's share in the
@@ -28,14 +28,14 @@ def by_alignment(model: RAM, tokens_ND: Tensor, tag_K: Tensor, grid: tuple[int, 
         raise ValueError(
             "relevance is alignment, and this model is not aligned with texts; use occlusion, or set model.text_alignment"
         )
-    own_KE = model.tag_embedding_KE[tag_K] - model.tag_embedding_KE.mean(0)
+    own_KE = _embeddings(model, tags) - model.tag_embedding_KE.mean(0)
     return own_KE @ (tokens_ND[1:] @ model.text_alignment.proj.weight.T).T
 
 
-def by_occlusion(model: RAM, tokens_ND: Tensor, tag_K: Tensor, grid: tuple[int, int]) -> Tensor:
+def by_occlusion(model: RAM, tokens_ND: Tensor, tags: Tensor, grid: tuple[int, int]) -> Tensor:
     """How far each tag's logit falls when the cell and its neighbours are left out of the picture."""
     hidden_MN = hidden_cells(grid, _OCCLUDED_SIDE).to(tokens_ND.device)
-    embedding_KE = model.tag_embedding_KE[tag_K]
+    embedding_KE = _embeddings(model, tags)
     seen_MN = (~hidden_MN).to(tokens_ND)
     pooled_MD = seen_MN @ tokens_ND[1:] / seen_MN.sum(1, keepdim=True)
     logits_MK = model.tag_decoder.logits_without(tokens_ND, hidden_MN, pooled_MD, embedding_KE)
@@ -45,9 +45,9 @@ def by_occlusion(model: RAM, tokens_ND: Tensor, tag_K: Tensor, grid: tuple[int, 
     return fall_MK.T
 
 
-def by_attention(model: RAM, tokens_ND: Tensor, tag_K: Tensor, grid: tuple[int, int]) -> Tensor:
+def by_attention(model: RAM, tokens_ND: Tensor, tags: Tensor, grid: tuple[int, int]) -> Tensor:
     """Where each tag looks in the last layer of the tag decoder."""
-    return model.tag_attention(tokens_ND[None], tag_K)[0]
+    return model.tag_attention(tokens_ND[None], tags)[0]
 
 
 RELEVANCES: dict[str, Callable[[RAM, Tensor, Tensor, tuple[int, int]], Tensor]] = {
@@ -58,16 +58,22 @@ RELEVANCES: dict[str, Callable[[RAM, Tensor, Tensor, tuple[int, int]], Tensor]] 
 
 
 def relevance(
-    kind: str, model: RAM, tokens_BND: Tensor, picture_R: Tensor, tag_R: Tensor, grid: tuple[int, int]
+    kind: str, model: RAM, tokens_BND: Tensor, picture_R: Tensor, tags: Tensor, grid: tuple[int, int]
 ) -> Tensor:
-    """relevance_RHW of each row's tag on its picture, in a unit of the row's own; `picture_R` ascends."""
+    """relevance_RHW of each row's tag on its picture, in a unit of the row's own; `picture_R` ascends.
+
+    `tags` are the rows' tag ids, or, of tags that may be new, their text embeddings.
+    """
     maps = [torch.zeros(0, grid[0] * grid[1], device=tokens_BND.device)]
-    for tokens_ND, tag_K in zip(
-        tokens_BND, tag_R.split(picture_R.bincount(minlength=len(tokens_BND)).tolist()), strict=True
-    ):
-        if len(tag_K):
-            maps.append(RELEVANCES[kind](model, tokens_ND, tag_K, grid).float())
+    counts = picture_R.bincount(minlength=len(tokens_BND)).tolist()
+    for tokens_ND, of_picture in zip(tokens_BND, tags.split(counts), strict=True):
+        if len(of_picture):
+            maps.append(RELEVANCES[kind](model, tokens_ND, of_picture, grid).float())
     return torch.cat(maps).unflatten(1, grid)
+
+
+def _embeddings(model: RAM, tags: Tensor) -> Tensor:
+    return tags if tags.is_floating_point() else model.tag_embedding_KE[tags]
 
 
 def hidden_cells(grid: tuple[int, int], side: int) -> Tensor:

@@ -39,7 +39,7 @@ from ram.training.schedule import ScheduleParams
 
 # No colour operations: one's own tags may well be colours.
 _AUGMENT = AugmentParams(min_scale=0.5, num_operations=0)
-_THRESHOLDS = ThresholdParams(
+THRESHOLDS = ThresholdParams(
     target="f1",
     min_precision=0.8,
     prior_positives=10.0,
@@ -264,7 +264,7 @@ class _Run:
         path = self.start.directory / THRESHOLDS_FILE
         document: dict[str, Any] = read_json(path) if path.is_file() else {}
         if dev and after_BK is not None:
-            fitted = fit_thresholds(_tag_scores(dev[0], after_BK, self.label_system), [], _THRESHOLDS)
+            fitted = fit_thresholds(_tag_scores(dev[0], after_BK, self.label_system), [], THRESHOLDS)
             kept = {name: document[name] for name in ("default", "open_set") if name in document}
             document = fitted | kept | {"tags": {**document.get("tags", {}), **fitted["tags"]}}
         if document:
@@ -279,5 +279,6 @@ def _tag_scores(dev: DevBenchmark, logits_BK: np.ndarray, label_system: LabelSys
     found = []
     for k, name in enumerate(dev.names):
         tag, known = label_system.find(name), known_BK[:, k]
-        found.append(TagScores(name, tag.kind if tag else "object", scores_BK[known, k], dev.positive_BK[known, k]))
+        kind = tag.kind if tag else "object"
+        found.append(TagScores(name, kind, scores_BK[known, k], dev.positive_BK[known, k], np.flatnonzero(known)))
     return found

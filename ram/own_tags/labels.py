@@ -76,19 +76,11 @@ def prepare(
             "label with rows of 0 for what a picture does not show, or say --complete if the rows of a picture name "
             "every tag of the table that it shows"
         )
-    hash_of, refused = check_pictures(pictures, sorted(labels.rows["image"].unique()))
-    for reason in ("missing_picture", "broken_picture"):
-        details = {path: detail for path, (why, detail) in refused.items() if why == reason}
-        labels = set_aside(labels, labels.rows["image"].map(details), reason)
+    labels, hash_of = with_pictures(labels, pictures)
     # A picture whose rows name none but one-sided tags still shows none of the others, where rows are complete.
     used = set(labels.rows["image"])
     labels = _without_one_sided(labels, complete, dev_share)
-    quarantine.unlink(missing_ok=True)
-    if len(labels.quarantine):
-        write_text(labels.quarantine.to_csv(index=False), quarantine)
-    if labels.rows.empty:
-        counts = ", ".join(f"{num} {reason}" for reason, num in Counter(labels.quarantine["reason"]).most_common())
-        raise ValueError(f"no row of {table} can be used ({counts}); {quarantine} has each with its reason")
+    write_quarantine(labels, table, quarantine)
     labels = trimmed(labels, start)
     used = used if complete else set(labels.rows["image"])
     prepared = Prepared(labels, {path: digest for path, digest in hash_of.items() if path in used}, complete)
@@ -99,6 +91,25 @@ def prepare(
             f"--dev-share ({dev_share:g}), or give 0 to hold out none and keep the start's thresholds"
         )
     return prepared
+
+
+def with_pictures(labels: Labels, pictures: Path) -> tuple[Labels, dict[str, str]]:
+    """The labels whose picture decodes whole, the others set aside; and the hash of every picture that does."""
+    hash_of, refused = check_pictures(pictures, sorted(labels.rows["image"].unique()))
+    for reason in ("missing_picture", "broken_picture"):
+        details = {path: detail for path, (why, detail) in refused.items() if why == reason}
+        labels = set_aside(labels, labels.rows["image"].map(details), reason)
+    return labels, hash_of
+
+
+def write_quarantine(labels: Labels, table: Path, quarantine: Path) -> None:
+    """Write the rows that are set aside, where there are any; `ValueError` where no other row is left."""
+    quarantine.unlink(missing_ok=True)
+    if len(labels.quarantine):
+        write_text(labels.quarantine.to_csv(index=False), quarantine)
+    if labels.rows.empty:
+        counts = ", ".join(f"{num} {reason}" for reason, num in Counter(labels.quarantine["reason"]).most_common())
+        raise ValueError(f"no row of {table} can be used ({counts}); {quarantine} has each with its reason")
 
 
 def _without_one_sided(labels: Labels, complete: bool, dev_share: float) -> Labels:

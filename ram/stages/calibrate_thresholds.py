@@ -53,10 +53,12 @@ def _by_tag(
 ) -> tuple[list[TagScores], list[TagScores]]:
     """The dev scores of every labelled tag, trained ones and others. Names of one tag in a benchmark are one label."""
     unseen = {name for benchmark in dev for name in benchmark.unseen} | held_out
-    parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    parts: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
+    number: dict[str, int] = {}  # of a picture, in all benchmarks that have it
     kinds: dict[str, str] = {}
     untrained: set[str] = set()
     for benchmark, scores in zip(dev, scored, strict=True):
+        pictures = np.array([number.setdefault(image_id, len(number)) for image_id in benchmark.image_ids], np.int64)
         columns: dict[str, list[int]] = {}
         for k, match in enumerate(scores.matches):
             tag = match.tag.name if match.tag is not None else match.name
@@ -66,9 +68,9 @@ def _by_tag(
                 untrained.add(tag)
         for tag, group in columns.items():
             positive = np.asarray(benchmark.positive_NK[:, group].any(axis=1))
-            parts.setdefault(tag, []).append((scores.own_NK[:, group[0]], positive))
+            parts.setdefault(tag, []).append((scores.own_NK[:, group[0]], positive, pictures))
     tags = [
-        TagScores(tag, kinds[tag], np.concatenate([s for s, _ in own]), np.concatenate([p for _, p in own]))
+        TagScores(tag, kinds[tag], *(np.concatenate(each) for each in zip(*own, strict=True)))
         for tag, own in sorted(parts.items())
     ]
     return [t for t in tags if t.name not in untrained], [t for t in tags if t.name in untrained]

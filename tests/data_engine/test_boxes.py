@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ram.data_engine.boxes import best_window, box_weights, roi_align, sub_box_weights
+from ram.data_engine.boxes import box_weights, roi_align, sub_box_weights
 
 
 def brute_force_weights(box: list[float], height: int, width: int) -> np.ndarray:
@@ -28,22 +28,6 @@ def test_parts_of_a_box_together_are_the_box() -> None:
     assert parts_RSHW.shape == (2, 9, 6, 7)
     torch.testing.assert_close(parts_RSHW.mean(1), box_weights(boxes_R4, 6, 7))
     torch.testing.assert_close(parts_RSHW[1, 1], box_weights(torch.tensor([[1 / 3, 0.0, 2 / 3, 1 / 3]]), 6, 7)[0])
-
-
-@pytest.mark.parametrize("shape", [(5, 7), (1, 6), (6, 1), (1, 1)])
-def test_the_best_window_is_the_one_that_trying_all_of_them_finds(shape: tuple[int, int]) -> None:
-    H, W = shape
-    values = np.random.default_rng(H * W).normal(-0.2, 1, (40, H, W))
-    boxes_R4 = best_window(torch.from_numpy(values)).numpy()
-    for value, box in zip(values, boxes_R4, strict=True):
-        windows = [(y0, y1, x0, x1) for y0 in range(H) for y1 in range(y0 + 1, H + 1)
-                   for x0 in range(W) for x1 in range(x0 + 1, W + 1)]  # fmt: skip
-        y0, y1, x0, x1 = max(windows, key=lambda w: value[w[0] : w[1], w[2] : w[3]].sum())
-        np.testing.assert_allclose(box, [x0 / W, y0 / H, x1 / W, y1 / H], rtol=1e-6)
-
-
-def test_no_maps_have_no_windows() -> None:
-    assert best_window(torch.zeros(0, 3, 4)).shape == (0, 4)
 
 
 def test_roi_align_reads_what_torchvisions_does() -> None:

@@ -18,7 +18,6 @@ from ram.data_engine.localise import (
     Rows,
     Sources,
     given_boxes,
-    window_of,
 )
 from ram.label_system import LabelSystem, Tag
 from ram.model.build import ModelParams, build_model
@@ -61,28 +60,6 @@ def labels(path: Path, boxes: list[tuple[Any, ...]]) -> Table:
     names = ("image_id", "name", "x0", "y0", "x1", "y1")
     write_table([{"benchmark": "b", **dict(zip(names, box, strict=True))} for box in boxes], path, schema)
     return Table(path, schema)
-
-
-def test_the_window_is_around_the_cells_that_stand_out_and_another_peak_is_left_out() -> None:
-    maps = torch.full((2, 8, 8), 3.0)
-    maps[0, 2:5, 1:4] = 9.0
-    maps[0, 7, 7] = 9.0
-    maps[1, 0:2, 4:8] = 4.0
-    boxes_R4, found_R = window_of(maps, 0.3)
-    assert found_R.all()
-    # Half a cell more or less: the map is read between its cells.
-    np.testing.assert_allclose(boxes_R4[0], [1 / 8, 2 / 8, 4 / 8, 5 / 8], atol=1 / 16 + 1e-6)
-    np.testing.assert_allclose(boxes_R4[1], [4 / 8, 0, 1, 2 / 8], atol=1 / 16 + 1e-6)
-
-
-def test_the_window_does_not_depend_on_the_unit_of_the_map() -> None:
-    maps = torch.rand(20, 6, 6, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(window_of(maps, 0.3)[0], window_of(50 * maps + 7, 0.3)[0])
-
-
-def test_a_flat_map_has_no_find() -> None:
-    assert not window_of(torch.full((2, 4, 4), 0.7), 0.3)[1].any()
-    assert not window_of(torch.randn(2, 1, 1), 0.3)[1].any()
 
 
 @pytest.mark.parametrize("kind", sorted(set(LOCALISERS) - {"grounding_dino"}))

@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
-from ram.evaluation.calibration import Calibration, expected_calibration_error, fit, logit
+from ram.evaluation.calibration import Method, expected_calibration_error, fit
+from ram.inference.calibration import Calibration, calibration_of, logit
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +82,38 @@ def test_scores_of_0_and_1_stay_finite() -> None:
 def test_no_scores_have_no_error() -> None:
     with pytest.raises(ValueError, match="no score at all"):
         expected_calibration_error(np.zeros(0), np.zeros(0))
+
+
+def test_isotonic_is_that_of_scikit_learn_at_and_between_the_scores() -> None:
+    from sklearn.isotonic import IsotonicRegression
+
+    generator = np.random.default_rng(1)
+    scores = generator.integers(0, 400, 3000) / 400
+    positive = generator.random(3000) < scores**2 * 0.8
+    reference = IsotonicRegression(out_of_bounds="clip").fit(scores, positive.astype(float))
+    found = fit(scores, positive, "isotonic")
+    asked = np.concatenate([scores, generator.random(500), [0.0, 1.0]])
+    np.testing.assert_allclose(found(asked), reference.predict(asked), atol=1e-12)
+    assert (np.diff(found(np.linspace(0, 1, 300))) >= 0).all()
+
+
+@settings(deadline=None)
+@given(
+    hnp.arrays(np.float64, 12, elements=st.sampled_from([0.0, 0.1, 0.3, 0.30001, 0.8, 1.0])),
+    hnp.arrays(bool, 12).filter(lambda labels: 0 < labels.sum() < 12),
+)
+def test_isotonic_of_few_equal_scores_is_scikit_learns_too(scores: np.ndarray, positive: np.ndarray) -> None:
+    from sklearn.isotonic import IsotonicRegression
+
+    reference = IsotonicRegression(out_of_bounds="clip").fit(scores, positive.astype(float))
+    np.testing.assert_allclose(fit(scores, positive, "isotonic")(scores), reference.predict(scores), atol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["platt", "temperature", "isotonic", "none"])
+def test_a_calibration_is_the_same_after_json(drawn, method: Method) -> None:
+    scores, positive = drawn
+    found = fit(scores[:500], positive[:500], method)
+    again = calibration_of(json.loads(json.dumps(found.to_json())))
+    assert again is not None
+    np.testing.assert_array_equal(again(scores[:100]), found(scores[:100]))
+    assert calibration_of({"default": 0.5}) is None

@@ -71,7 +71,7 @@ def make_tag(name: str, kind: str, middle: float, num_positives: int, seed: int)
     scores = np.where(
         positive, generator.uniform(middle, middle + 0.1, 200), generator.uniform(middle - 0.1, middle, 200)
     )
-    return TagScores(name, kind, scores, positive)
+    return TagScores(name, kind, scores, positive, np.arange(200))
 
 
 def test_kinds_and_tags_have_their_own_thresholds() -> None:

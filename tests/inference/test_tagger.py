@@ -85,7 +85,7 @@ def test_known_names_synonyms_and_new_names_are_scored_together(checkpoint: Chec
     embedding = torch.from_numpy(make_text_encoder("package:wordllama").embed(["zeppelin"], "plain"))
     with torch.inference_mode():
         wanted = model.tag_logits(model.encode(model.preprocess(picture)[None]), embedding).sigmoid().item()
-    assert found["zeppelin"] == TagScore(None, "zeppelin", pytest.approx(wanted, abs=1e-4), 0.0, None)
+    assert found["zeppelin"] == TagScore(None, "zeppelin", pytest.approx(wanted, abs=1e-4), 0.0, "open")
     np.testing.assert_allclose(
         tagger.scores([picture], tags=["zeppelin", "dog"])[0], [wanted, scores["dog"]], atol=1e-4
     )

@@ -1,0 +1,86 @@
+"""What a user names on the command line -> pictures with names, one after the other: nothing is listed or read ahead."""
+
+from __future__ import annotations
+
+import glob
+import os
+import tarfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from ram.inference.pictures import MAX_BYTES, NamedPicture
+from ram.model.preprocess import PictureError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+SHARD_SUFFIX = ".tar"
+STDIN = "-"
+_PATTERN = set("*?[")
+
+
+def named_pictures(arguments: Iterable[str], stdin: Iterable[str] = ()) -> Iterator[NamedPicture]:
+    """The pictures of files, folders, patterns (`**` too), tar shards, and of `-`: the lines of `stdin`.
+
+    Of folders and patterns in the order of their names. What does not exist comes too, as a picture with its reason.
+    """
+    for argument in arguments:
+        if argument == STDIN:
+            listed = (line.rstrip("\r\n") for line in stdin)
+            yield from named_pictures(line for line in listed if line and line != STDIN)
+        else:
+            for path in paths_of(argument):
+                yield from of_shard(path) if path.suffix == SHARD_SUFFIX and path.is_file() else [_of_file(path)]
+
+
+def paths_of(argument: str) -> Iterator[Path]:
+    """The files that one argument means: itself, the pictures and shards of a folder, or what a pattern matches."""
+    path = Path(argument)
+    if path.is_dir():
+        yield from _in_folder(path)
+    elif _PATTERN & set(argument) and not path.exists():
+        matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207 (Path.glob refuses absolute patterns)
+        for match in map(Path, matches):
+            yield from _in_folder(match) if match.is_dir() and "**" not in argument else [match]
+        if not matches:
+            yield path
+    else:
+        yield path
+
+
+def _in_folder(folder: Path) -> Iterator[Path]:
+    for directory, names, files in os.walk(folder):
+        names.sort()  # os.walk goes on in this order
+        for name in sorted(files):
+            if name.lower().endswith((*SUFFIXES, SHARD_SUFFIX)):
+                yield Path(directory, name)
+
+
+def _of_file(path: Path) -> NamedPicture:
+    if path.is_dir():
+        return NamedPicture(str(path), PictureError("a folder, no picture"))
+    if not path.exists():
+        return NamedPicture(str(path), PictureError("there is no such file"))
+    return NamedPicture(str(path), path)
+
+
+def of_shard(path: Path) -> Iterator[NamedPicture]:
+    """The pictures of a tar, by the names of its members, read in one pass and never extracted."""
+    last = ""
+    try:
+        with tarfile.open(path, "r|*") as tar:
+            for member in tar:
+                if member.name.lower().endswith(SUFFIXES):
+                    yield NamedPicture(f"{path}/{member.name}", _member(tar, member))
+                last = member.name
+    except (tarfile.TarError, EOFError, OSError) as error:
+        end = f"it ends after {last!r}" if last else "it has no whole member"
+        yield NamedPicture(str(path), PictureError(f"a broken archive, {end}: {error}"))
+
+
+def _member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | PictureError:
+    if not member.isfile():
+        return PictureError("a link or a device, no file")
+    if member.size > MAX_BYTES:
+        return PictureError(f"the member has {member.size} bytes, more than {MAX_BYTES}")
+    stream = tar.extractfile(member)
+    assert stream is not None
+    return stream.read()
