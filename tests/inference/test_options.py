@@ -173,21 +173,23 @@ def test_evidence_is_the_models_relevance_and_the_window_around_it(aligned: Chec
     tagger, model = Tagger(aligned), aligned.model
     some = list(np.random.default_rng(1).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8))
     found = tagger(some, tags=["cat", "a zeppelin", "run"], threshold=0.0, explain=explain)
-    wanted = tagger._wanted(["cat", "a zeppelin", "run"])
-    for picture, tags in zip(some, found, strict=True):
-        assert len(tags) == 3
-        with torch.inference_mode():
-            features = model.trunk(model.preprocess(Image.fromarray(picture))[None])
-            tokens, grid = model.tail(features), model.grid(features)
-            kind = "alignment" if explain is True else str(explain)
-            maps = relevance(kind, model, tokens, torch.zeros(3, dtype=torch.long), wanted.embedding_KE, grid)
+    kind = "alignment" if explain is True else str(explain)
+    batch = torch.stack([model.preprocess(Image.fromarray(picture)) for picture in some])
+    with torch.inference_mode():
+        features = tagger._encoder.trunk(batch)
+        tokens, grid = tagger._encoder.tail(features), tagger._encoder.grid(features)
+        for place, tags in enumerate(found):
+            assert {t.name for t in tags} == {"cat", "a zeppelin", "run"}
+            # In the same order: the maps of a model that was never trained are not far above rounding.
+            embedding_KE = tagger._wanted([t.name for t in tags]).embedding_KE
+            rows = torch.zeros(3, dtype=torch.long)
+            maps = relevance(kind, model, tokens[place][None], rows, embedding_KE, grid)
             boxes, finds = window_of(maps, 0.3)
-        for tag in tags:
-            k = wanted.names.index(tag.name)
-            np.testing.assert_allclose(tag.map, maps[k], atol=2e-4, rtol=1e-2)
-            assert (tag.box is not None) == bool(finds[k])
-            if tag.box is not None:
-                assert tag.box == pytest.approx(boxes[k].tolist(), abs=1e-5)
+            for k, tag in enumerate(tags):
+                np.testing.assert_allclose(tag.map, maps[k], rtol=1e-3, atol=1e-6)
+                assert (tag.box is not None) == bool(finds[k])
+                if tag.box is not None:
+                    assert tag.box == pytest.approx(boxes[k].tolist(), abs=1e-5)
 
 
 def test_pictures_without_tags_have_no_evidence_and_no_explain_has_none(aligned: Checkpoint) -> None:
