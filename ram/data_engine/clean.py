@@ -27,6 +27,7 @@ class EvidenceParams:
 
     noise: Mapping[str, float]  # share of wrong rows to expect, by origin
     foreign_share: float  # of the captions belong to another picture altogether: all their tags fall together
+    caption_weight: float  # of the evidence on the whole caption, which is in log odds already
     probe_weight: float  # of the held-out evidence, which is in log odds already
     outlier_weight: float  # log odds between the most typical and the most outlying region of a tag
     region_weight: float  # log odds between the highest and the lowest region score of a tag
@@ -88,7 +89,8 @@ def witnesses_of_bucket(path: Path, params: DetectorParams, seed: int) -> pa.Tab
 def wrong_probability(rows: pd.DataFrame, params: EvidenceParams) -> tuple[np.ndarray, np.ndarray]:
     """The probability that each row is wrong, and whether its region's outlyingness weighed most towards that.
 
-    `rows` are all rows of some pictures: image_id, origin, held_out_evidence, and the ranks outlier, region, image.
+    `rows` are all rows of some pictures: image_id, origin, held_out_evidence, caption_evidence (NaN: of no caption), and
+    the ranks outlier, region, image.
     """
     probe_R = -params.probe_weight * rows["held_out_evidence"].to_numpy(dtype=np.float64)
     outlier_R = params.outlier_weight * (rows["outlier"].to_numpy(dtype=np.float64) - 0.5)
@@ -109,7 +111,8 @@ def _prior(rows: pd.DataFrame, against_R: np.ndarray, params: EvidenceParams) ->
     bounded_R = np.where(said_R, np.clip(against_R, -3, 3), 0)
     others_R = pd.Series(bounded_R).groupby(rows["image_id"].to_numpy(), sort=False).transform("sum").to_numpy()
     others_R = others_R - bounded_R
-    foreign_R = _sigmoid(_logit(params.foreign_share) + others_R)
+    caption_R = params.caption_weight * np.nan_to_num(rows["caption_evidence"].to_numpy(dtype=np.float64), nan=0.0)
+    foreign_R = _sigmoid(_logit(params.foreign_share) + others_R - caption_R)
     given_R = said_R | (rows["origin"] == "implied").to_numpy()
     return np.where(given_R, foreign_R + (1 - foreign_R) * prior_R, prior_R)
 

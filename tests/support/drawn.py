@@ -138,6 +138,8 @@ class Drawn:
         parsed.append(self._tag(self.of("test")[0], ids["ball"], "caption", 1.0, caption_indices=[0]))
         for name, rows in (("parsed_tags", parsed), ("generated_tags", generated), ("cleaned_tags", cleaned)):
             self.write(name, rows)
+        evidence = [{"image_id": i, "caption_index": 0, "evidence": 1.0} for i in self.of("train")]
+        self.write("caption_evidence", evidence)
         self.write("region_features", [{k: v for k, v in r.items() if k not in ("origin", "score")} for r in regions])
 
     @staticmethod
