@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from ram import storage
@@ -53,25 +54,35 @@ class Outputs(NamedTuple):
 
 def run(inputs: Inputs, params: Params) -> Outputs:
     """One row a caption of split train, pictures in the order of the shards. What a killed run has finished is kept."""
-    store, features = ImageStore(inputs.images, inputs.image_shards), FeatureStore(inputs.image_features)
-    scorer = kept_scorer(inputs.preliminary_model, checkpoint_version(inputs.preliminary_model)).over(store, features)
-    image_ids = store.in_shard_order([i for i, s in zip(store.image_ids, store.splits, strict=True) if s == "train"])
     directory, schema = inputs.scratch / "caption_evidence", artifact("caption_evidence").schema
     assert schema is not None
-    captions, texts = _captions(inputs.pairs, image_ids, inputs.scratch)
-    if not len(texts):
+    if not any((batch["split"] == "train").any() for batch in _splits(inputs.pairs)):
         storage.write_table([], directory, schema)
         return Outputs(caption_evidence=directory)
-    embedding_CE = caption_embeddings(inputs.scratch, texts, scorer.checkpoint.params.text_encoder)
-    pictures = _Pictures(
-        image_ids, _summaries(scorer, image_ids, params, inputs.scratch), captions, embedding_CE, params
-    )
-    probe = fit_captions((batch for _, batch in pictures), embedding_CE.shape[1], params.probe)
-    probe.calibrate((batch for _, batch in pictures), params.probe.prior_weight)
+    probe, pictures = fitted(inputs, params)
     for part, (start, batch) in enumerate(pictures):
         rows = _rows(probe, batch, pictures, start, schema)
         storage.write_part(rows, directory, part, schema)
     return Outputs(caption_evidence=directory)
+
+
+def fitted(inputs: Inputs, params: Params) -> tuple[CaptionProbe, Pictures]:
+    """The probe, fitted and calibrated on the train pictures; and those with their captions. Works in `inputs.scratch`."""
+    store, features = ImageStore(inputs.images, inputs.image_shards), FeatureStore(inputs.image_features)
+    scorer = kept_scorer(inputs.preliminary_model, checkpoint_version(inputs.preliminary_model)).over(store, features)
+    image_ids = store.in_shard_order([i for i, s in zip(store.image_ids, store.splits, strict=True) if s == "train"])
+    captions, texts = _captions(inputs.pairs, image_ids, inputs.scratch)
+    embedding_CE = caption_embeddings(inputs.scratch, texts, scorer.checkpoint.params.text_encoder)
+    pictures = Pictures(
+        image_ids, _summaries(scorer, image_ids, params, inputs.scratch), captions, embedding_CE, params
+    )
+    probe = fit_captions((batch for _, batch in pictures), embedding_CE.shape[1], params.probe)
+    probe.calibrate((batch for _, batch in pictures), params.probe.prior_weight)
+    return probe, pictures
+
+
+def _splits(pairs: Table) -> Iterator[pd.DataFrame]:
+    return (batch.to_pandas() for batch in pairs.batches(["split"]))
 
 
 def _captions(pairs: Table, image_ids: list[str], scratch: Path) -> tuple[Ragged, Texts]:
@@ -113,7 +124,7 @@ def _summaries(scorer: Scorer, image_ids: list[str], params: Params, scratch: Pa
     return load_array(path)
 
 
-class _Pictures:
+class Pictures:
     """(position of the first picture, its batch) again and again; the folds are drawn by the seed."""
 
     def __init__(
@@ -132,7 +143,7 @@ class _Pictures:
             yield start, CaptionBatch(feature_BD, self._fold_B[rows], picture_C, embedding_CE)
 
 
-def _rows(probe: CaptionProbe, batch: CaptionBatch, pictures: _Pictures, start: int, schema: pa.Schema) -> pa.Table:
+def _rows(probe: CaptionProbe, batch: CaptionBatch, pictures: Pictures, start: int, schema: pa.Schema) -> pa.Table:
     stop = start + len(batch.feature_BD)
     _, columns = pictures.captions.gather(np.arange(start, stop))
     image_ids = pa.array(pictures.image_ids[start:stop], pa.string())

@@ -17,6 +17,7 @@ NOISE = {"caption": 0.1, "implied": 0.1, "generated_caption": 0.3, "predicted": 
 EVIDENCE = EvidenceParams(
     noise=NOISE,
     foreign_share=0.0,
+    word_weight=1.0,
     caption_weight=1.0,
     probe_weight=1.0,
     outlier_weight=0.0,

@@ -20,7 +20,8 @@ PARAMS = Params(
     seed=0,
     detectors=detector_params(points={"pca_dims": 8, "max_regions": 1000}),
     evidence=EvidenceParams(
-        noise={"caption": 0.1, "implied": 0.1, "generated_caption": 0.3, "predicted": 0.3}, foreign_share=0.0, caption_weight=1.0,
+        noise={"caption": 0.1, "implied": 0.1, "generated_caption": 0.3, "predicted": 0.3}, foreign_share=0.0, word_weight=1.0,
+        caption_weight=1.0,
         probe_weight=1.0, outlier_weight=2.0, region_weight=1.0, image_weight=0.0,
     ),
     rules=RuleParams(max_wrong_probability=0.5, outlier_share=None, min_outlier_score=None, min_region_score=None),
