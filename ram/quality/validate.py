@@ -75,6 +75,7 @@ class Validator:
             )
             result.num_checked, result.num_unexpected = checks.num_checked[name], num_unexpected
             result.observed = f"{num_unexpected:,} unexpected of {result.num_checked:,}"
+            result.value = float(num_unexpected)
         for path in sorted(self._directory.rglob("uncommitted/validations/rows/**/*.json")):
             _with_counts(path, checks)
 
@@ -133,9 +134,11 @@ class Validator:
         examples = outcome.get("partial_unexpected_index_list") or []
         result.examples += [_plain(e) for e in examples[:room] if isinstance(e, dict)]
         if kind == "totals":
-            result.observed = _number(frame[result.rule.arguments["column"]].iloc[0])
+            total = frame[result.rule.arguments["column"]].iloc[0]
+            result.observed, result.value = _number(total), float(total)
         else:
             result.observed = f"{result.num_unexpected:,} unexpected of {result.num_checked:,}"
+            result.value = float(result.num_unexpected)
         assert found.success == (int(outcome.get("unexpected_count", 0)) == 0), result.rule.name
 
 

@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -101,7 +102,11 @@ def test_every_expectation_of_a_rule_on_rows_has_its_counterpart_and_enough_witn
     found = RowChecks(rules, num_examples=3)
     frame = checks.witnesses()
     assert 100 <= len(frame) <= 100 + 3 * len(rules)
-    found.add(RowBatch(columns={n: pa.array(frame[n].tolist(), c.type) for n, c in batch.columns.items()}, positions=np.zeros(len(frame), int)))  # fmt: skip  # noqa: E501
+    again = {
+        name: pa.array([None if pd.isna(value) else value for value in frame[name]], column.type)
+        for name, column in batch.columns.items()
+    }
+    found.add(RowBatch(columns=again, positions=np.zeros(len(frame), np.int64)))
     for rule in rules:
         assert found.num_unexpected[rule.name] >= min(checks.num_unexpected[rule.name], 3), rule.name
 
