@@ -181,4 +181,4 @@ def _readable(value: float) -> float | str:
 
 
 def _number(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) or hasattr(value, "bit_length") else f"{float(value):.4g}"
+    return f"{int(value):,}" if isinstance(value, int | np.integer) else f"{float(value):.4g}"

@@ -46,7 +46,7 @@ def histogram(now: Mapping[str, int], before: Mapping[str, int] | None, unit: st
     width, height, bottom = 420, 150, 34
     shares = [_shares(counts, edges) for counts in (now, before or {})]
     top = max(max(own, default=0) for own in shares) or 1
-    step = width / len(edges)
+    step = min(width / len(edges), 70)
     parts = [f'<svg class="chart" viewBox="0 0 {width} {height}" role="img">']
     for i, edge in enumerate(edges):
         x, tall = i * step, shares[0][i] / top * (height - bottom - 14)
