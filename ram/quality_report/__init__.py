@@ -2,3 +2,7 @@
 
 It is no stage: a stage's outputs depend on its inputs alone, and this looks back at earlier runs.
 """
+
+from pathlib import Path
+
+PAGE = Path("data", "quality", "index.html")

@@ -11,7 +11,7 @@ from ram.catalog import artifact
 from ram.evaluation.report.examples import thumbnail
 from ram.evaluation.report.page import make_environment
 from ram.model.preprocess import PictureError, open_image
-from ram.quality_report import history
+from ram.quality_report import PAGE, history
 from ram.quality_report.measures import read_picture
 from ram.quality_report.refused import first_of_each_reason, is_accepted, read_refused
 from ram.quality_report.snapshot import num_leaks, optional, take_snapshot
@@ -19,7 +19,6 @@ from ram.quality_report.views import check_views, coverage_view, drift_view, run
 from ram.runner import read_artifact
 from ram.storage import Table, write_text
 
-PAGE_DIR = Path("data", "quality")
 _REPEATS = ("duplicate_key", "exact_duplicate", "near_duplicate")
 _THUMBNAIL = 160  # pixels of the longer side
 
@@ -43,7 +42,7 @@ def make_page(workspace: Path, num_runs: int, num_pictures: int, max_seconds: fl
             **_pictures(workspace, runs[-1], num_pictures, max_seconds),
         }
     )
-    path = workspace / PAGE_DIR / "index.html"
+    path = workspace / PAGE
     write_text(page, path)
     return path
 
