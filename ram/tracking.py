@@ -201,7 +201,7 @@ def _describe(path: str, workspace: Path) -> tuple[str | None, str | None]:
     from mlflow.types import ColSpec, Schema
 
     table = Table(workspace / path, known[path])
-    columns = [
+    columns: list[Any] = [
         ColSpec(_MLFLOW_TYPES.get(str(c.type), "string"), name=c.name, required=not c.nullable) for c in table.schema
     ]
     num_bytes = sum(part.stat().st_size for part in table.part_paths)

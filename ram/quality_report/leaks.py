@@ -23,11 +23,14 @@ def picture_leaks(images: Table, max_distance: int | None) -> dict[str, Any]:
     has the bytes of, or, of the others, is within `max_distance` bits of by its perceptual hash; and the closest pairs of
     all as [judged, learned, bits], by rows of images.
     """
-    columns = images.read(["split", "sha256", "perceptual_hash"])
-    judged = pc.is_in(columns["split"], pa.array(JUDGING)).to_numpy()
-    learned = pc.is_in(columns["split"], pa.array(LEARNING)).to_numpy()
-    content = hash_strings(columns["sha256"].combine_chunks())
-    looks = np.array([int(text, 16) for text in columns["perceptual_hash"].to_pylist()], dtype=np.uint64)
+    columns: dict[str, list[np.ndarray]] = {"judged": [], "learned": [], "content": [], "looks": []}
+    for batch in images.batches(["split", "sha256", "perceptual_hash"]):
+        split = batch.column("split")
+        columns["judged"].append(pc.is_in(split, pa.array(JUDGING)).to_numpy(zero_copy_only=False))
+        columns["learned"].append(pc.is_in(split, pa.array(LEARNING)).to_numpy(zero_copy_only=False))
+        columns["content"].append(hash_strings(batch.column("sha256")))
+        columns["looks"].append(read_hashes(batch.column("perceptual_hash")))
+    judged, learned, content, looks = (np.concatenate(parts) for parts in columns.values())
     same = judged & np.isin(content, content[learned])
     # A little farther than pictures are refused for: what remains there is for people to look at.
     reach = min((max_distance or 0) + 2, MAX_DISTANCE)
@@ -40,6 +43,13 @@ def picture_leaks(images: Table, max_distance: int | None) -> dict[str, Any]:
         "max_distance": max_distance,
         "closest": [list(pair) for pair in pairs[:_NUM_SHOWN]],
     }
+
+
+def read_hashes(digits: pa.Array) -> np.ndarray:
+    """Perceptual hashes, 16 hex digits each, as uint64."""
+    codes = np.frombuffer("".join(digits.to_pylist()).encode("ascii"), np.uint8).reshape(-1, 16)
+    values = np.where(codes >= ord("a"), codes - (ord("a") - 10), codes - ord("0")).astype(np.uint64)
+    return (values << np.arange(60, -1, -4, dtype=np.uint64)).sum(axis=1, dtype=np.uint64)
 
 
 def _close_pairs(looks: np.ndarray, judged: np.ndarray, learned: np.ndarray, reach: int) -> list[tuple[int, int, int]]:

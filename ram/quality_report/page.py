@@ -7,6 +7,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from ram.catalog import artifact
 from ram.evaluation.report.examples import thumbnail
 from ram.evaluation.report.page import make_environment
@@ -98,8 +100,7 @@ def _pictures(workspace: Path, run: Mapping[str, Any], num: int, max_seconds: fl
 def _closest(images: Table, shards: Path, pairs: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
     if not pairs:
         return []
-    ids = images.read(["image_id", "split"])
-    names = {row: ids.slice(row, 1).to_pylist()[0] for pair in pairs for row in pair[:2]}
+    names = _rows_at(images, {row for pair in pairs for row in pair[:2]})
     own = _thumbnails(images, shards, sorted({entry["image_id"] for entry in names.values()}))
     return [
         {
@@ -108,6 +109,17 @@ def _closest(images: Table, shards: Path, pairs: Sequence[Sequence[int]]) -> lis
         }
         for judged, learned, distance in pairs
     ]
+
+
+def _rows_at(images: Table, rows: set[int]) -> dict[int, dict[str, str]]:
+    """{row: its image_id and split}."""
+    found: dict[int, dict[str, str]] = {}
+    start = 0
+    for batch in images.batches(["image_id", "split"]):
+        own = sorted(row for row in rows if start <= row < start + batch.num_rows)
+        found |= dict(zip(own, batch.take(pa.array([row - start for row in own], pa.int64())).to_pylist(), strict=True))
+        start += batch.num_rows
+    return found
 
 
 def _thumbnails(images: Table, shards: Path, image_ids: Sequence[str]) -> dict[str, str | None]:

@@ -22,12 +22,12 @@ def count_reasons(table: Table) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def first_of_each_reason(quarantine: Table, num: int) -> dict[str, list[dict[str, str]]]:
+def first_of_each_reason(quarantine: Table, num: int) -> dict[str, list[dict[str, Any]]]:
     """The first `num` rows of each reason: {"source", "key", "detail", "kept": image_id of the picture that stays, or ""}.
 
     The first, not any, since they lie at the beginning of the sources, which are read for their pictures.
     """
-    found: dict[str, list[dict[str, str]]] = {}
+    found: dict[str, list[dict[str, Any]]] = {}
     for batch in quarantine.batches():
         for row in batch.to_pylist():
             own = found.setdefault(row.pop("reason"), [])

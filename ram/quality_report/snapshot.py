@@ -27,7 +27,7 @@ def take_snapshot(workspace: Path) -> dict[str, Any]:
     balance = optional("balance", workspace) or {"tags": {}}
     label_report = optional("label_system_report", workspace) or {}
     checks = {table: optional(f"{table}_check", workspace) for table in CHECKED_TABLES}
-    snapshot = {
+    snapshot: dict[str, Any] = {
         "checks": {table: _check(report) for table, report in checks.items() if report is not None},
         "tags": {
             step: {tag: counts[step] for tag, counts in balance["tags"].items() if counts[step]}

@@ -61,7 +61,8 @@ def balance_figure(tags: Mapping[str, Mapping[str, int]]) -> Figure:
 
 def confusion_figure(counts_KK: Any, expected_KK: Any, names: list[str], pairs: pd.DataFrame, num: int = 24) -> Figure:
     """What is said in place of what: pictures beyond chance, of the names in the worst pairs."""
-    chosen = list(dict.fromkeys(name for row in pairs.itertuples() for name in (row.missed, row.said)))[:num]
+    found = zip(pairs["missed"].astype(str), pairs["said"].astype(str), strict=True)
+    chosen = list(dict.fromkeys(name for pair in found for name in pair))[:num]
     rows = [names.index(name) for name in chosen]
     excess = (counts_KK - expected_KK)[rows][:, rows]
     figure = _figure(9, 8)

@@ -3,11 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from ram.catalog import CATALOG
 from ram.quality.frames import ImageIndex
-from ram.quality_report.leaks import picture_leaks, tag_leaks, unseen_leaks
+from ram.quality_report.leaks import picture_leaks, read_hashes, tag_leaks, unseen_leaks
 from ram.storage import Table, write_table
 
 
@@ -48,6 +49,12 @@ def test_near_pictures_are_those_of_comparing_all_with_all(tmp_path: Path, seed:
     expected = sum(min((look ^ other).bit_count() for other in learned) <= 5 for look in judged)
     assert found["near"] == expected
     assert found["same_bytes"] == 0
+
+
+def test_hashes_are_read_as_the_numbers_they_are() -> None:
+    numbers = [0, 1, 0xFFFFFFFFFFFFFFFF, 0x0123456789ABCDEF, 0xFEDCBA9876543210]
+    assert read_hashes(pa.array([f"{number:016x}" for number in numbers])).tolist() == numbers
+    assert len(read_hashes(pa.array([], pa.string()))) == 0
 
 
 def test_a_split_may_be_empty(tmp_path: Path) -> None:
