@@ -10,6 +10,7 @@ from ram.commands import labels, models, recipe
 from ram.commands.explain import explain
 from ram.commands.finetune import finetune
 from ram.commands.import_checkpoint import import_checkpoint
+from ram.commands.quality import quality
 from ram.commands.stage import stage, track
 from ram.commands.tag import tag
 
@@ -27,6 +28,7 @@ app.command()(finetune)
 app.command("import-checkpoint")(import_checkpoint)
 app.command()(stage)
 app.command()(track)
+app.command()(quality)
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(labels.app, name="labels")
 app.add_typer(models.app, name="models")
