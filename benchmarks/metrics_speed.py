@@ -2,10 +2,10 @@
 
 python -m benchmarks.metrics_speed [--pictures 100000] [--tags 4585] [--positives 8] [--dtype float16] [--resamples 10]
 
-Scores lie in a file, as a large evaluation leaves them, and are mapped; `--positives` labels a picture are spread over the tags
-as in captions: few tags have most of them. Time is this process's own and the clock's, the peak what the process held at most, mapped
-pages of the file included. The ratio is the median over columns of both functions' time for average precision, taken in turn on one
-slice. Resamples are timed on a slice of the tags. Linux alone.
+Scores lie in a file, as a large evaluation leaves them, and are mapped; `--positives` labels a picture are spread over the
+tags as in captions: few tags have most of them. Time is this process's own and the clock's, the peak what the process held at
+most, mapped pages of the file included. The ratio is the median over columns of both functions' time for average precision,
+taken in turn on one slice. Resamples are timed on a slice of the tags. Linux alone.
 """
 
 from __future__ import annotations
