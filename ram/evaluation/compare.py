@@ -151,7 +151,7 @@ def _score(
     else:
         scores_NK = np.empty(shape, np.float32)
     done = 0
-    for scores_BK in track(scorer.scores(asked, mapping), scorer.title, None, "batch"):
+    for scores_BK in track(scorer.scores(asked, mapping), scorer.title, unit="batch"):
         scores_NK[done : done + len(scores_BK)] = scores_BK
         done += len(scores_BK)
     assert done == len(asked.pictures), (done, len(asked.pictures))

@@ -82,32 +82,41 @@ def judge(
         "per_positives": by_group(found, [band_of(int(n)) for n in found.num_positives]),
         "at_thresholds": [_at(scores_NK, targets, value) for value in options.thresholds],
     }
-    per_name = pd.DataFrame(
+    per_name = _per_name(found, draws, labelled, mapping, threshold_K).assign(unseen=is_unseen, leaked=is_leaked)
+    resampled = np.zeros((0, len(labelled.names))) if draws is None else draws.average_precision
+    return Judged(summary, per_name, resampled)
+
+
+def _per_name(
+    found: TagMetrics,
+    draws: Resamples | None,
+    labelled: Labelled,
+    mapping: Sequence[MappedName],
+    threshold_K: np.ndarray,
+) -> pd.DataFrame:
+    rows = pd.DataFrame(
         {
             "name": labelled.names,
             "tags": [" | ".join(tag.name for tag in row.tags) for row in mapping],
             "how": [row.how for row in mapping],
             "kind": kinds_of(mapping),
             "training_frequency": [sum(tag.frequency for tag in row.tags) for row in mapping],
-            "unseen": is_unseen,
-            "leaked": is_leaked,
             "num_positives": found.num_positives,
             "num_known": found.num_known,
             "num_predicted": found.num_predicted,
             "threshold": threshold_K,
-            "average_precision": values_K,
+            "average_precision": found.average_precision,
             "precision": found.precision,
             "recall": found.recall,
             "f1": found.f1,
         }
     )
     if draws is not None:
-        per_name[["ap_low", "ap_high"]] = [
+        rows[["ap_low", "ap_high"]] = [
             interval(None if np.isnan(value) else value, draws.average_precision[:, [k]]) or (np.nan, np.nan)
-            for k, value in enumerate(values_K)
+            for k, value in enumerate(found.average_precision)
         ]
-    resampled = np.zeros((0, len(labelled.names))) if draws is None else draws.average_precision
-    return Judged(summary, per_name, resampled)
+    return rows
 
 
 def _resamples(scores_NK: Any, targets: Targets, threshold_K: np.ndarray, options: Options) -> Resamples | None:

@@ -28,11 +28,11 @@ GROUPS = {
 
 
 def number(value: Any) -> str:
-    """Three decimals, an interval as two of them, "–" for None."""
+    """Three decimals, an interval as two numbers, "–" for None."""
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return "–"
     if isinstance(value, Sequence):
-        return "–".join(f"{part:.3f}" for part in value)
+        return " to ".join(f"{part:.3f}" for part in value)
     return f"{value:.3f}"
 
 

@@ -65,6 +65,10 @@ class CaptionParse(NameScorer):
             found.append([one.named | one.implied for one in stated])
         return found
 
+    def thresholds(self, names: Sequence[MappedName]) -> tuple[np.ndarray, str]:
+        """Any caption that says so is a yes."""
+        return np.full(len(names), np.finfo(np.float32).tiny), "any caption that says so"
+
     def facts(self) -> dict[str, Any]:
         """The version of the label system whose tags are looked for."""
         assert self.label_system is not None
