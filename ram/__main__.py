@@ -7,6 +7,7 @@ import sys
 import typer
 
 from ram.commands import labels, models, recipe
+from ram.commands.evaluate import evaluate
 from ram.commands.explain import explain
 from ram.commands.finetune import finetune
 from ram.commands.import_checkpoint import import_checkpoint
@@ -23,6 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(tag)
+app.command()(evaluate)
 app.command()(explain)
 app.command()(finetune)
 app.command("import-checkpoint")(import_checkpoint)
