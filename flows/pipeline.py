@@ -26,6 +26,7 @@ from flows.local_server import prefect_api
 from flows.processes import children_end_on_error, exclusive, exit_on_sigterm
 from flows.promotion import promotion
 from flows.stage_graph import StageFailed, StageRecord, expand, read_graph, repro, select
+from ram.catalog import artifact
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
@@ -37,6 +38,14 @@ def dvc_stage(stage: str, workspace: Path, force: bool = False, timeout_s: float
     """Bring one stage up to date; the task's state is named after what DVC did: Ran, Restored or Cached."""
     record = repro(workspace, stage, get_run_logger().info, force, timeout_s)
     return Completed(name=record.outcome, message=f"DVC: {record.outcome.lower()}, {record.seconds} s", data=record)
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def data_quality(workspace: Path) -> Path:
+    """Measure the data, add them to the history of the runs, and write the page; where it is."""
+    from ram.quality_report.page import make_page
+
+    return make_page(workspace, num_runs=30, num_pictures=6, max_seconds=20)
 
 
 @flow(name="pipeline", persist_result=False)
@@ -80,6 +89,9 @@ def pipeline(
             futures = run_in_order(select(graph, targets), submit, max_parallel_stages)
         rows = [_row(stage, future.state) for stage, future in futures.items()]
         reporting.show_stages(rows)
+        # Also of a run that failed: a table that did not pass its check is what people want to look at.
+        if publish or (publish is None and targets is None):
+            _show_quality(workspace)
         _raise_failures(futures)
         reporting.show_results(workspace)
         if publish or (publish is None and targets is None):
@@ -107,6 +119,15 @@ def run_in_order(
         ended.add(running.pop(next(iter(as_completed(list(running))))))
     wait(list(futures.values()))
     return futures
+
+
+def _show_quality(workspace: Path) -> None:
+    """Write the page where something was ingested; a page that cannot be made is said, and is not the pipeline's failure."""
+    if not (workspace / artifact("images").path).is_dir():
+        return
+    state = data_quality(workspace, return_state=True)
+    if not state.is_completed():
+        get_run_logger().warning("no page of the data's quality: %s", state.result(raise_on_failure=False))
 
 
 def _row(stage: str, state: State[Any]) -> dict[str, Any]:

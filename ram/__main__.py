@@ -8,9 +8,11 @@ import typer
 
 from ram.commands import labels, models, recipe
 from ram.commands.calibrate import calibrate
+from ram.commands.evaluate import evaluate
 from ram.commands.explain import explain
 from ram.commands.finetune import finetune
 from ram.commands.import_checkpoint import import_checkpoint
+from ram.commands.quality import quality
 from ram.commands.stage import stage, track
 from ram.commands.tag import tag
 
@@ -23,12 +25,14 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(tag)
+app.command()(evaluate)
 app.command()(explain)
 app.command()(finetune)
 app.command()(calibrate)
 app.command("import-checkpoint")(import_checkpoint)
 app.command()(stage)
 app.command()(track)
+app.command()(quality)
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(labels.app, name="labels")
 app.add_typer(models.app, name="models")
