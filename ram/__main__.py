@@ -10,6 +10,7 @@ from ram.commands import labels, models, recipe
 from ram.commands.explain import explain
 from ram.commands.finetune import finetune
 from ram.commands.import_checkpoint import import_checkpoint
+from ram.commands.serve import serve, serve_key
 from ram.commands.stage import stage, track
 from ram.commands.tag import tag
 
@@ -24,6 +25,8 @@ app = typer.Typer(
 app.command()(tag)
 app.command()(explain)
 app.command()(finetune)
+app.command()(serve)
+app.command("serve-key")(serve_key)
 app.command("import-checkpoint")(import_checkpoint)
 app.command()(stage)
 app.command()(track)
