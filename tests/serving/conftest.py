@@ -50,7 +50,13 @@ class ColourModel:
         for image in images:
             pixel = dict(zip(COLOURS, image.getpixel((0, 0)), strict=True))
             rows = [
-                {"name": name, "score": pixel.get(name, 0) / 255, "threshold": least, "kind": "attribute", "tag_id": None}
+                {
+                    "name": name,
+                    "score": pixel.get(name, 0) / 255,
+                    "threshold": least,
+                    "kind": "attribute",
+                    "tag_id": None,
+                }
                 for name in options.tags or COLOURS
             ]
             rows = sorted((row for row in rows if row["score"] >= least), key=lambda row: -row["score"])
@@ -111,7 +117,8 @@ def listen() -> Callable[..., Any]:
             thread.start()
             deadline_s = time.monotonic() + 60
             while not server.started:
-                assert thread.is_alive() and time.monotonic() < deadline_s
+                assert thread.is_alive()
+                assert time.monotonic() < deadline_s
                 time.sleep(0.01)
             try:
                 yield listener.getsockname()[1]

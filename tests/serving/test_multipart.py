@@ -12,7 +12,9 @@ BOUNDARY = b"xYz-1"
 def form(*parts: tuple[str, bytes], boundary: bytes = BOUNDARY) -> bytes:
     body = b""
     for head, data in parts:
-        body += b"--" + boundary + b"\r\nContent-Disposition: form-data; " + head.encode() + b"\r\n\r\n" + data + b"\r\n"
+        body += (
+            b"--" + boundary + b"\r\nContent-Disposition: form-data; " + head.encode() + b"\r\n\r\n" + data + b"\r\n"
+        )
     return body + b"--" + boundary + b"--\r\n"
 
 
@@ -49,7 +51,7 @@ def test_a_file_name_makes_a_file_and_changes_nothing_else() -> None:
 
 def test_a_form_that_another_library_wrote_is_read() -> None:
     httpx = pytest.importorskip("httpx")
-    files = [("image", ("a\"b.png", b"\r\n--\x00", "image/png")), ("image", ("ö.png", b"", "image/png"))]
+    files = [("image", ('a"b.png', b"\r\n--\x00", "image/png")), ("image", ("ö.png", b"", "image/png"))]
     request = httpx.Request("POST", "http://a/", files=files, data={"tags": ["Löwe", "dog"]})
     parts = parse(request.read(), boundary_of(request.headers["content-type"]), 4)
     assert sorted((part.name, part.is_file, part.data) for part in parts) == [
@@ -78,7 +80,9 @@ def test_what_is_not_well_formed_is_refused_with_the_reason(body: bytes, message
         parse(body, BOUNDARY, 3)
 
 
-@pytest.mark.parametrize("parameters", ["", "; boundary=", "; boundary=" + "a" * 71, '; boundary="a\tb"', '; boundary="a '])
+@pytest.mark.parametrize(
+    "parameters", ["", "; boundary=", "; boundary=" + "a" * 71, '; boundary="a\tb"', '; boundary="a ']
+)
 def test_a_boundary_is_of_the_length_and_the_letters_that_are_allowed(parameters: str) -> None:
     with pytest.raises(ValueError):
         boundary_of("multipart/form-data" + parameters)

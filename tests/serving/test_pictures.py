@@ -41,7 +41,13 @@ def test_a_picture_of_just_so_many_pixels_is_read_and_of_one_more_is_not(make_pi
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"text", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"P6 2 2 255 " + b"0" * 12, b"\x89PNG\r\n\x1a\n"],
+    [
+        b"",
+        b"text",
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+        b"P6 2 2 255 " + b"0" * 12,
+        b"\x89PNG\r\n\x1a\n",
+    ],
 )
 def test_what_is_no_picture_of_a_known_kind_is_refused(data: bytes) -> None:
     with pytest.raises(PictureError, match="JPEG, PNG"):

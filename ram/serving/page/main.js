@@ -76,12 +76,13 @@ function failed(picture, error) {
     $("key").focus();
   }
   if (!picture.answers.champion) picture.error = error.message;
+  picture.unreadable = error.status === 422 && !picture.answers.champion;
   say(`${picture.name}: ${error.message}`);
 }
 
 async function askAll() {
   renderAll();
-  await Promise.all(cards.map(ask));
+  await Promise.all(cards.filter((card) => !card.picture.unreadable).map(ask));
   const broken = cards.filter((card) => card.picture.error).length;
   const done = cards.length - broken;
   if (cards.length && !broken) say(`${done} ${done === 1 ? "picture is" : "pictures are"} tagged.`);
