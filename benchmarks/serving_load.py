@@ -43,6 +43,8 @@ class Server:
 
     def __init__(self, command: Sequence[str], port: int, health: str) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        # MLflow calls uvicorn by its name.
+        environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the server
         self.port = port
         self._process = subprocess.Popen(

@@ -14,6 +14,8 @@ from ram.inference.tagger import Tagger
 from ram.model.ram import RAM
 from ram.model.relevance import relevance
 
+_LEAST_PEAK = 1e-5
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -32,31 +34,40 @@ def places(tagger: Tagger, image: Image.Image, names: Sequence[str]) -> list[Pla
         return []
     model = tagger.checkpoint.model
     tags = [tagger.label_system.find(name) for name in names]
-    new = [name for name, tag in zip(names, tags, strict=True) if tag is None]
-    own_KE = model.tag_embedding_KE.detach()
-    all_KE = torch.cat([own_KE, tagger._wanted(new).embedding_KE]) if new else own_KE
-    new_ids = iter(range(len(own_KE), len(all_KE)))
-    tag_R = torch.tensor([next(new_ids) if tag is None else tag.tag_id for tag in tags], device=model.device)
     with torch.inference_mode():
         features = model.trunk(model.preprocess(image)[None].to(model.device))
         tokens_1ND, grid = model.tail(features), model.grid(features)
-        # relevance() knows tags by their row: a model whose rows are the new tags too, and that is the same otherwise.
-        wider = SimpleNamespace(
-            tag_embedding_KE=all_KE,
-            text_alignment=model.text_alignment,
-            tag_decoder=model.tag_decoder,
-            tag_attention=model.tag_attention,
-        )
-        kind = "occlusion" if model.text_alignment is None else "alignment"
-        picture_R = torch.zeros_like(tag_R)
-        map_RHW = relevance(kind, cast(RAM, wider), tokens_1ND, picture_R, tag_R, grid)
-    return [_place(map_HW) for map_HW in map_RHW.cpu()]
+        own = [tag.tag_id for tag in tags if tag is not None]
+        own_maps = iter(_maps(model, tokens_1ND, grid, own))
+        # One new tag at a time: its place must not depend on what else was asked.
+        found = [
+            _maps(_with_tag(tagger, name), tokens_1ND, grid, [model.num_tags])[0] if tag is None else next(own_maps)
+            for name, tag in zip(names, tags, strict=True)
+        ]
+    return [_place(map_HW.cpu()) for map_HW in found]
+
+
+def _maps(model: RAM, tokens_1ND: torch.Tensor, grid: tuple[int, int], tag_ids: Sequence[int]) -> torch.Tensor:
+    """relevance_RHW of these tags of the model."""
+    kind = "occlusion" if model.text_alignment is None else "alignment"
+    tag_R = torch.tensor(tag_ids, dtype=torch.long, device=tokens_1ND.device)
+    return relevance(kind, model, tokens_1ND, torch.zeros_like(tag_R), tag_R, grid)
+
+
+def _with_tag(tagger: Tagger, name: str) -> RAM:
+    """What `relevance` asks of a model, whose last tag is the new one; all else is the same."""
+    model = tagger.checkpoint.model
+    rows_KE = torch.cat([model.tag_embedding_KE.detach(), tagger._wanted([name]).embedding_KE])
+    parts = {"text_alignment": model.text_alignment, "tag_decoder": model.tag_decoder}
+    return cast(RAM, SimpleNamespace(tag_embedding_KE=rows_KE, **parts))
 
 
 def _place(map_HW: torch.Tensor) -> Place:
     """Above the picture's own mean, in shares of the peak."""
     above_HW = (map_HW - map_HW.mean()).clamp_min(0)
-    cells_HW = above_HW / above_HW.max().clamp_min(1e-12)
+    peak = above_HW.max()
+    # What is no more than rounding is nothing: stretched to 1 it would look like a find.
+    cells_HW = above_HW / peak if peak > _LEAST_PEAK else torch.zeros_like(above_HW)
     y, x = (cells_HW > 0.5).nonzero(as_tuple=True)
     height, width = cells_HW.shape
     box = (0.0, 0.0, 1.0, 1.0)

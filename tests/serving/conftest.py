@@ -138,7 +138,7 @@ def write_checkpoint() -> Callable[..., Path]:
         pytest.importorskip("wordllama")
         generator = torch.Generator().manual_seed(seed)
         params = ModelParams(
-            image_encoder="resnet10t", image_size=64, num_frozen_blocks=3, token_width=16, width=16, num_heads=2,
+            image_encoder="resnet10t", image_size=128, num_frozen_blocks=3, token_width=16, width=16, num_heads=2,
             ffn_ratio=2.0, text_encoder="package:wordllama", templates="plain", text_alignment=aligned,
         )  # fmt: skip
         embedding_KE = torch.nn.functional.normalize(torch.randn(2, 256, generator=generator), dim=1)

@@ -47,9 +47,8 @@ def page(
 def _chips(page: browser.Page, name: str) -> dict[str, float]:
     """Names and scores as the card shows them."""
     card = _CARD.format(name=name)
-    rows = page.run(
-        f"[...{card}.querySelectorAll('.chip')].map(c => [c.querySelector('.name').textContent, c.querySelector('.score').textContent])"
-    )
+    texts = "(c => ['.name', '.score'].map(part => c.querySelector(part).textContent))"
+    rows = page.run(f"[...{card}.querySelectorAll('.chip')].map{texts}")
     return {tag: float(score) for tag, score in rows}
 
 

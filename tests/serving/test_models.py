@@ -73,8 +73,11 @@ def test_the_best_tags_and_new_ones_have_their_place(write_checkpoint: Make, tmp
             assert (x1, y1) == ((x.max() + 1) / width, (y.max() + 1) / height)
 
 
-def test_the_place_of_a_tag_does_not_depend_on_what_else_is_asked(write_checkpoint: Make, tmp_path: Path) -> None:
-    served = ServedModel(write_checkpoint(tmp_path / "a"))
+@pytest.mark.parametrize("aligned", [False, True])
+def test_the_place_of_a_tag_does_not_depend_on_what_else_is_asked(
+    write_checkpoint: Make, tmp_path: Path, aligned: bool
+) -> None:
+    served = ServedModel(write_checkpoint(tmp_path / "a", aligned=aligned))
     image = decode(_pictures(1)[0], served.preprocess, 10_000)
 
     def place(*tags: str) -> Any:
