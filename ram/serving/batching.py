@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
@@ -38,12 +39,14 @@ class Batcher:
         max_batch: int,
         max_wait_s: float,
         max_waiting: int,
+        max_delay_s: float = math.inf,
         on_batch: Callable[[int, float], None] = lambda size, seconds: None,
     ) -> None:
         if max_batch < 1 or max_wait_s < 0:
             raise ValueError(f"max_batch must be at least 1 and max_wait_s 0 or more, got {max_batch} and {max_wait_s}")
         self._run, self._on_batch = run, on_batch
         self.max_batch, self.max_wait_s, self.max_waiting = max_batch, max_wait_s, max_waiting
+        self.max_delay_s = max_delay_s
         self.num_reserved = 0  # in the house
         self._jobs: deque[_Job] = deque()
         self._num_running = 0
@@ -73,10 +76,13 @@ class Batcher:
         return 0.0 if self._batch_began_s is None else time.monotonic() - self._batch_began_s
 
     def refuse_if_full(self, num_items: int = 1) -> None:
-        """Raises `Refused` (503) where so many more have no room."""
-        if self.num_reserved + num_items > self.max_waiting:
-            wait_s = min(self.num_reserved * self._seconds_a_picture, 60.0)
-            raise Refused(503, "too many pictures are waiting; try again", retry_after_s=wait_s)
+        """Raises `Refused` (503) where so many more have no room, or would wait for too long.
+
+        Those that would not be answered in time are better told at once: the model's time goes to those that will.
+        """
+        delay_s = self.num_reserved * self._seconds_a_picture
+        if self.num_reserved + num_items > self.max_waiting or delay_s > self.max_delay_s:
+            raise Refused(503, "too many pictures are waiting; try again", retry_after_s=min(delay_s, 60.0))
 
     @contextlib.contextmanager
     def reserve(self, num_items: int) -> Iterator[None]:

@@ -56,6 +56,7 @@ class Service:
             max_batch=params.max_batch,
             max_wait_s=params.max_wait_ms / 1000,
             max_waiting=self.limits.max_waiting,
+            max_delay_s=self.limits.timeout_s / 2,
             on_batch=self._count_batch,
         )
         self._decoders = ThreadPoolExecutor(min(available_cores(), 4), thread_name_prefix="ram-decode")

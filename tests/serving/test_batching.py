@@ -155,3 +155,22 @@ def test_a_full_house_refuses_and_says_when_to_come_back() -> None:
         model.gate.set()
 
     _with(_batcher(model, max_waiting=4), body)
+
+
+def test_who_would_wait_for_too_long_is_refused_at_once_and_a_slow_model_is_tried_again() -> None:
+    def slow(key: Any, items: Sequence[int]) -> list[int]:
+        time.sleep(0.3)
+        return list(items)
+
+    async def body(batcher: Batcher) -> None:
+        for i in range(3):  # the model turns out to take longer than a whole delay for each
+            assert await _ask(batcher, "a", i) == i
+        first = asyncio.ensure_future(_ask(batcher, "a", 1))
+        await asyncio.sleep(0.01)
+        with pytest.raises(Refused) as refused:
+            batcher.refuse_if_full()
+        assert refused.value.status == 503
+        assert await first == 1
+        assert await _ask(batcher, "a", 2) == 2, "an empty house takes everybody"
+
+    _with(lambda: Batcher(slow, max_batch=4, max_wait_s=0.0, max_waiting=100, max_delay_s=0.05), body)

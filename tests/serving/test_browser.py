@@ -144,13 +144,16 @@ def test_champion_and_challenger_stand_side_by_side(page: browser.Page, tmp_path
     page.run("document.getElementById('compare').click()")
     page.wait("document.querySelectorAll('.lists.two .list').length === 2")
     _set_threshold(page, 0)
-    scores = page.run(
-        "[...document.querySelectorAll('.list')].map(l => [...l.querySelectorAll('.score')].map(s => s.textContent))"
-    )
-    assert scores[0] != scores[1], "the models differ"
+    texts = "(c => [c.dataset.tag, c.querySelector('.score').textContent])"
+    rows = page.run(f"[...document.querySelectorAll('.list')].map(l => [...l.querySelectorAll('.chip')].map{texts})")
     assert page.run("document.querySelectorAll('.chip.only').length") == 0
-    _set_threshold(page, max(float(score) for list_ in scores for score in list_) - 0.005)
-    assert page.run("document.querySelectorAll('.chip.only').length") == 1
+    champion, challenger = ({tag: float(score) for tag, score in scores} for scores in rows)
+    tag = max(champion, key=lambda name: abs(champion[name] - challenger[name]))
+    assert abs(champion[tag] - challenger[tag]) > 0.03, "the models differ"
+    _set_threshold(page, round((champion[tag] + challenger[tag]) / 2, 2))
+    marked = page.run("[...document.querySelectorAll('.chip.only')].map(c => [c.dataset.tag, c.dataset.model])")
+    assert [tag, "champion" if champion[tag] > challenger[tag] else "challenger"] in marked
+    assert all(len([m for name, m in marked if name == other]) <= 1 for other in champion)
 
 
 def test_every_control_can_be_reached_and_has_a_name(page: browser.Page, tmp_path: Path) -> None:
