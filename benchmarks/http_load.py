@@ -46,6 +46,8 @@ def draw_pictures(count: int, seed: int = 0) -> list[bytes]:
     return pictures
 
 
+_MAX_REST_S = 3.0
+
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -86,18 +88,28 @@ async def closed_loop(port: int, requests: Sequence[bytes], num_clients: int, se
     return load
 
 
+def _rested(free: list[tuple[float, Streams]]) -> Streams | None:
+    """A connection that was used a moment ago: one that rested for longer the server may be about to close."""
+    while free:
+        since_s, streams = free.pop()
+        if time.monotonic() - since_s < _MAX_REST_S and not streams[0].at_eof():
+            return streams
+        streams[1].close()
+    return None
+
+
 async def open_loop(
     port: int, requests: Sequence[bytes], rate: float, seconds: float, each_second: Callable[[], None]
 ) -> Load:
     """Questions at a fixed rate, on connections of their own where none is free; `each_second` is called meanwhile."""
     load = Load()
-    free: list[Streams] = []
+    free: list[tuple[float, Streams]] = []
     tasks: set[asyncio.Task[None]] = set()
 
     async def one(request: bytes) -> None:
         began_s = time.monotonic()
         try:
-            streams = free.pop() if free else await asyncio.open_connection("127.0.0.1", port)
+            streams = _rested(free) or await asyncio.open_connection("127.0.0.1", port)
             status, kept = await ask(streams, request)
         except (OSError, EOFError) as error:
             load.statuses[type(error).__name__] += 1
@@ -106,7 +118,7 @@ async def open_loop(
         if status == 200:
             load.latencies_s.append(time.monotonic() - began_s)
         if kept:
-            free.append(streams)
+            free.append((time.monotonic(), streams))
         else:
             streams[1].close()
 
@@ -124,6 +136,6 @@ async def open_loop(
         await asyncio.sleep(0.005)
     await asyncio.gather(*tasks)
     load.seconds = time.monotonic() - began_s
-    for _, writer in free:
+    for _, (_, writer) in free:
         writer.close()
     return load

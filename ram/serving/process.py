@@ -31,6 +31,7 @@ class PatientProtocol(H11Protocol):
     _timer: asyncio.TimerHandle | None = None
     _phase: Any = None
     _stalled: asyncio.TimerHandle | None = None
+    _refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -45,7 +46,7 @@ class PatientProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self.transport.is_closing():
+        if self._refused or self.transport.is_closing():
             return
         super().data_received(data)
         self._watch()
@@ -75,12 +76,17 @@ class PatientProtocol(H11Protocol):
             self.transport.abort()
 
     def _say(self, status: int, headers: bytes) -> None:
-        """An answer to a request that has not come."""
-        self.transport.write(b"HTTP/1.1 %d \r\nconnection: close\r\ncontent-length: 0\r\n%s\r\n" % (status, headers))
-        self._close()
+        """An answer to a request that has not come.
 
-    def _close(self) -> None:
-        self.transport.close()
+        What the client sends meanwhile is read and dropped: closed with it unread, the connection would be reset, and
+        the answer lost.
+        """
+        self._refused = True
+        self.transport.write(b"HTTP/1.1 %d \r\nconnection: close\r\ncontent-length: 0\r\n%s\r\n" % (status, headers))
+        if len(self.connections) > 2 * self.limits.max_connections:
+            self.transport.close()
+        else:
+            self.transport.write_eof()
         self.loop.call_later(_LINGER_S, self.transport.abort)
 
     def timeout_keep_alive_handler(self) -> None:

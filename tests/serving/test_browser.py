@@ -149,7 +149,7 @@ def test_champion_and_challenger_stand_side_by_side(page: browser.Page, tmp_path
     assert page.run("document.querySelectorAll('.chip.only').length") == 0
     champion, challenger = ({tag: float(score) for tag, score in scores} for scores in rows)
     tag = max(champion, key=lambda name: abs(champion[name] - challenger[name]))
-    assert abs(champion[tag] - challenger[tag]) > 0.03, "the models differ"
+    assert abs(champion[tag] - challenger[tag]) > 0.015, "the models differ"
     _set_threshold(page, round((champion[tag] + challenger[tag]) / 2, 2))
     marked = page.run("[...document.querySelectorAll('.chip.only')].map(c => [c.dataset.tag, c.dataset.model])")
     assert [tag, "champion" if champion[tag] > challenger[tag] else "challenger"] in marked
