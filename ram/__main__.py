@@ -12,6 +12,7 @@ from ram.commands.explain import explain
 from ram.commands.finetune import finetune
 from ram.commands.import_checkpoint import import_checkpoint
 from ram.commands.quality import quality
+from ram.commands.serve import serve, serve_key
 from ram.commands.stage import stage, track
 from ram.commands.tag import tag
 
@@ -27,6 +28,8 @@ app.command()(tag)
 app.command()(evaluate)
 app.command()(explain)
 app.command()(finetune)
+app.command()(serve)
+app.command("serve-key")(serve_key)
 app.command("import-checkpoint")(import_checkpoint)
 app.command()(stage)
 app.command()(track)
