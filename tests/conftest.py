@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from ram.catalog import artifact
+from ram.catalog import CHECKED_TABLES, artifact
 from ram.label_system import LabelSystem, Tag
 from ram.storage import write_json, write_table
 
@@ -106,6 +106,17 @@ def _write_truth(workspace: Path, test_pictures: int) -> None:
         write_table(rows, workspace / artifact(name).path, schema)
     benchmark = {"sources": ["drawn"], "names": ["cat", "dog"], "unseen": [], "description": "drawings"}
     write_json({BENCHMARK: benchmark}, workspace / artifact("benchmarks").path)
+    scores = [
+        {"benchmark": BENCHMARK, "image_id": name, "scores": [0.9, 0.1], "positive": [True, False]}
+        for name, split in zip(names, splits, strict=True)
+        if split == "test"
+    ]
+    schema = artifact("test_scores").schema
+    assert schema is not None
+    shutil.rmtree(workspace / artifact("test_scores").path, ignore_errors=True)
+    write_table(scores, workspace / artifact("test_scores").path, schema)
+    for table in CHECKED_TABLES:
+        write_json({"table": table, "passed": True, "failures": []}, workspace / artifact(f"{table}_check").path)
 
 
 def _write_rest(workspace: Path, weights: bytes) -> None:
