@@ -10,6 +10,8 @@ from ram.commands import labels, models, recipe
 from ram.commands.explain import explain
 from ram.commands.finetune import finetune
 from ram.commands.import_checkpoint import import_checkpoint
+from ram.commands.reproduce import reproduce
+from ram.commands.rescore import rescore
 from ram.commands.stage import stage, track
 from ram.commands.tag import tag
 
@@ -25,6 +27,8 @@ app.command()(tag)
 app.command()(explain)
 app.command()(finetune)
 app.command("import-checkpoint")(import_checkpoint)
+app.command()(rescore)
+app.command()(reproduce)
 app.command()(stage)
 app.command()(track)
 app.add_typer(recipe.app, name="recipe")
