@@ -62,7 +62,10 @@ def stages_of_other_inputs(workspace: Path) -> list[str]:
 
     They were left as they are on purpose (`keep` of the flow `pipeline`), or a run ended before their turn.
     """
-    stages = locked_stages(workspace)
+    defined = workspace / "dvc.yaml"
+    known = yaml.safe_load(defined.read_text(encoding="utf-8"))["stages"] if defined.is_file() else None
+    # DVC leaves entries of stages that dvc.yaml has no more
+    stages = {n: e for n, e in locked_stages(workspace).items() if known is None or n.partition("@")[0] in known}
     made = {path: md5 for entry in stages.values() for path, md5 in digests(entry.get("outs", [])).items()}
     return [
         name

@@ -51,6 +51,8 @@ def test_a_stage_that_ran_on_what_was_there_before_is_found(tmp_path: Path) -> N
     }
     (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": stages}))
     assert stages_of_other_inputs(tmp_path) == ["stale"]
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"make": {}, "fresh": {}}}))
+    assert stages_of_other_inputs(tmp_path) == []  # the stage is gone from the graph
 
 
 def test_where_nothing_has_run_this_is_said(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def read_candidates(spool: Spool, num_chunks: int) -> Candidates:
         split=pc.index_in(table["split"], pa.array(SPLIT_PRIORITY)).to_numpy().astype(np.int64),
         sha256=np.array(table["sha256"].to_numpy(), dtype="S32"),
         perceptual_hash=table["perceptual_hash"].to_numpy(),
-        source=table["source"].dictionary_encode().indices.to_numpy().astype(np.int64),
+        source=pc.index_in(table["source"], table["source"].unique()).to_numpy().astype(np.int64),
     )
 
 

@@ -104,7 +104,7 @@ def test_a_part_of_the_graph_runs_and_stages_to_keep_stay_as_they_are(dvc_projec
     for name in ("a", "c"):
         (workspace / name).write_text("new")  # DVC sees it as changed
     rows = pipeline(workspace=workspace, from_stage="b", to_stage="c", publish=False)
-    assert [(row["stage"], row["outcome"]) for row in rows] == [("b", "Ran"), ("c", "Ran")]
+    assert [(row["stage"], row["outcome"]) for row in rows] == [("b", "Ran"), ("c", "Restored")]
     (workspace / "in").write_text("y")
     rows = pipeline(workspace=workspace, keep=["a", "b"], publish=False)
     assert {row["stage"]: row["outcome"] for row in rows} == {"a": "Kept", "b": "Kept", "c": "Cached", "d": "Cached"}
