@@ -45,6 +45,7 @@ def workspace(drawn_workspace: Path, tmp_path: Path) -> Path:
     sections = yaml.safe_load((ROOT / "params.yaml").read_text())
     sections["generate_tags"] |= {"caption": None, "images_per_part": 8, "batch_size": 4}
     sections["generate_tags"]["thresholds"] |= {"target_precision": 0.1, "caution": 0.0, "min_score": 0.01}
+    sections["embed_regions"]["localiser"]["relevance"] = "occlusion"  # the drawn model is not aligned with texts
     sections["clean_tags"]["max_rows_at_once"] = 20
     (root / "params.yaml").write_text(yaml.safe_dump(sections))
     return root
