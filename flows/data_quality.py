@@ -10,6 +10,7 @@ from prefect import flow, get_run_logger
 
 from flows import reporting
 from flows.hooks import ON_BAD_END
+from flows.quality_page import show_quality
 from flows.stage_graph import expand, read_graph, select
 from flows.stages import Effort, bring_up_to_date
 from flows.workspace import workspace_alone
@@ -41,7 +42,7 @@ def data_quality(
     with workspace_alone(workspace, get_run_logger().warning):
         graph = read_graph(workspace)
         wanted = select(graph, [f"check_tables@{table}" for table in tables])
-        bring_up_to_date(workspace, wanted, effort, kept=set(expand(graph, keep or [])))
+        bring_up_to_date(workspace, wanted, effort, kept=set(expand(graph, keep or [])), after=show_quality)
         rows = list(check_rows(workspace, tables))
         reporting.show_checks(workspace, rows)
     if failed := [row for row in rows if not row["passed"]]:

@@ -21,6 +21,7 @@ from flows.hooks import ON_BAD_END
 from flows.local_server import prefect_api
 from flows.processes import exit_on_sigterm
 from flows.promotion import promotion
+from flows.quality_page import show_quality
 from flows.stage_graph import expand, read_graph, select
 from flows.stages import Effort, bring_up_to_date
 from flows.workspace import use_recipe, workspace_alone
@@ -66,9 +67,12 @@ def pipeline(
             use_recipe(workspace, recipe, log.info)
         graph = read_graph(workspace)
         kept, forced = set(expand(graph, keep or [])), set(expand(graph, force or []))
-        rows = bring_up_to_date(workspace, select(graph, targets, from_stage), effort, forced, kept)
+        publish = targets is None if publish is None else publish
+        # the page also of a run that failed: a table that did not pass its check is what people want to look at
+        after = show_quality if publish else None
+        rows = bring_up_to_date(workspace, select(graph, targets, from_stage), effort, forced, kept, after)
         reporting.show_results(workspace)
-        if publish or (publish is None and targets is None):
+        if publish:
             promotion(workspace, alone=False)
     return rows
 

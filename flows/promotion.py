@@ -21,9 +21,9 @@ from flows.workspace import workspace_alone
 @task(cache_policy=NO_CACHE, persist_result=False)
 def track(workspace: Path) -> str:
     """Write the run to MLflow; its id there."""
-    from ram.tracking import track_run
+    from ram.run_log.log import track
 
-    return track_run(workspace)
+    return track(workspace)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ram.catalog import CHECKED_TABLES, artifact
 from ram.commands.output import text_table
+from ram.quality_report import PAGE
 from ram.tracking import connect, tracking_uri
 
 
@@ -46,6 +47,7 @@ def show_results(workspace: Path) -> None:
 def pages(workspace: Path) -> dict[str, Path]:
     """The pages that the run wrote, those that are there, as absolute paths."""
     known = {"Report": artifact("report").path / "index.html"}
+    known["Data quality"] = PAGE
     known |= {f"Data Docs of {table}": artifact(f"{table}_docs").path / "index.html" for table in CHECKED_TABLES}
     absolute = {name: (workspace / path).resolve() for name, path in known.items()}
     return {name: path for name, path in absolute.items() if path.is_file()}

@@ -57,10 +57,12 @@ def bring_up_to_date(
     effort: Effort,
     forced: Collection[str] = (),
     kept: Collection[str] = (),
+    after: Callable[[Path], object] | None = None,
 ) -> list[dict[str, Any]]:
     """Bring the stages of `graph` up to date; what DVC did with each, in run order, which is shown beside the run.
 
-    Those in `kept` are left as they are. Raises `StageFailed` with the messages of the stages that failed.
+    Those in `kept` are left as they are. `after` is called with the workspace, also where stages failed. Raises
+    `StageFailed` with the messages of the stages that failed.
     """
     one_stage = dvc_stage.with_options(
         retries=effort.retries,
@@ -78,6 +80,8 @@ def bring_up_to_date(
     rows |= {stage: StageRecord(stage, "Kept", None).row() for stage in graph if stage in kept}
     shown = [rows[stage] for stage in [*futures, *(stage for stage in graph if stage in kept)]]
     reporting.show_stages(shown)
+    if after is not None:
+        after(workspace)
     _raise_failures(futures)
     return shown
 

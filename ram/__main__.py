@@ -7,9 +7,11 @@ import sys
 import typer
 
 from ram.commands import labels, models, recipe
+from ram.commands.evaluate import evaluate
 from ram.commands.explain import explain
 from ram.commands.finetune import finetune
 from ram.commands.import_checkpoint import import_checkpoint
+from ram.commands.quality import quality
 from ram.commands.reproduce import reproduce
 from ram.commands.rescore import rescore
 from ram.commands.stage import stage, track
@@ -24,6 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(tag)
+app.command()(evaluate)
 app.command()(explain)
 app.command()(finetune)
 app.command("import-checkpoint")(import_checkpoint)
@@ -31,6 +34,7 @@ app.command()(rescore)
 app.command()(reproduce)
 app.command()(stage)
 app.command()(track)
+app.command()(quality)
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(labels.app, name="labels")
 app.add_typer(models.app, name="models")

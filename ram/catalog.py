@@ -126,6 +126,14 @@ _TABLES: dict[str, tuple[str, list[pa.Field]]] = {
             _required("model_version", pa.string()),  # content hash of that model
         ],
     ),
+    "caption_evidence": (
+        "one row a caption of a train picture: does it belong to it?",
+        [
+            _IMAGE_ID,
+            _required("caption_index", pa.int16()),
+            _required("evidence", pa.float32()),  # natural log of: likelier its picture's caption than another one's
+        ],
+    ),
     "region_features": (
         "one row a generated tag: the region that shows it, described",
         [

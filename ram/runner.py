@@ -47,6 +47,7 @@ from ram.engine import Engine, EngineParams, Lazy, make_engine
 from ram.kept_parts import KeptParts
 from ram.params import from_mapping, load_yaml, stage_params
 from ram.progress import track
+from ram.resources import ResourceSampler, resources_path, small_outputs
 from ram.storage import MappedTable, PartMap, Table
 
 PROVIDED = ("scratch", "state", "engine")
@@ -111,15 +112,24 @@ def run_stage(name: str, params_path: Path = Path("params.yaml"), workspace: Pat
     if _rank() > 0:
         call.module.run(_read_inputs(call, workspace, scratch, engine), params)
         return
-    outputs = call.module.run(_read_inputs(call, workspace, scratch, engine), params)
-    kept = KeptParts(workspace / STATE_DIR / call.name / "parts", dataclasses.asdict(params))
-    finished = _write_outputs(call, outputs, scratch, engine, kept)
+    with ResourceSampler() as sampler:
+        outputs = call.module.run(_read_inputs(call, workspace, scratch, engine), params)
+        kept = KeptParts(workspace / STATE_DIR / call.name / "parts", dataclasses.asdict(params))
+        finished = _write_outputs(call, outputs, scratch, engine, kept)
     for field, path in finished.items():
         if path.is_dir():
             storage.remove_temporaries(path)  # of workers that were killed
         storage.move_into_place(path, workspace / call.outputs()[field].path)
     shutil.rmtree(scratch)
+    _write_resources(call, sampler, workspace)
     print(f"{call.name}: {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
+
+
+def _write_resources(call: StageCall, sampler: ResourceSampler, workspace: Path) -> None:
+    files = small_outputs(workspace / entry.path for entry in call.outputs().values())
+    outputs = {path.relative_to(workspace).as_posix(): storage.content_hash(path) for path in files}
+    document = {"started": sampler.started, "outputs": outputs, "samples": sampler.samples}
+    storage.write_json(document, resources_path(workspace, call.name))
 
 
 def read_artifact(entry: Artifact, workspace: Path = Path()) -> Any:

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ram.catalog import CHECKED_TABLES, artifact
+from ram.catalog import CATALOG, CHECKED_TABLES, artifact
 from ram.params import load_yaml
 from ram.provenance import digests, locked_stages, read_provenance
-from ram.storage import content_hash, read_json
+from ram.storage import Table, content_hash, read_json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -42,6 +42,10 @@ TRAINING_STAGES = {
 }
 _STATE_DIR = ".state"
 _ALIASES = ("champion", "challenger", "previous")
+_MLFLOW_TYPES = {
+    **dict.fromkeys(("int8", "int16", "int32"), "integer"), "int64": "long", "float": "float", "double": "double",
+    "bool": "boolean",
+}  # fmt: skip
 # MLflow's own limits
 _METRICS_PER_CALL, _PARAMS_PER_CALL, _MAX_PARAM_LENGTH = 1000, 100, 6000
 
@@ -178,16 +182,32 @@ def _log_inputs(client: MlflowClient, run_id: str, workspace: Path, stages: Iter
 
     locked = locked_stages(workspace)
     read = {p: md5 for stage in stages for p, md5 in digests(locked.get(stage, {}).get("deps", [])).items()}
-    inputs = [
-        DatasetInput(
-            Dataset(Path(path).stem, md5.removesuffix(".dir"), "local", json.dumps({"uri": path})),
-            [InputTag("mlflow.data.context", context)],
-        )
-        for path, md5 in read.items()
-        if path.startswith("data/")
-    ]
+    inputs = []
+    for path, md5 in read.items():
+        if path.startswith("data/"):
+            schema, profile = _describe(path, workspace)
+            dataset = Dataset(
+                Path(path).stem, md5.removesuffix(".dir"), "local", json.dumps({"uri": path}), schema, profile
+            )
+            inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", context), InputTag("path", path)]))
     if inputs:
         client.log_inputs(run_id, inputs)
+
+
+def _describe(path: str, workspace: Path) -> tuple[str | None, str | None]:
+    """Schema and profile of a table as MLflow writes those of its own datasets; None for what is no table, or not there."""
+    known = {entry.path.as_posix(): entry.schema for entry in CATALOG.values() if entry.schema is not None}
+    if path not in known or not (workspace / path).is_dir():
+        return None, None
+    from mlflow.types import ColSpec, Schema
+
+    table = Table(workspace / path, known[path])
+    columns: list[Any] = [
+        ColSpec(_MLFLOW_TYPES.get(str(c.type), "string"), name=c.name, required=not c.nullable) for c in table.schema
+    ]
+    num_bytes = sum(part.stat().st_size for part in table.part_paths)
+    profile = {"num_rows": table.num_rows, "num_parts": len(table.part_paths), "num_bytes": num_bytes}
+    return json.dumps({"mlflow_colspec": Schema(columns).to_dict()}), json.dumps(profile)
 
 
 def flat_metrics(document: Mapping[str, Any]) -> dict[str, float]:

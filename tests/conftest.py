@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from ram.catalog import CHECKED_TABLES, artifact
+from ram.catalog import artifact
 from ram.label_system import LabelSystem, Tag
 from ram.storage import write_json, write_table
 
@@ -115,8 +115,6 @@ def _write_truth(workspace: Path, test_pictures: int) -> None:
     assert schema is not None
     shutil.rmtree(workspace / artifact("test_scores").path, ignore_errors=True)
     write_table(scores, workspace / artifact("test_scores").path, schema)
-    for table in CHECKED_TABLES:
-        write_json({"table": table, "passed": True, "failures": []}, workspace / artifact(f"{table}_check").path)
 
 
 def _write_rest(workspace: Path, weights: bytes) -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from ram import packaging, registry
-from ram.catalog import artifact
+from ram.catalog import CHECKED_TABLES, artifact
 from ram.commands.labels import read_label_system
 from ram.promotion.decision import DECISIONS_DIR, PAGE_PATH
 from ram.storage import content_hash, write_json, write_table
@@ -204,7 +204,8 @@ def test_every_decision_is_a_page_a_tag_and_an_event(finished_workspace: Make) -
 def test_a_version_has_what_it_is_judged_by(finished_workspace: Make) -> None:
     workspace = finished_workspace(0.5, b"one")
     write_json({"sources": []}, workspace / artifact("sources").path)
-    write_json({"passed": False}, workspace / artifact("pairs_check").path)
+    for table in CHECKED_TABLES:
+        write_json({"passed": table != "pairs"}, workspace / artifact(f"{table}_check").path)
     registry.register(workspace)
     [row] = registry.list_models(workspace)
     assert row["data_checks"] == {"pairs": False, "parsed_tags": True, "generated_tags": True, "cleaned_tags": True}

@@ -19,7 +19,7 @@ def stage(
 
 
 def track() -> None:
-    """Write the finished runs of this workspace to MLflow: parameters, curves, metrics, reports. Twice changes nothing."""
-    from ram.tracking import track_run
+    """Write the finished run to MLflow: parameters, curves, metrics, figures, reports, resources. Twice changes nothing."""
+    from ram.run_log.log import track
 
-    print(f"MLflow run {track_run(Path())}")
+    print(f"MLflow run {track(Path())}")

@@ -27,6 +27,8 @@ class EvidenceParams:
 
     noise: Mapping[str, float]  # share of wrong rows to expect, by origin
     foreign_share: float  # of the captions belong to another picture altogether: all their tags fall together
+    word_weight: float  # of what the caption's other words say of that; they overlap with each other
+    caption_weight: float  # of the evidence on the whole caption, which is in log odds already
     probe_weight: float  # of the held-out evidence, which is in log odds already
     outlier_weight: float  # log odds between the most typical and the most outlying region of a tag
     region_weight: float  # log odds between the highest and the lowest region score of a tag
@@ -88,7 +90,8 @@ def witnesses_of_bucket(path: Path, params: DetectorParams, seed: int) -> pa.Tab
 def wrong_probability(rows: pd.DataFrame, params: EvidenceParams) -> tuple[np.ndarray, np.ndarray]:
     """The probability that each row is wrong, and whether its region's outlyingness weighed most towards that.
 
-    `rows` are all rows of some pictures: image_id, origin, held_out_evidence, and the ranks outlier, region, image.
+    `rows` are all rows of some pictures: image_id, origin, held_out_evidence, caption_evidence (NaN: of no caption), and
+    the ranks outlier, region, image.
     """
     probe_R = -params.probe_weight * rows["held_out_evidence"].to_numpy(dtype=np.float64)
     outlier_R = params.outlier_weight * (rows["outlier"].to_numpy(dtype=np.float64) - 0.5)
@@ -104,14 +107,33 @@ def _prior(rows: pd.DataFrame, against_R: np.ndarray, params: EvidenceParams) ->
     prior_R = rows["origin"].map({**dict.fromkeys(NEVER_REMOVED, 0.5), **params.noise}).to_numpy(dtype=np.float64)
     if params.foreign_share == 0:
         return prior_R
-    said_R = (rows["origin"] == "caption").to_numpy()
-    # One witness may not decide for all: what it says about the others is bounded.
-    bounded_R = np.where(said_R, np.clip(against_R, -3, 3), 0)
+    said_R, bounded_R = _said(rows, against_R)
     others_R = pd.Series(bounded_R).groupby(rows["image_id"].to_numpy(), sort=False).transform("sum").to_numpy()
-    others_R = others_R - bounded_R
-    foreign_R = _sigmoid(_logit(params.foreign_share) + others_R)
+    foreign_R = _foreign(others_R - bounded_R, rows, params)
     given_R = said_R | (rows["origin"] == "implied").to_numpy()
     return np.where(given_R, foreign_R + (1 - foreign_R) * prior_R, prior_R)
+
+
+def _said(rows: pd.DataFrame, against_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows are words of a caption, and what speaks against them: bounded, as one may not decide for all."""
+    said_R = (rows["origin"] == "caption").to_numpy()
+    return said_R, np.where(said_R, np.clip(against_R, -3, 3), 0)
+
+
+def _foreign(against_R: np.ndarray, rows: pd.DataFrame, params: EvidenceParams) -> np.ndarray:
+    """The probability that the caption is foreign, from what speaks against its words and from the evidence on it."""
+    caption_R = params.caption_weight * np.nan_to_num(rows["caption_evidence"].to_numpy(dtype=np.float64), nan=0.0)
+    return _sigmoid(_logit(params.foreign_share) + params.word_weight * against_R - caption_R)
+
+
+def foreign_probability(captions: pd.DataFrame, rows: pd.DataFrame, params: EvidenceParams) -> np.ndarray:
+    """The probability that each caption belongs to another picture, (len(captions),), from its words and as a whole.
+
+    `captions` has caption_evidence, and image_id by which `rows`, as in `wrong_probability`, are its words.
+    """
+    against_R = -params.probe_weight * rows["held_out_evidence"].to_numpy(dtype=np.float64)
+    words = pd.Series(_said(rows, against_R)[1]).groupby(rows["image_id"].to_numpy()).sum()
+    return _foreign(words.reindex(captions["image_id"]).fillna(0.0).to_numpy(), captions, params)
 
 
 def removals(rows: pd.DataFrame, evidence: EvidenceParams, rules: RuleParams) -> pd.DataFrame:

@@ -82,22 +82,8 @@ class RegionEmbedder:
             found_by_R=found_by_R,
             score_R=torch.cat(scores).cpu().numpy() if scores else np.empty(0, np.float32),
             feature_RD=torch.cat(features).float().cpu().numpy() if features else np.empty((0, width), np.float32),
-            summary_BS=self._summary(rows.image_ids, tokens_BND).cpu().numpy(),
+            summary_BS=summary_of(self._scorer, rows.image_ids, tokens_BND),
         )
-
-    def _summary(self, ids: Sequence[str], tokens_BND: Tensor) -> Tensor:
-        """Mean and maximum of the picture's tokens, averaged over the views that are stored of it.
-
-        Small things show in the maximum, and views average out what is chance in one.
-        """
-        summaries = [_mean_and_max(tokens_BND)]
-        features = self._scorer.features
-        if features is not None:
-            for view in range(1, features.num_views):
-                if features.covers(ids, view):
-                    stored = torch.from_numpy(features.read(ids, view)).to(self._model.device, torch.float32)
-                    summaries.append(_mean_and_max(self._model.tail(stored)))
-        return torch.stack(summaries).mean(0)
 
     def _region_tokens(self, map_RHWD: Tensor, boxes_R4: Tensor) -> Tensor:
         """The tokens of the box alone, their mean first as the model wants the pooled token."""
@@ -131,6 +117,22 @@ class RegionEmbedder:
             logits_R1 = self._model.tag_logits(tokens_RND[mine], self._model.tag_embedding_KE[tag][None])
             score_R[mine] = logits_R1[:, 0].float().sigmoid()
         return score_R
+
+
+@torch.inference_mode()
+def summary_of(scorer: Scorer, image_ids: Sequence[str], tokens_BND: Tensor) -> np.ndarray:
+    """Mean and maximum of the pictures' tokens, (B, S) float32, averaged over the views that are stored of them.
+
+    Small things show in the maximum, and views average out what is chance in one.
+    """
+    summaries = [_mean_and_max(tokens_BND)]
+    features = scorer.features
+    if features is not None:
+        for view in range(1, features.num_views):
+            if features.covers(image_ids, view):
+                stored = torch.from_numpy(features.read(image_ids, view)).to(scorer.model.device, torch.float32)
+                summaries.append(_mean_and_max(scorer.model.tail(stored)))
+    return torch.stack(summaries).mean(0).cpu().numpy()
 
 
 def _mean_and_max(tokens_BND: Tensor) -> Tensor:

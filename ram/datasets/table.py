@@ -43,13 +43,17 @@ class TableFile(FileSource):
 
     def _rows(self, path: Path | RemotePath) -> Iterator[tuple[str, str | None]]:
         """(path, caption) of every row; without captions, where the table has none and none are wanted."""
-        batches = _parquet_rows(path) if path.suffix == ".parquet" else _csv_rows(path)
-        for row in batches:
+        for row in table_rows(path):
             wanted = [self.path_column] + [self.caption_column] * (self.captions == "required")
             if missing := [name for name in wanted if name not in row]:
                 raise ValueError(f"{path} has no column {missing[0]!r}; it has {', '.join(map(str, row))}")
             caption = row.get(self.caption_column)
             yield str(row[self.path_column]), None if caption is None else str(caption)
+
+
+def table_rows(path: Path | RemotePath) -> Iterator[dict[str, Any]]:
+    """The rows of a CSV file, all text, or of a Parquet file; `ValueError` where it is neither."""
+    return _parquet_rows(path) if path.suffix == ".parquet" else _csv_rows(path)
 
 
 def _csv_rows(path: Path | RemotePath) -> Iterator[dict[str, Any]]:

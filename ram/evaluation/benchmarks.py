@@ -107,16 +107,8 @@ def score_names(
     embedding, any other by that of the text encoder (`embed`).
     """
     texts = [match.name for match in matches if match.tag is None]
-    rows: list[np.ndarray] = []
-    row_of: dict[int | str, int] = {}
-    if texts:
-        for text, row in zip(texts, embed(texts), strict=True):
-            row_of[text] = len(rows)
-            rows.append(row)
     wanted = {tag.tag_id for m in matches for tag in (m.tag, *m.children) if tag is not None}
-    for tag_id in sorted(wanted):
-        row_of[tag_id] = len(rows)
-        rows.append(own_embedding_KE[tag_id])
+    rows, row_of = embedding_rows(texts, sorted(wanted), own_embedding_KE, embed)
     columns = [row_of[m.name if m.tag is None else m.tag.tag_id] for m in matches]
     with_children = [
         [column, *(row_of[c.tag_id] for c in m.children)] for column, m in zip(columns, matches, strict=True)
@@ -124,7 +116,7 @@ def score_names(
     own_NK = np.empty((len(image_ids), len(matches)), dtype=np.float32)
     best_NK = np.empty_like(own_NK)
     done = 0
-    batches = scorer.scores(image_ids, np.stack(rows).astype(np.float32), batch_size=batch_size)
+    batches = scorer.scores(image_ids, rows, batch_size=batch_size)
     for ids, scores_BM in track(batches, description, -(-len(image_ids) // batch_size), "batch"):
         assert list(ids) == list(image_ids[done : done + len(ids)])
         own_NK[done : done + len(ids)] = scores_BM[:, columns]
@@ -133,6 +125,25 @@ def score_names(
         done += len(ids)
     assert done == len(image_ids)
     return own_NK, best_NK
+
+
+def embedding_rows(
+    texts: Sequence[str],
+    tag_ids: Sequence[int],
+    own_embedding_KE: np.ndarray,
+    embed: Callable[[Sequence[str]], np.ndarray],
+) -> tuple[np.ndarray, dict[int | str, int]]:
+    """Text embeddings, float32, of texts and then of a model's own tags, and the row of each text and tag id."""
+    rows: list[np.ndarray] = []
+    row_of: dict[int | str, int] = {}
+    if texts:
+        for text, row in zip(texts, embed(texts), strict=True):
+            row_of[text] = len(rows)
+            rows.append(row)
+    for tag_id in tag_ids:
+        row_of[tag_id] = len(rows)
+        rows.append(own_embedding_KE[tag_id])
+    return np.stack(rows).astype(np.float32), row_of
 
 
 def tags_with_positives(tag_tables: Iterable[pd.DataFrame], train_ids: Collection[str]) -> set[int]:

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
@@ -15,6 +16,13 @@ from ram.model.preprocess import MAX_PIXELS, PictureError, open_image
 from ram.storage import Table
 
 _COLUMNS = ("image_id", "split", "shard", "offset", "num_bytes")
+
+
+class OpensPictures(Protocol):
+    """What scoring needs of a store of pictures."""
+
+    def open(self, image_id: str, min_size: int | None = None) -> Image.Image:
+        """The RGB picture; with `min_size`, perhaps decoded smaller, no side under it."""
 
 
 class ImageStore:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ram.engine.local import available_cores
 from ram.inference.features import FeatureStore
-from ram.inference.images import ImageStore
+from ram.inference.images import OpensPictures
 from ram.model.checkpoint import Checkpoint, load_checkpoint
 from ram.model.folding import folded
 
@@ -31,7 +31,9 @@ class Scorer:
     image encoder is copied, made ready for inference: training the model afterwards does not change what it sees.
     """
 
-    def __init__(self, checkpoint: Checkpoint, images: ImageStore | None, features: FeatureStore | None = None) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, images: OpensPictures | None, features: FeatureStore | None = None
+    ) -> None:
         self.checkpoint = checkpoint
         self.model = checkpoint.model.eval()
         self._encoder = folded(self.model.image_encoder, checkpoint.params.image_size)
@@ -39,7 +41,7 @@ class Scorer:
         self.images = images
         self.features = features if self._fits(features) else None
 
-    def over(self, images: ImageStore | None, features: FeatureStore | None) -> Scorer:
+    def over(self, images: OpensPictures | None, features: FeatureStore | None) -> Scorer:
         """The same model over other pictures."""
         other = copy.copy(self)
         other.images = images

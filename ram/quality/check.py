@@ -11,8 +11,10 @@ import pandas as pd
 
 from ram.quality.data_docs import finish
 from ram.quality.drift import jensen_shannon, movers
-from ram.quality.frames import ImageIndex, PairTotals, TagTotals, column_frame, row_frames
+from ram.quality.frames import ImageIndex, column_frame, row_batches
+from ram.quality.rows import RowChecks
 from ram.quality.rules import Rule
+from ram.quality.totals import PairTotals, TagTotals
 from ram.quality.validate import Validator
 from ram.storage import Table
 
@@ -47,9 +49,11 @@ def check_table(
     notes: list[str] = []
     row: dict[str, Any] = {}
     if readable:
-        for batch, positions in row_frames(table, images, reading.rows_per_batch):
-            totals.add(batch, positions)
-            validator.check("rows", batch)
+        checks = RowChecks(rules, reading.num_examples)
+        for batch in row_batches(table, images, reading.rows_per_batch):
+            totals.add(batch)
+            checks.add(batch)
+        validator.check_rows(checks)
         row = totals.row()
         if reference is not None and isinstance(totals, TagTotals):
             row["drift"] = jensen_shannon(totals.frequencies(), reference)

@@ -1,15 +1,14 @@
-"""What the rules look at: the columns of a table, its rows in batches, and its totals.
+"""What the rules look at: the columns of a table, and its rows, in Arrow batches that know their pictures.
 
-Rows are read `rows_per_batch` at a time. The totals are gathered on the way: one 64-bit key a row (for repeated rows),
-one counter a picture and one a tag are all that is held, so a table of any length is checked whole,
-never a sample of it.
+Rows are read `rows_per_batch` at a time at most and stay in Arrow's columns: a table of any length is checked whole, never
+a sample of it, and no more of it is in memory than a batch. Of the table images some twenty bytes a picture are held.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -19,26 +18,104 @@ import pyarrow.parquet as pq
 
 from ram.storage import Table
 
+_MAX_BATCH_ROWS = 1_000_000
+# What is different in nearly every row, so that a dictionary of it would only cost.
+_PLAIN_COLUMNS = ("caption",)
+
 
 class ImageIndex:
-    """Position of every picture of the table images, and whether its split is train."""
+    """Position of every picture of the table images, and its split.
+
+    A picture is found by a 64-bit hash of its id: of 14 million ids, two share one with a probability of 5 in a million,
+    and then this raises `ValueError`; an id that is not in the table is taken for one that is with 1 in 10^12.
+    """
 
     def __init__(self, images: Table) -> None:
-        frame = images.to_pandas(["image_id", "source", "split"])
-        self._ids = pd.Index(frame["image_id"])
-        self.splits = frame["split"].to_numpy(dtype=object)
-        self.sources = sorted(frame["source"].unique())
+        hashes, splits, sources = [np.zeros(0, np.uint64)], [np.zeros(0, np.int8)], set()
+        self.split_names: list[str] = []
+        for batch in images.batches(["image_id", "source", "split"], batch_size=_MAX_BATCH_ROWS):
+            hashes.append(hash_strings(batch.column("image_id")))
+            splits.append(self._codes(batch.column("split")))
+            sources.update(pc.unique(batch.column("source")).to_pylist())
+        own = np.concatenate(hashes)
+        self._order = np.argsort(own).astype(np.int32 if len(own) < 2**31 else np.int64)
+        self._sorted = own[self._order]
+        if (self._sorted[1:] == self._sorted[:-1]).any():
+            raise ValueError(
+                "two pictures of the table images have one image_id (or, unlikely, one hash); make it anew"
+            )
+        self.split_codes = np.concatenate(splits)
+        self.sources = sorted(sources)
+
+    def _codes(self, splits: pa.Array) -> np.ndarray:
+        self.split_names += [name for name in pc.unique(splits).to_pylist() if name not in self.split_names]
+        return pc.index_in(splits, pa.array(self.split_names)).to_numpy().astype(np.int8)
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self._sorted)
 
-    @property
+    @cached_property
     def is_train(self) -> np.ndarray:
-        return self.splits == "train"
+        code = self.split_names.index("train") if "train" in self.split_names else -1
+        return self.split_codes == code
 
-    def positions(self, image_ids: pd.Series) -> np.ndarray:
+    def positions(self, image_ids: pa.Array) -> np.ndarray:
         """Row of each picture in the table images, int64; -1 for one that is not there."""
-        return self._ids.get_indexer(pd.Index(image_ids))
+        if pa.types.is_dictionary(image_ids.type):
+            own = np.append(self._find(image_ids.dictionary), -1)  # and, last, of a missing id
+            return own[pc.fill_null(image_ids.indices, len(own) - 1).to_numpy(zero_copy_only=False)]
+        return self._find(image_ids)
+
+    def _find(self, image_ids: pa.Array) -> np.ndarray:
+        if not len(self):
+            return np.full(len(image_ids), -1, np.int64)
+        hashes = hash_strings(image_ids)
+        order = np.argsort(hashes)  # looking up in order of the hashes walks through memory but once
+        wanted = hashes[order]
+        places = np.minimum(np.searchsorted(self._sorted, wanted), len(self) - 1)
+        found = np.full(len(image_ids), -1, np.int64)
+        found[order] = np.where(self._sorted[places] == wanted, self._order[places], -1)
+        return found
+
+
+def hash_strings(strings: pa.Array) -> np.ndarray:
+    """A 64-bit hash of each string, uint64, the same on every machine."""
+    return pd.util.hash_array(strings.to_numpy(zero_copy_only=False), categorize=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowBatch:
+    """Rows of a table: columns in Arrow, and the position of each row's picture in images (-1: unknown).
+
+    Lists stand for their lengths. There are the columns `image_known` and, where the table has a split, `split_agrees`
+    (with the picture's) besides.
+    """
+
+    columns: Mapping[str, pa.Array]
+    positions: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def numbers(self, name: str) -> np.ndarray:
+        """A column of numbers; where it has nulls they are NaN."""
+        return self.columns[name].to_numpy(zero_copy_only=False)
+
+    def flags(self, name: str) -> np.ndarray:
+        """A column of booleans; a null is false."""
+        column = self.columns[name]
+        return (pc.fill_null(column, False) if column.null_count else column).to_numpy(zero_copy_only=False)
+
+    def frame(self, rows: np.ndarray) -> pd.DataFrame:
+        """These rows for pandas; texts are plain texts."""
+        chosen = {name: column.take(pa.array(rows)) for name, column in self.columns.items()}
+        frame = pa.table({n: c.dictionary_decode() if _is_dictionary(c) else c for n, c in chosen.items()}).to_pandas()
+        texts = {name: object for name, column in chosen.items() if _is_dictionary(column)}
+        return frame.astype(texts)
+
+
+def _is_dictionary(column: pa.Array) -> bool:
+    return pa.types.is_dictionary(column.type)
 
 
 def column_frame(table: Table) -> pd.DataFrame:
@@ -60,133 +137,29 @@ def _type_name(dtype: pa.DataType) -> str:
     return f"list<{dtype.value_type}>" if pa.types.is_list(dtype) else str(dtype)
 
 
-def row_frames(table: Table, images: ImageIndex, rows_per_batch: int) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
-    """Batches of rows with the columns the rules want, and the picture's position in images (-1: unknown) of each row.
-
-    Lists stand for their lengths. `image_known` is added and, where the table has a split, `split_agrees` (with the
-    picture's).
-    """
-    for batch in _batches(table, rows_per_batch):
-        positions = images.positions(batch["image_id"])
-        batch["image_known"] = positions >= 0
-        if "split" in batch:
-            agrees = np.zeros(len(batch), dtype=bool)
-            known = positions >= 0
-            agrees[known] = images.splits[positions[known]] == batch["split"].to_numpy(dtype=object)[known]
-            batch["split_agrees"] = agrees
-        yield batch, positions
+def row_batches(table: Table, images: ImageIndex, rows_per_batch: int) -> Iterator[RowBatch]:
+    """The rows of the table, part by part. Its columns must be those of its schema."""
+    texts = [c.name for c in table.schema if pa.types.is_string(c.type) and c.name not in _PLAIN_COLUMNS]
+    for part in table.part_paths:
+        # One dictionary a batch: a picture's id is looked up once, not once a row.
+        file = pq.ParquetFile(part, read_dictionary=texts)
+        for batch in file.iter_batches(min(rows_per_batch, _MAX_BATCH_ROWS), columns=table.schema.names):
+            if batch.num_rows:
+                yield _row_batch(batch, images)
 
 
-def _batches(table: Table, rows_per_batch: int) -> Iterator[pd.DataFrame]:
-    pending: list[pa.RecordBatch] = []
-    for batch in table.batches(table.schema.names, batch_size=min(rows_per_batch, 1_000_000)):
-        pending.append(batch)
-        if sum(b.num_rows for b in pending) >= rows_per_batch:
-            yield _to_pandas(pa.Table.from_batches(pending))
-            pending = []
-    if pending:
-        yield _to_pandas(pa.Table.from_batches(pending))
-
-
-def _to_pandas(table: pa.Table) -> pd.DataFrame:
-    for index, column in enumerate(table.schema):
-        if pa.types.is_list(column.type):
-            table = table.set_column(index, column.name, pc.list_value_length(table.column(index)))
-    frame = table.unify_dictionaries().to_pandas()
-    for name in frame.select_dtypes("category"):
-        frame[name] = frame[name].astype(object)
-    return frame
-
-
-@dataclass
-class TagTotals:
-    """Totals of a table of tags; removed rows count towards the share removed and the repeated rows alone."""
-
-    images: ImageIndex
-    names: list[str]  # of the tags, by tag_id
-    num_rows: int = 0
-    num_removed: int = 0
-    _keys: list[np.ndarray] = field(default_factory=list)
-    _per_image: np.ndarray = field(init=False)
-    _per_tag: np.ndarray = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._per_image = np.zeros(len(self.images), dtype=np.int64)
-        self._per_tag = np.zeros(len(self.names), dtype=np.int64)
-
-    def add(self, batch: pd.DataFrame, positions: np.ndarray) -> None:
-        tag_ids = batch["tag_id"].to_numpy(dtype=np.int64)
-        kept = batch["kept"].to_numpy(dtype=bool) if "kept" in batch else np.ones(len(batch), dtype=bool)
-        self.num_rows += len(batch)
-        self.num_removed += int((~kept).sum())
-        usable = (positions >= 0) & (tag_ids >= 0) & (tag_ids < len(self.names))
-        self._keys.append(positions[usable] * len(self.names) + tag_ids[usable])
-        counted = usable & kept
-        counted[usable] &= self.images.is_train[positions[usable]]
-        self._per_image += np.bincount(positions[counted], minlength=len(self.images))
-        self._per_tag += np.bincount(tag_ids[counted], minlength=len(self.names))
-
-    def row(self) -> dict[str, Any]:
-        """The totals as one row; counts of pictures and tags are over split train."""
-        per_image = self._per_image[self.images.is_train]
-        tagged = per_image[per_image > 0]
-        num_train = max(len(per_image), 1)
-        most = int(self._per_tag.argmax()) if len(self._per_tag) else 0
-        return {
-            "num_rows": self.num_rows,
-            "num_repeated_rows": num_repeated(self._keys),
-            "num_images_with_tags": len(tagged),
-            "mean_tags": float(tagged.mean()) if len(tagged) else 0.0,
-            "max_tags": int(per_image.max(initial=0)),
-            "share_without_tags": 1 - len(tagged) / num_train if len(per_image) else 0.0,
-            "share_of_one_tag": float(self._per_tag[most]) / num_train if len(self._per_tag) else 0.0,
-            "most_frequent_tag": self.names[most] if self.names else "",
-            "share_removed": self.num_removed / max(self.num_rows, 1),
-        }
-
-    def frequencies(self) -> dict[str, int]:
-        """Number of train pictures with each tag, by name; tags without any are left out."""
-        return {name: int(n) for name, n in zip(self.names, self._per_tag, strict=True) if n}
-
-
-@dataclass
-class PairTotals:
-    """Totals of the table pairs."""
-
-    images: ImageIndex
-    num_refused: int = 0  # rows of the quarantine
-    num_rows: int = 0
-    _keys: list[np.ndarray] = field(default_factory=list)
-    _captions: list[np.ndarray] = field(default_factory=list)
-    _per_image: np.ndarray = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._per_image = np.zeros(len(self.images), dtype=np.int64)
-
-    def add(self, batch: pd.DataFrame, positions: np.ndarray) -> None:
-        self.num_rows += len(batch)
-        known = positions >= 0
-        self._keys.append((positions << 16 | batch["caption_index"].to_numpy(dtype=np.int64) & 0xFFFF)[known])
-        self._captions.append(pd.util.hash_array(batch["caption"].to_numpy(dtype=object)))
-        self._per_image += np.bincount(positions[known], minlength=len(self.images))
-
-    def row(self) -> dict[str, Any]:
-        """The totals as one row; captions are compared by a 64-bit hash."""
-        captions = np.concatenate(self._captions) if self._captions else np.zeros(0, np.uint64)
-        most = int(np.unique(captions, return_counts=True)[1].max(initial=0))
-        return {
-            "num_rows": self.num_rows,
-            "num_repeated_rows": num_repeated(self._keys),
-            "max_captions": int(self._per_image.max(initial=0)),
-            # A caption that stands there once is no boilerplate, however short the table.
-            "share_of_one_caption": most / self.num_rows if most > 1 else 0.0,
-            "share_refused": self.num_refused / max(self.num_refused + len(self.images), 1),
-        }
-
-
-def num_repeated(keys: list[np.ndarray]) -> int:
-    """How many rows repeat the key of an earlier one."""
-    if not keys:
-        return 0
-    together = np.sort(np.concatenate(keys))
-    return int((together[1:] == together[:-1]).sum())
+def _row_batch(batch: pa.RecordBatch, images: ImageIndex) -> RowBatch:
+    columns = {
+        name: pc.list_value_length(column) if pa.types.is_list(column.type) else column
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
+    }
+    positions = images.positions(columns["image_id"])
+    known = positions >= 0
+    columns["image_known"] = pa.array(known)
+    if "split" in columns:
+        split = columns["split"]
+        names = split.dictionary_decode() if _is_dictionary(split) else split
+        codes = pc.fill_null(pc.index_in(names, pa.array(images.split_names, pa.string())), -1).to_numpy()
+        own = images.split_codes[positions] if len(images) else np.full(len(codes), -2)
+        columns["split_agrees"] = pa.array(known & (codes == own))
+    return RowBatch(columns=columns, positions=positions)

@@ -10,6 +10,8 @@ Severity = Literal["critical", "warning"]
 # What a rule looks at: the columns of the table (a row a column), its rows, or one row of totals.
 Frame = Literal["columns", "rows", "totals"]
 
+_LIMITS = ("min_value", "max_value")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
@@ -32,6 +34,7 @@ class RuleResult:
     num_checked: int = 0
     num_unexpected: int = 0
     observed: str = ""
+    value: float | None = None  # the total, or the number of broken rows or columns: what a trend is drawn of
     examples: list[dict[str, Any]] = field(default_factory=list)
     error: str | None = None  # the rule could not be evaluated
 
@@ -43,11 +46,15 @@ class RuleResult:
         """Why the rule failed, for people."""
         if self.error is not None:
             return f"{self.rule.description}: could not be checked ({self.error})"
-        if self.rule.frame == "totals":
+        if self._is_total:
             return f"{self.rule.description}: it is {self.observed}"
         first = ", ".join(f"{key}={value}" for key, value in self.examples[0].items()) if self.examples else ""
         example = f", for example {first}" if first else ""
         return f"{self.rule.description}: {self.num_unexpected:,} of {self.num_checked:,} {self._unit} do not{example}"
+
+    @property
+    def _is_total(self) -> bool:
+        return self.rule.frame == "totals"
 
     @property
     def _unit(self) -> str:
@@ -60,6 +67,10 @@ class RuleResult:
             "passed": self.passed,
             "severity": self.rule.severity,
             "observed": self.observed,
+            "value": self.value,
+            "limits": {k: self.rule.arguments[k] for k in _LIMITS if k in self.rule.arguments}
+            if self._is_total
+            else {},
             "num_unexpected": self.num_unexpected,
             "examples": self.examples,
         }

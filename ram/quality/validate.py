@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import warnings
@@ -12,13 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ram.quality.rows import RowChecks
 from ram.quality.rules import Frame, Rule, RuleResult
 
 _KEY_COLUMNS = ("image_id", "tag_id", "caption_index", "column", "part")
 
 
 class Validator:
-    """Validates frames against rules; `results` add up over the batches of one frame.
+    """Validates frames against rules, each kind of frame once.
 
     `directory` is a work folder; `write_docs` leaves the site there under `site`.
     """
@@ -36,6 +38,7 @@ class Validator:
         self._context.enable_analytics(False)
         self._context.variables.progress_bars = ProgressBarsConfig(globally=False)
         self._source = self._context.data_sources.add_pandas(table)
+        self._directory = directory
         self._site_dir = directory / "site"
         self._num_examples = num_examples
         self._rules = list(rules)
@@ -44,14 +47,43 @@ class Validator:
         self._definitions: dict[Frame, Any] = {}
 
     def check(self, kind: Frame, frame: pd.DataFrame) -> None:
-        """Evaluate the rules on this kind of frame; an empty frame of rows passes them all."""
+        """Evaluate the rules on this kind of frame; an empty one passes them all."""
         rules = {rule.name: rule for rule in self._rules if rule.frame == kind}
         if not rules or frame.empty:
             return
+        for found in self._run(kind, list(rules.values()), frame):
+            self._add(self.results[found.expectation_config.meta["rule"]], found, frame, kind)
+
+    def check_rows(self, checks: RowChecks) -> None:
+        """Evaluate the rules on the rows that `checks` picked; the numbers of all rows are those it counted.
+
+        Great Expectations must find a broken row for exactly the rules that `checks` found broken.
+        """
+        frame = checks.witnesses()
+        if frame.empty:
+            return
+        rules = [rule for rule in self._rules if rule.frame == "rows"]
+        for found in self._run("rows", rules, frame):
+            result = self.results[found.expectation_config.meta["rule"]]
+            self._add(result, found, frame, "rows")
+            if result.error is not None:
+                continue
+            name = result.rule.name
+            num_unexpected = checks.num_unexpected[name]
+            assert bool(num_unexpected) != found.success, (
+                f"{name}: {num_unexpected} rows broken, but GX: {found.success}"
+            )
+            result.num_checked, result.num_unexpected = checks.num_checked[name], num_unexpected
+            result.observed = f"{num_unexpected:,} unexpected of {result.num_checked:,}"
+            result.value = float(num_unexpected)
+        for path in sorted(self._directory.rglob("uncommitted/validations/rows/**/*.json")):
+            _with_counts(path, checks)
+
+    def _run(self, kind: Frame, rules: Sequence[Rule], frame: pd.DataFrame) -> Any:
         keys = [name for name in _KEY_COLUMNS if name in frame.columns]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            outcome = self._definition(kind, list(rules.values())).run(
+            outcome = self._definition(kind, rules).run(
                 batch_parameters={"dataframe": frame},
                 result_format={
                     "result_format": "SUMMARY",
@@ -59,9 +91,7 @@ class Validator:
                     "partial_unexpected_count": self._num_examples,
                 },
             )
-        for found in outcome.results:
-            name = found.expectation_config.meta["rule"]
-            self._add(self.results[name], found, frame, kind)
+        return outcome.results
 
     def write_docs(self) -> Path:
         """The folder of the Data Docs of everything checked so far, as Great Expectations writes them."""
@@ -104,10 +134,29 @@ class Validator:
         examples = outcome.get("partial_unexpected_index_list") or []
         result.examples += [_plain(e) for e in examples[:room] if isinstance(e, dict)]
         if kind == "totals":
-            result.observed = _number(frame[result.rule.arguments["column"]].iloc[0])
+            total = frame[result.rule.arguments["column"]].iloc[0]
+            result.observed, result.value = _number(total), float(total)
         else:
             result.observed = f"{result.num_unexpected:,} unexpected of {result.num_checked:,}"
+            result.value = float(result.num_unexpected)
         assert found.success == (int(outcome.get("unexpected_count", 0)) == 0), result.rule.name
+
+
+def _with_counts(path: Path, checks: RowChecks) -> None:
+    """Put the counts of the whole table into a result that Great Expectations stored of some of its rows."""
+    document = json.loads(path.read_text(encoding="utf-8"))
+    for found in document["results"]:
+        name, result = found["expectation_config"]["meta"]["rule"], found["result"]
+        if not result:
+            continue
+        num_checked, num_unexpected = checks.num_checked[name], checks.num_unexpected[name]
+        share = 100 * num_unexpected / max(num_checked, 1)
+        result |= {"element_count": num_checked, "unexpected_count": num_unexpected, "unexpected_percent": share}
+        # Of these the result has counts in the rows shown alone.
+        for count in ("unexpected_percent_total", "unexpected_percent_nonmissing", "missing_count", "missing_percent"):
+            result.pop(count, None)
+        result.pop("partial_unexpected_counts", None)
+    path.write_text(json.dumps(document), encoding="utf-8")
 
 
 def _expectation(rule: Rule) -> Any:
@@ -132,4 +181,4 @@ def _readable(value: float) -> float | str:
 
 
 def _number(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) or hasattr(value, "bit_length") else f"{float(value):.4g}"
+    return f"{int(value):,}" if isinstance(value, int | np.integer) else f"{float(value):.4g}"

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from ram.label_system import LabelSystem
 from ram.quality.check import Reading, check_table
 from ram.quality.drift import Profiles
-from ram.quality.frames import ImageIndex, PairTotals, TagTotals
+from ram.quality.frames import ImageIndex
+from ram.quality.keys import KeyCounter
 from ram.quality.rules import Rule
 from ram.quality.suites import (
     PairBounds,
@@ -22,6 +23,7 @@ from ram.quality.suites import (
     table_name,
     tag_rules,
 )
+from ram.quality.totals import PairTotals, TagTotals
 from ram.storage import Table
 
 ITEMS: dict[str, dict[str, str | None]] = {
@@ -55,7 +57,7 @@ class Params:
     cleaned_tags: TagBounds
     removed: RemovalBounds  # by the cleaning
     warn_only: tuple[str, ...] = ()  # rules that are reported but do not stop the stages that consume the table
-    rows_per_batch: int = 2_000_000  # rows in memory at a time
+    rows_per_batch: int = 2_000_000  # rows in memory at a time, at most
     num_examples: int = 5  # rows shown of those that break a rule
 
     def __post_init__(self) -> None:
@@ -88,7 +90,8 @@ def run(inputs: Inputs, params: Params) -> Outputs:
     if inputs.label_system is None:
         rules = soften([*schema, *pair_rules(params.pairs)], params.warn_only)
         assert inputs.quarantine is not None
-        totals = PairTotals(images, inputs.quarantine.num_rows)
+        keys, captions = (KeyCounter(inputs.scratch / n, inputs.table.num_rows) for n in ("keys", "captions"))
+        totals = PairTotals(images, keys, captions, num_refused=inputs.quarantine.num_rows)
         return Outputs(*check_table(name, inputs.table, totals, images, rules, None, inputs.scratch, reading))
 
     names = LabelSystem.from_json(inputs.label_system).names
@@ -98,7 +101,7 @@ def run(inputs: Inputs, params: Params) -> Outputs:
     rules = [*schema, *tag_rules(bounds, len(names), has_reference=reference is not None)]
     if name == "cleaned_tags":
         rules += removal_rules(params.removed)
-    tag_totals = TagTotals(images, names)
+    tag_totals = TagTotals(images, names, KeyCounter(inputs.scratch / "keys", inputs.table.num_rows))
     report, docs = check_table(
         name, inputs.table, tag_totals, images, soften(rules, params.warn_only), reference, inputs.scratch, reading,
         describe=lambda row: _notes(row, bounds, reference),

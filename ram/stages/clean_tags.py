@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from ram import storage
 from ram.catalog import artifact
+from ram.data_engine.caption_evidence import evidence_of_rows, first_pictures, gather_by_picture
 from ram.data_engine.clean import EvidenceParams, RuleParams, removals, witnesses_of_bucket
 from ram.data_engine.cleaning_report import cleaning_report
 from ram.data_engine.detectors import DETECTORS, DetectorParams
@@ -25,6 +26,7 @@ from ram.label_system import LabelSystem
 from ram.label_system.verdicts import VERDICTS_FILE
 from ram.progress import track
 from ram.storage import Table
+from ram.training.arrays import Ragged
 
 _WITNESSES = ("outlier_score", "outlier", "detector", "region", "image")
 
@@ -49,6 +51,8 @@ class Params:
 class Inputs(NamedTuple):
     generated_tags: Table
     region_features: Table
+    parsed_tags: Table
+    caption_evidence: Table
     reviews: Path
     images: Table
     labels: Table
@@ -72,6 +76,7 @@ class _Part:
     regions_path: Path
     first_row: int
     judged: Judged
+    first_picture: int
 
 
 def run(inputs: Inputs, params: Params) -> Outputs:
@@ -87,11 +92,14 @@ def run(inputs: Inputs, params: Params) -> Outputs:
         path = inputs.reviews / VERDICTS_FILE
         verdicts = find_verdicts(path, inputs.images, label_system, inputs.generated_tags.part_paths)
     parts, first_row = [], 0
-    paths = zip(inputs.generated_tags.part_paths, inputs.region_features.part_paths, strict=True)
-    for index, (tags_path, regions_path) in enumerate(paths):
-        parts.append(_Part(index, tags_path, regions_path, first_row, verdicts.by_part.get(index, {})))
+    tables = (inputs.generated_tags, inputs.parsed_tags, inputs.caption_evidence)
+    captions = gather_by_picture(*tables, inputs.scratch)
+    paths = (inputs.generated_tags.part_paths, inputs.region_features.part_paths, first_pictures(inputs.generated_tags))
+    for index, (tags_path, regions_path, first_picture) in enumerate(zip(*paths, strict=True)):
+        judged = verdicts.by_part.get(index, {})
+        parts.append(_Part(index, tags_path, regions_path, first_row, judged, first_picture))
         first_row += pq.read_metadata(tags_path).num_rows
-    decide = partial(_decide, witnesses_path=witnesses_path, params=params, directory=cleaned_dir)
+    decide = partial(_decide, witnesses_path=witnesses_path, captions=captions, params=params, directory=cleaned_dir)
     _write_missing(inputs.engine, decide, parts, cleaned_dir, "cleaning")
     cleaned = Table(cleaned_dir, _schema())
     truth = Truth(inputs.labels, inputs.benchmarks, inputs.images, label_system, split="train")
@@ -135,7 +143,7 @@ def _write_missing(engine: Engine, function: Any, parts: Sequence[_Part], direct
         pass
 
 
-def _decide(part: _Part, witnesses_path: Path, params: Params, directory: Path) -> None:
+def _decide(part: _Part, witnesses_path: Path, captions: Ragged, params: Params, directory: Path) -> None:
     """Write the rows of cleaned_tags of one part."""
     tags = pq.read_table(part.tags_path, columns=["image_id", "tag_id", "origin", "score", "image_score"])
     sides = ["x0", "y0", "x1", "y1"]
@@ -147,6 +155,9 @@ def _decide(part: _Part, witnesses_path: Path, params: Params, directory: Path) 
         rows[name] = regions[name].to_numpy()
     for i, name in enumerate(_WITNESSES):
         rows[name] = witnesses[:, i]
+    rows["caption_evidence"] = evidence_of_rows(
+        captions, part.first_picture, tags["image_id"].to_numpy(), rows["tag_id"].to_numpy()
+    )
     decided = rows.join(removals(rows, params.evidence, params.rules))
     names = np.array([*DETECTORS, None], dtype=object)  # -1, of rows that were not judged, is the last
     decided["detector"] = names[rows["detector"].to_numpy(dtype=np.int64)]

@@ -44,6 +44,7 @@ class Inputs(NamedTuple):
     benchmarks: dict[str, Any]
     quarantine: Table
     skipped_captions: Table
+    phrase_table: dict[str, Any]
     label_system: dict[str, Any]
     label_system_report: dict[str, Any]
     parsed_tags: Table
@@ -137,6 +138,7 @@ def _data(inputs: Inputs) -> dict[str, Any]:
         "splits": [split for split in SPLITS if any(split in own for own in sources.values())],
         "quarantine": _reasons(inputs.quarantine),
         "skipped": _reasons(inputs.skipped_captions),
+        "parser": {name: inputs.phrase_table[name] for name in ("parser", "num_distilled", "agreement")},
         "label_system": {
             **inputs.label_system_report,
             "num_tags": len(inputs.label_system["tags"]),

@@ -84,7 +84,7 @@ def caption_embeddings(directory: Path, texts: Texts, text_encoder: str) -> np.n
                 rows = new_array(partial, np.float16, (len(texts), batch.shape[1]), "caption embeddings")
             rows[numbers] = batch / np.linalg.norm(batch, axis=1, keepdims=True).clip(min=1e-12)
         if rows is None:
-            raise ValueError("alignment_weight is set, and no picture to train on has a caption")
+            raise ValueError("captions are wanted, and no picture to train on has one")
         rows.flush()
         partial.replace(path)
     return load_array(path)

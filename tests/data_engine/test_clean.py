@@ -15,7 +15,14 @@ from ram.data_engine.detectors import DETECTORS, judge
 
 NOISE = {"caption": 0.1, "implied": 0.1, "generated_caption": 0.3, "predicted": 0.3}
 EVIDENCE = EvidenceParams(
-    noise=NOISE, foreign_share=0.0, probe_weight=1.0, outlier_weight=0.0, region_weight=0.0, image_weight=0.0
+    noise=NOISE,
+    foreign_share=0.0,
+    word_weight=1.0,
+    caption_weight=1.0,
+    probe_weight=1.0,
+    outlier_weight=0.0,
+    region_weight=0.0,
+    image_weight=0.0,
 )
 RULES = RuleParams(max_wrong_probability=0.5, outlier_share=None, min_outlier_score=None, min_region_score=None)
 NO_RULES = dataclasses.replace(RULES, max_wrong_probability=None)
@@ -25,7 +32,7 @@ def rows(**columns: list[object]) -> pd.DataFrame:
     length = len(next(iter(columns.values())))
     usual = {"image_id": [f"s/{i}" for i in range(length)], "origin": "caption", "held_out_evidence": 0.0}
     usual |= dict.fromkeys(("outlier", "region", "image", "outlier_score", "region_score"), 0.5)
-    usual["detector"] = 0
+    usual |= {"detector": 0, "caption_evidence": np.nan}
     return pd.DataFrame({**usual, **columns})
 
 
@@ -53,6 +60,16 @@ def test_human_rows_are_never_removed() -> None:
     assert found["kept"].tolist() == [True, False]
     assert found["reason"].tolist() == [None, "cluster_outlier"]
     assert found["wrong_probability"].tolist()[0] == 0
+
+
+def test_a_caption_that_is_foreign_takes_its_words_with_it() -> None:
+    params = dataclasses.replace(EVIDENCE, foreign_share=0.05, caption_weight=0.5)
+    evidence = [-6.0, 0.0, 6.0, np.nan]
+    origins = ["caption", "caption", "caption", "predicted"]
+    probability, _ = wrong_probability(rows(origin=origins, caption_evidence=evidence), params)
+    odds = np.log(0.05 / 0.95) - 0.5 * np.array(evidence[:3])
+    foreign = 1 / (1 + np.exp(-odds))
+    np.testing.assert_allclose(probability, [*(foreign + (1 - foreign) * 0.1), 0.3])
 
 
 def test_a_picture_none_of_whose_words_fit_takes_a_doubtful_one_with_it() -> None:

@@ -36,7 +36,7 @@ def test_scores_are_those_of_a_ridge_regression_that_did_not_see_the_picture() -
         mean_D, scale_D = feature_BD[others].mean(0), feature_BD[others].std(0)
         ridge = Ridge(alpha=PARAMS.ridge * others.sum()).fit((feature_BD[others] - mean_D) / scale_D, tags_BK[others])
         expected = ridge.predict((feature_BD[mine] - mean_D) / scale_D) - ridge.intercept_
-        np.testing.assert_allclose(probe._scores(feature_BD[mine], folds_B[mine]), expected, atol=1e-4)
+        np.testing.assert_allclose(probe._ridge(feature_BD[mine], folds_B[mine]), expected, atol=1e-4)
 
 
 def test_evidence_tells_pictures_with_a_tag_from_others_and_wrong_tags_from_right_ones() -> None:

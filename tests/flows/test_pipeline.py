@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from prefect.client.schemas.objects import State
 
 from flows.pipeline import pipeline
 from flows.stage_graph import StageFailed
+from ram.quality_report import PAGE
 
 pytestmark = pytest.mark.usefixtures("server_workspace")
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +77,22 @@ def test_a_failed_stage_holds_up_those_below_it_and_no_other(dvc_project: Make) 
         state.result()
     assert "ValueError: no pictures\nnot run, since they wait for it: b" in str(caught.value)
     assert (workspace / "log.txt").read_text().split() == ["a", "c"]
+
+
+def test_a_run_that_failed_has_its_page_of_the_datas_quality_and_one_without_data_fails_for_its_own_reason(
+    dvc_project: Make, drawn_workspace: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(drawn_workspace / "data", tmp_path / "data")
+    (tmp_path / "params.yaml").write_text("ingest_pairs: {max_hash_distance: 4}\n")
+    workspace = dvc_project({"a": _stage("a", code="raise ValueError('no')")})
+    with pytest.raises(StageFailed, match="no"):
+        pipeline(workspace=workspace)
+    assert (workspace / PAGE).is_file()
+    (workspace / PAGE).unlink()
+    shutil.rmtree(workspace / "data" / "pairs")  # now the page cannot be made
+    with pytest.raises(StageFailed, match="no"):
+        pipeline(workspace=workspace)
+    assert not (workspace / PAGE).exists()
 
 
 def test_a_failed_stage_is_tried_again_as_often_as_asked(dvc_project: Make) -> None:

@@ -3,13 +3,14 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from ram.catalog import CATALOG
-from ram.quality.frames import ImageIndex, PairTotals, TagTotals, column_frame, num_repeated, row_frames
+from ram.quality.frames import ImageIndex, RowBatch, column_frame, row_batches
+from ram.quality.keys import KeyCounter
+from ram.quality.totals import PairTotals, TagTotals
 from ram.storage import Table, write_table
 
 
@@ -48,15 +49,15 @@ def test_totals_do_not_depend_on_the_size_of_the_batches(tmp_path, rows_per_batc
         (f"s/{generator.integers(8)}", int(generator.integers(4)), bool(generator.random() < 0.7)) for _ in range(60)
     ]
     table, images = make_cleaned(tmp_path / "cleaned_tags", rows), ImageIndex(make_images(tmp_path / "images"))
-    totals = TagTotals(images, ["a", "b", "c", "d"])
-    batches = list(row_frames(table, images, rows_per_batch))
-    for batch, positions in batches:
-        totals.add(batch, positions)
+    totals = TagTotals(images, ["a", "b", "c", "d"], KeyCounter(tmp_path / "keys", 60))
+    batches = list(row_batches(table, images, rows_per_batch))
+    for batch in batches:
+        totals.add(batch)
 
     train = [(image, tag) for image, tag, kept in rows if kept and int(image[2:]) < 6]
     per_image, per_tag = Counter(i for i, _ in train), Counter(t for _, t in train)
     row = totals.row()
-    assert sum(len(batch) for batch, _ in batches) == 60
+    assert sum(len(batch) for batch in batches) == 60
     assert row["num_repeated_rows"] == 60 - len({(i, t) for i, t, _ in rows})
     assert row["mean_tags"] == pytest.approx(np.mean(list(per_image.values())))
     assert row["max_tags"] == max(per_image.values())
@@ -69,18 +70,37 @@ def test_totals_do_not_depend_on_the_size_of_the_batches(tmp_path, rows_per_batc
 def test_unknown_pictures_are_marked_and_not_counted(tmp_path) -> None:
     table = make_cleaned(tmp_path / "t", [("s/0", 0, True), ("elsewhere/1", 0, True)])
     images = ImageIndex(make_images(tmp_path / "images"))
-    ((batch, positions),) = row_frames(table, images, 10)
-    assert batch["image_known"].tolist() == [True, False]
-    assert positions.tolist() == [0, -1]
+    (batch,) = row_batches(table, images, 10)
+    assert batch.columns["image_known"].to_pylist() == [True, False]
+    assert batch.positions.tolist() == [0, -1]
+
+
+@pytest.mark.parametrize("dictionary", [False, True])
+def test_positions_are_rows_of_the_table_images(tmp_path, dictionary: bool) -> None:
+    images = make_images(tmp_path / "images", num_train=300)
+    order = np.random.default_rng(0).permutation(302)
+    wanted = pa.array([f"s/{i}" for i in order] + [None, "s/302", ""])
+    found = ImageIndex(images).positions(wanted.dictionary_encode() if dictionary else wanted)
+    assert found.tolist() == [*order.tolist(), -1, -1, -1]
+
+
+def test_a_picture_that_is_listed_twice_is_an_error(tmp_path) -> None:
+    make_images(tmp_path / "images", num_train=3)
+    (tmp_path / "images" / "part-00001.parquet").write_bytes((tmp_path / "images" / "part-00000.parquet").read_bytes())
+    with pytest.raises(ValueError, match="have one image_id"):
+        ImageIndex(Table(tmp_path / "images", CATALOG["images"].schema))
 
 
 def test_pair_totals_count_repeats_and_boilerplate(tmp_path) -> None:
     images = ImageIndex(make_images(tmp_path / "images"))
-    totals = PairTotals(images, num_refused=len(images))
-    frame = pd.DataFrame(
-        {"image_id": ["s/0", "s/0", "s/1", "s/1"], "caption_index": [0, 1, 0, 0], "caption": list("aabc")}
-    )
-    totals.add(frame, images.positions(frame["image_id"]))
+    keys, captions = (KeyCounter(tmp_path / name, 4) for name in ("keys", "captions"))
+    totals = PairTotals(images, keys, captions, num_refused=len(images))
+    columns = {
+        "image_id": pa.array(["s/0", "s/0", "s/1", "s/1"]),
+        "caption_index": pa.array([0, 1, 0, 0], pa.int16()),
+        "caption": pa.array(list("aabc")),
+    }
+    totals.add(RowBatch(columns=columns, positions=images.positions(columns["image_id"])))
     assert totals.row() == {
         "num_rows": 4,
         "num_repeated_rows": 1,
@@ -88,10 +108,6 @@ def test_pair_totals_count_repeats_and_boilerplate(tmp_path) -> None:
         "share_of_one_caption": 0.5,
         "share_refused": 0.5,
     }
-
-
-def test_no_keys_repeat_in_an_empty_table() -> None:
-    assert num_repeated([]) == 0
 
 
 def test_a_part_with_other_columns_is_found(tmp_path) -> None:

@@ -20,7 +20,8 @@ PARAMS = Params(
     seed=0,
     detectors=detector_params(points={"pca_dims": 8, "max_regions": 1000}),
     evidence=EvidenceParams(
-        noise={"caption": 0.1, "implied": 0.1, "generated_caption": 0.3, "predicted": 0.3}, foreign_share=0.0,
+        noise={"caption": 0.1, "implied": 0.1, "generated_caption": 0.3, "predicted": 0.3}, foreign_share=0.0, word_weight=1.0,
+        caption_weight=1.0,
         probe_weight=1.0, outlier_weight=2.0, region_weight=1.0, image_weight=0.0,
     ),
     rules=RuleParams(max_wrong_probability=0.5, outlier_share=None, min_outlier_score=None, min_region_score=None),
@@ -34,8 +35,8 @@ NUM_IMAGES = 200
 def write(tmp_path: Path, name: str, rows: pd.DataFrame, num_parts: int = 1) -> Table:
     schema = artifact(name).schema
     assert schema is not None
-    for part, mine in enumerate(np.array_split(np.arange(len(rows)), num_parts)):
-        write_part(as_arrow(rows.iloc[mine], schema), tmp_path / name, part, schema)
+    for part, image_ids in enumerate(np.array_split(rows["image_id"].unique(), num_parts)):
+        write_part(as_arrow(rows[rows["image_id"].isin(image_ids)], schema), tmp_path / name, part, schema)
     return Table(tmp_path / name, schema)
 
 
@@ -67,12 +68,17 @@ def given(tmp_path: Path) -> Inputs:
         source="home", split="train", shard="", member="", offset=0, num_bytes=1, width=1, height=1, sha256="",
         perceptual_hash="",
     )  # fmt: skip
+    said = table[table["origin"] == "caption"]
+    parsed = said.assign(caption_indices=[[0]] * len(said))
+    evidence = pd.DataFrame({"image_id": said["image_id"].unique()}).assign(caption_index=0, evidence=0.0)
     boxless = pd.DataFrame(labels).assign(x0=np.nan, y0=np.nan, x1=np.nan, y1=np.nan)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     return Inputs(
         generated_tags=write(tmp_path, "generated_tags", table, num_parts=3),
         region_features=write(tmp_path, "region_features", table, num_parts=3),
+        parsed_tags=write(tmp_path, "parsed_tags", parsed),
+        caption_evidence=write(tmp_path, "caption_evidence", evidence),
         reviews=tmp_path / "reviews",
         images=write(tmp_path, "images", images),
         labels=write(tmp_path, "labels", boxless),
@@ -195,3 +201,19 @@ def test_fewer_rows_at_once_than_a_tag_needs_to_be_clustered_are_refused() -> No
         ValueError, match=r"max_rows_at_once must be at least detectors.points.min_regions \(20\), got 10"
     ):
         dataclasses.replace(PARAMS, max_rows_at_once=10)
+
+
+def test_a_foreign_caption_takes_its_tags_along(given: Inputs, tmp_path: Path) -> None:
+    params = dataclasses.replace(PARAMS, evidence=dataclasses.replace(PARAMS.evidence, foreign_share=0.05))
+    table = given.caption_evidence.to_pandas()
+    foreign = table["image_id"].iloc[::10]
+    table.loc[table["image_id"].isin(foreign), "evidence"] = -12.0
+    judged = given._replace(
+        caption_evidence=write(tmp_path / "judged", "caption_evidence", table), scratch=tmp_path / "s"
+    )
+    rows = cleaned(run(judged, params))
+    mine = rows[rows["image_id"].isin(foreign) & (rows["origin"] == "caption")]
+    assert len(mine) >= 5
+    assert not mine["kept"].any()
+    plain = cleaned(run(given, params)).set_index(["image_id", "tag_id"])["kept"]
+    assert plain.loc[list(zip(mine["image_id"], mine["tag_id"], strict=True))].mean() > 0.7

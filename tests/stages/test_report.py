@@ -93,6 +93,19 @@ def test_the_page_shows_the_last_decision_on_a_model_where_it_stands(page: str, 
     assert (workspace / artifact("report").path / match[1]).resolve() == (workspace / PAGE_PATH).resolve()
 
 
+def test_the_page_says_how_well_the_dictionary_agrees_with_the_parser(
+    page: str, workspace: Path, tmp_path: Path
+) -> None:
+    for words in ("Distilled from 950 captions", "On 50 others", "0.905</span>", "0.938</span>", "0.875</span>"):
+        assert words in page, words
+    inputs = Inputs(
+        **{f: read_artifact(e, workspace) for f, e in stage_call("report").inputs().items()}, scratch=tmp_path
+    )
+    in_full = inputs._replace(phrase_table={"parser": "dependency", "num_distilled": 0, "agreement": None})
+    other = run(in_full, Params(num_pictures=1, thumbnail_size=32, num_tags_shown=1)).report / "index.html"
+    assert "Every caption was read in full by the dependency parser" in other.read_text()
+
+
 def test_data_cannot_inject_markup(workspace: Path, tmp_path: Path) -> None:
     inputs = Inputs(
         **{f: read_artifact(e, workspace) for f, e in stage_call("report").inputs().items()}, scratch=tmp_path

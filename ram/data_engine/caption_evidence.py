@@ -1,0 +1,97 @@
+"""The evidence on captions, brought to the tags that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ram.storage import Table
+from ram.training.arrays import Ragged, RowIndex
+
+# P pictures, R rows (one (image, tag) each)
+
+
+def gather_by_picture(generated: Table, parsed: Table, evidence: Table, scratch: Path) -> Ragged:
+    """For every picture of `generated`, in its order: tag_id and the evidence of the likeliest caption that names it.
+
+    Tags that no caption names, and captions without evidence, are left out.
+    """
+    index = RowIndex(image_ids for _, image_ids in _pictures(generated))
+
+    def of_captions() -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        for batch in evidence.batches():
+            row = index.find(batch["image_id"].to_numpy(zero_copy_only=False))
+            columns = {name: batch[name].to_numpy()[row >= 0] for name in ("caption_index", "evidence")}
+            yield row[row >= 0], columns
+
+    dtypes = {"caption_index": np.int16, "evidence": np.float32}
+    captions = Ragged.write(scratch / "evidence_of_captions", len(index), of_captions, dtypes)
+
+    def of_tags() -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        for batch in parsed.batches(["image_id", "tag_id", "caption_indices"]):
+            row = index.find(batch["image_id"].to_numpy(zero_copy_only=False))
+            best = _best(captions, row, batch["caption_indices"])
+            known = ~np.isnan(best)
+            yield row[known], {"tag_id": batch["tag_id"].to_numpy()[known], "evidence": best[known]}
+
+    return Ragged.write(scratch / "evidence_of_tags", len(index), of_tags, {"tag_id": np.int32, "evidence": np.float32})
+
+
+def first_pictures(generated: Table) -> list[int]:
+    """For every part of `generated`, how many pictures came before it."""
+    counts = [0] * len(generated.part_paths)
+    for part, image_ids in _pictures(generated):
+        counts[part] += len(image_ids)
+    return [0, *np.cumsum(counts).tolist()][:-1]
+
+
+def evidence_of_rows(gathered: Ragged, first_picture: int, image_ids: np.ndarray, tag_R: np.ndarray) -> np.ndarray:
+    """evidence_R of the rows of one part of `generated`, NaN where no caption speaks; `image_ids` of the rows."""
+    found = np.full(len(tag_R), np.nan, dtype=np.float32)
+    if not len(tag_R):
+        return found
+    change_R = np.concatenate([[False], image_ids[1:] != image_ids[:-1]])
+    picture_R = np.cumsum(change_R)
+    place, columns = gathered.gather(first_picture + np.arange(picture_R[-1] + 1))
+    width = max(int(tag_R.max(initial=0)), int(columns["tag_id"].max(initial=0))) + 1
+    key, wanted = place * width + columns["tag_id"], picture_R * width + tag_R
+    order = np.argsort(key, kind="stable")
+    if len(order):
+        at = np.searchsorted(key[order], wanted).clip(max=len(order) - 1)
+        same = key[order][at] == wanted
+        found[same] = columns["evidence"][order][at[same]]
+    return found
+
+
+def _pictures(generated: Table) -> Iterator[tuple[int, np.ndarray]]:
+    """(part, its pictures in order): the rows of a picture stand together."""
+    for part, path in enumerate(generated.part_paths):
+        ids = pq.read_table(path, columns=["image_id"])["image_id"].to_numpy()
+        if len(ids):
+            yield part, ids[np.concatenate([[True], ids[1:] != ids[:-1]])]
+
+
+def _best(captions: Ragged, row_R: np.ndarray, indices_R: pa.ListArray) -> np.ndarray:
+    """best_R: the highest evidence among the captions of these indices; NaN where there is none."""
+    best_R = np.full(len(row_R), np.nan, dtype=np.float32)
+    known = np.flatnonzero(row_R >= 0)
+    picture, of_picture = np.unique(row_R[known], return_inverse=True)
+    place, columns = captions.gather(picture)
+    if not len(place):
+        return best_R
+    width = int(columns["caption_index"].max()) + 1
+    key = place * width + columns["caption_index"]
+    order = np.argsort(key, kind="stable")
+    named = indices_R.take(pa.array(known))
+    length = named.value_lengths().to_numpy()
+    flat = named.flatten().to_numpy().astype(np.int64)
+    wanted = np.repeat(of_picture, length) * width + flat
+    at = np.searchsorted(key[order], wanted).clip(max=len(order) - 1)
+    same = (key[order][at] == wanted) & (flat < width)
+    owner = np.repeat(known, length)[same]
+    np.fmax.at(best_R, owner, columns["evidence"][order][at[same]])
+    return best_R

@@ -1,0 +1,57 @@
+"""COCO JSON: instances (`category_id` of an annotation) and panoptic segments (`segments_info`); all is labelled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ram.evaluation.labelled.description import Description
+from ram.evaluation.labelled.files import label_files, names_of
+from ram.evaluation.labelled.labels import LabelBuilder, Labelled, Names, Problems
+
+
+def read(description: Description, problems: Problems) -> Labelled:
+    """A crowd counts as a label. Names are the categories by id, or those of `names`, where that is given."""
+    documents = []
+    for path in label_files(description, ".json"):
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if missing := {"images", "annotations", "categories"} - set(document):
+            raise ValueError(f"{path} is no COCO JSON of instances or segments: it lacks {', '.join(sorted(missing))}")
+        documents.append((path.name, document))
+    categories = {c["id"]: c["name"] for _, document in documents for c in document["categories"]}
+    listed = list(dict.fromkeys(categories[i] for i in sorted(categories)))
+    names = names_of(description, "") if description.names else Names.of(listed)
+    builder = LabelBuilder(names, problems, complete=description.is_complete(usual=True))
+    for file, document in documents:
+        pictures = {image["id"]: builder.picture(image["file_name"]) for image in document["images"]}
+        for annotation in document["annotations"]:
+            _add(builder, annotation, pictures, categories, file)
+    return builder.build()
+
+
+def _add(
+    builder: LabelBuilder,
+    annotation: Mapping[str, Any],
+    pictures: Mapping[Any, int],
+    categories: Mapping[Any, str],
+    file: str,
+) -> None:
+    picture = pictures.get(annotation["image_id"])
+    if picture is None:
+        builder.problems.add("dangling_picture", f"{file}: image_id {annotation['image_id']}")
+        return
+    for category in _categories_of(annotation):
+        if category not in categories:
+            builder.problems.add("dangling_category", f"{file}: category_id {category}")
+        elif (name := builder.names.find(categories[category])) is None:
+            builder.problems.add("name_left_out", f"{file}: {categories[category]}")
+        else:
+            builder.label(picture, name)
+
+
+def _categories_of(annotation: Mapping[str, Any]) -> Iterator[Any]:
+    if "segments_info" in annotation:
+        yield from (segment["category_id"] for segment in annotation["segments_info"])
+    else:
+        yield annotation["category_id"]

@@ -1,0 +1,38 @@
+"""Pictures of labels, as ADE20k's scene parsing has them: a PNG a picture, every pixel the number of a name, from 1."""
+
+from __future__ import annotations
+
+import io
+from pathlib import PurePosixPath
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from ram.evaluation.labelled.description import Description
+from ram.evaluation.labelled.files import check_length, label_files, names_of
+from ram.evaluation.labelled.labels import LabelBuilder, Labelled, Problems
+
+
+def read(description: Description, problems: Problems) -> Labelled:
+    """A name is there if any pixel has its number; 0 is no name. A picture is called as its mask, without the suffix."""
+    names = names_of(description, "whose numbers the pixels are")
+    check_length(description, names)
+    builder = LabelBuilder(names, problems, complete=description.is_complete(usual=True))
+    for path in label_files(description, ".png"):
+        stem = PurePosixPath(path.name).stem
+        try:
+            with path.open("rb") as stream, Image.open(io.BytesIO(stream.read())) as image:
+                if image.mode not in ("L", "P", "I", "I;16"):
+                    problems.add("mask_in_colour", f"{path.name}: mode {image.mode}")
+                    continue
+                numbers = np.unique(np.asarray(image))
+        except (UnidentifiedImageError, OSError, SyntaxError) as error:
+            problems.add("broken_mask", f"{path.name}: {error}")
+            continue
+        picture = builder.picture(stem)
+        for number in numbers[numbers > 0].tolist():
+            if number <= len(names.listed):
+                builder.label(picture, number - 1)
+            else:
+                problems.add("number_beyond_the_list", f"{path.name}: {number}")
+    return builder.build()

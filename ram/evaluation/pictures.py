@@ -1,0 +1,146 @@
+"""The pictures of a benchmark, by the names that its labels have for them: in a folder, a tar, or shards."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from ram.datasets.remote import RemotePath
+from ram.datasets.source import MAX_PICTURE_BYTES, expand, find_files
+from ram.evaluation.labelled import Problems
+from ram.model.preprocess import PictureError, open_image
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a picture's bytes are; the whole file where `num_bytes` is -1."""
+
+    path: Path
+    offset: int = 0
+    num_bytes: int = -1
+
+
+class PictureFinder:
+    """Pictures by name. `open` never fails: a picture that cannot be read is blank, and stands in `broken`.
+
+    So one broken picture does not stop an evaluation; whoever asks must leave its scores out.
+    """
+
+    def __init__(self, places: Iterable[tuple[str, _Place]]) -> None:
+        self._places = dict(places)
+        self.broken: dict[str, str] = {}
+        self._by: list[dict[str, list[str]]] = [{}, {}, {}]
+        for name in self._places:
+            for table, key in zip(self._by, _looser(name), strict=True):
+                table.setdefault(key, []).append(name)
+        self._descriptors: dict[Path, int] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def find(self, name: str) -> list[str]:
+        """The pictures that `name` may mean: by its path, else without suffix, else by file name, else by its stem."""
+        name = name.removeprefix("./")
+        if name in self._places:
+            return [name]
+        keys = (name if not _is_picture(name) else _looser(name)[0], PurePosixPath(name).name, _looser(name)[2])
+        return next((table[key] for table, key in zip(self._by, keys, strict=True) if key in table), [])
+
+    def locate(self, names: Sequence[str], problems: Problems) -> tuple[np.ndarray, list[str]]:
+        """Numbers of the names whose picture is there, and those pictures; the others are counted in `problems`."""
+        numbers, found = [], []
+        taken: dict[str, str] = {}
+        for number, name in enumerate(names):
+            candidates = self.find(name)
+            if len(candidates) == 1 and taken.setdefault(candidates[0], name) == name:
+                numbers.append(number)
+                found.append(candidates[0])
+            elif not candidates:
+                problems.add("missing_picture", name)
+            elif len(candidates) > 1:
+                problems.add("ambiguous_picture", f"{name}: {', '.join(candidates[:3])}")
+            else:
+                problems.add("repeated_picture", f"{name} and {taken[candidates[0]]}: {candidates[0]}")
+        return np.array(numbers, dtype=np.int64), found
+
+    def open(self, name: str, min_size: int | None = None) -> Image.Image:
+        """The RGB picture; with `min_size`, perhaps decoded smaller, no side under it."""
+        try:
+            return open_image(self._read(self._places[name]), min_size=min_size)
+        except (PictureError, OSError) as error:
+            self.broken[name] = str(error)
+            return Image.new("RGB", (64, 64))
+
+    def _read(self, place: _Place) -> bytes:
+        if place.num_bytes < 0:
+            return place.path.read_bytes()
+        if place.num_bytes > MAX_PICTURE_BYTES:
+            raise PictureError(f"has {place.num_bytes} bytes, more than {MAX_PICTURE_BYTES}")
+        with self._lock:
+            if place.path not in self._descriptors:
+                self._descriptors[place.path] = os.open(place.path, os.O_RDONLY)
+        return os.pread(self._descriptors[place.path], place.num_bytes, place.offset)
+
+    def close(self) -> None:
+        for descriptor in self._descriptors.values():
+            os.close(descriptor)
+        self._descriptors.clear()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_descriptors"):
+            self.close()
+
+
+def find_pictures(path: str) -> PictureFinder:
+    """The pictures of a folder, with all below it, of a tar, or of the tars that a pattern matches.
+
+    A folder of tars and no pictures is taken for shards. `ValueError` where there is no picture at all.
+    """
+    root = expand(path)
+    if isinstance(root, RemotePath):
+        raise ValueError(f"{path}: pictures to evaluate on are read from this machine; copy them here")
+    if root.is_dir():
+        files = [file for file in sorted(root.rglob("*")) if _is_picture(file.name) and file.is_file()]
+        places = [(file.relative_to(root).as_posix(), _Place(file)) for file in files]
+        if not places:
+            places = [place for tar in sorted(root.rglob("*.tar")) for place in _in_tar(tar)]
+    else:
+        tars = [expand(name) for name in find_files(path)]
+        places = [place for tar in tars if isinstance(tar, Path) for place in _in_tar(tar)]
+    if not places:
+        raise ValueError(f"no picture in {root}; pictures end in {', '.join(SUFFIXES)}")
+    return PictureFinder(places)
+
+
+def _in_tar(path: Path) -> list[tuple[str, _Place]]:
+    try:
+        with tarfile.open(path, "r:") as tar:
+            return [
+                (member.name.removeprefix("./"), _Place(path, member.offset_data, member.size))
+                for member in tar
+                if member.isfile() and not member.issparse() and _is_picture(member.name)
+            ]
+    except tarfile.TarError as error:
+        raise ValueError(f"{path} is no plain tar: {error}; unpack what is compressed") from error
+
+
+def _is_picture(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
+
+
+def _looser(name: str) -> tuple[str, str, str]:
+    """The path without suffix, the file name, and the file name without suffix."""
+    path = PurePosixPath(name)
+    file = path.name
+    stem = file[: -len(path.suffix)] if _is_picture(file) else file
+    return str(path.with_name(stem)) if stem else name, file, stem

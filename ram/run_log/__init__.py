@@ -1,0 +1,1 @@
+"""What MLflow is given of a finished run beyond its parameters, metrics and files: figures, confusions, resources, tags."""

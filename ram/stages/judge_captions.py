@@ -1,0 +1,153 @@
+"""preliminary model, images, pairs -> caption_evidence: does each caption belong to its picture?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from ram import storage
+from ram.catalog import artifact
+from ram.data_engine.caption_probe import CaptionBatch, CaptionProbe, fit_captions
+from ram.data_engine.probe import ProbeParams
+from ram.data_engine.regions import summary_of
+from ram.inference.features import FeatureStore
+from ram.inference.images import ImageStore
+from ram.inference.scorer import Scorer, kept_scorer
+from ram.model.checkpoint import checkpoint_version
+from ram.progress import track
+from ram.storage import Table
+from ram.training.arrays import Ragged, RowIndex, Texts, load_array
+from ram.training.assemble import caption_embeddings
+
+_PICTURES_AT_ONCE = 4096
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Params:
+    seed: int
+    probe: ProbeParams
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be 1 or more, got {self.batch_size}")
+
+
+class Inputs(NamedTuple):
+    preliminary_model: Path
+    images: Table
+    image_shards: Path
+    image_features: Path
+    pairs: Table
+    scratch: Path
+
+
+class Outputs(NamedTuple):
+    caption_evidence: Path
+
+
+def run(inputs: Inputs, params: Params) -> Outputs:
+    """One row a caption of split train, pictures in the order of the shards. What a killed run has finished is kept."""
+    directory, schema = inputs.scratch / "caption_evidence", artifact("caption_evidence").schema
+    assert schema is not None
+    if not any((batch["split"] == "train").any() for batch in _splits(inputs.pairs)):
+        storage.write_table([], directory, schema)
+        return Outputs(caption_evidence=directory)
+    probe, pictures = fitted(inputs, params)
+    for part, (start, batch) in enumerate(pictures):
+        rows = _rows(probe, batch, pictures, start, schema)
+        storage.write_part(rows, directory, part, schema)
+    return Outputs(caption_evidence=directory)
+
+
+def fitted(inputs: Inputs, params: Params) -> tuple[CaptionProbe, Pictures]:
+    """The probe, fitted and calibrated on the train pictures; and those with their captions. Works in `inputs.scratch`."""
+    store, features = ImageStore(inputs.images, inputs.image_shards), FeatureStore(inputs.image_features)
+    scorer = kept_scorer(inputs.preliminary_model, checkpoint_version(inputs.preliminary_model)).over(store, features)
+    image_ids = store.in_shard_order([i for i, s in zip(store.image_ids, store.splits, strict=True) if s == "train"])
+    captions, texts = _captions(inputs.pairs, image_ids, inputs.scratch)
+    embedding_CE = caption_embeddings(inputs.scratch, texts, scorer.checkpoint.params.text_encoder)
+    pictures = Pictures(
+        image_ids, _summaries(scorer, image_ids, params, inputs.scratch), captions, embedding_CE, params
+    )
+    probe = fit_captions((batch for _, batch in pictures), embedding_CE.shape[1], params.probe)
+    probe.calibrate((batch for _, batch in pictures), params.probe.prior_weight)
+    return probe, pictures
+
+
+def _splits(pairs: Table) -> Iterator[pd.DataFrame]:
+    return (batch.to_pandas() for batch in pairs.batches(["split"]))
+
+
+def _captions(pairs: Table, image_ids: list[str], scratch: Path) -> tuple[Ragged, Texts]:
+    """The captions of these pictures: columns text (number in the texts) and index (caption_index)."""
+    index = RowIndex([np.asarray(image_ids, dtype=object)])
+
+    def mine() -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
+        for batch in pairs.batches(["image_id", "caption_index", "caption"]):
+            row = index.find(batch["image_id"].to_numpy(zero_copy_only=False))
+            yield row[row >= 0], batch.filter(pa.array(row >= 0))
+
+    def entries() -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        first = 0
+        for row, batch in mine():
+            yield row, {"text": first + np.arange(len(row)), "index": batch["caption_index"].to_numpy()}
+            first += len(row)
+
+    texts = Texts.write(scratch / "captions", (batch["caption"].to_pylist() for _, batch in mine()))
+    dtypes = {"text": np.int64, "index": np.int16}
+    return Ragged.write(scratch / "captions_of_pictures", len(image_ids), entries, dtypes), texts
+
+
+def _summaries(scorer: Scorer, image_ids: list[str], params: Params, scratch: Path) -> np.ndarray:
+    """(pictures, S) float16, memory-mapped: what the probe sees of each."""
+    path = scratch / "summaries.npy"
+    if not path.is_file():
+        unfinished, rows, start = storage.temporary_path(path), None, 0
+        batches = scorer.tokens(image_ids, params.batch_size)
+        num_batches = -(-len(image_ids) // params.batch_size)
+        for ids, tokens_BND, _ in track(batches, "pictures of captions", num_batches, "batch"):
+            summary_BS = summary_of(scorer, ids, tokens_BND)
+            if rows is None:
+                rows = storage.new_array(unfinished, np.float16, (len(image_ids), summary_BS.shape[1]), "summaries")
+            rows[start : start + len(ids)] = summary_BS
+            start += len(ids)
+        assert rows is not None, "captions belong to pictures"
+        rows.flush()
+        unfinished.replace(path)
+    return load_array(path)
+
+
+class Pictures:
+    """(position of the first picture, its batch) again and again; the folds are drawn by the seed."""
+
+    def __init__(
+        self, image_ids: list[str], summary_BS: np.ndarray, captions: Ragged, embedding_CE: np.ndarray, params: Params
+    ) -> None:
+        self.image_ids, self.captions = image_ids, captions
+        self._summary_BS, self._embedding_CE = summary_BS, embedding_CE
+        self._fold_B = np.random.default_rng(params.seed).integers(params.probe.num_folds, size=len(image_ids))
+
+    def __iter__(self) -> Iterator[tuple[int, CaptionBatch]]:
+        for start in range(0, len(self.image_ids), _PICTURES_AT_ONCE):
+            rows = np.arange(start, min(start + _PICTURES_AT_ONCE, len(self.image_ids)))
+            picture_C, columns = self.captions.gather(rows)
+            embedding_CE = self._embedding_CE[columns["text"]].astype(np.float32)
+            feature_BD = self._summary_BS[rows].astype(np.float32)
+            yield start, CaptionBatch(feature_BD, self._fold_B[rows], picture_C, embedding_CE)
+
+
+def _rows(probe: CaptionProbe, batch: CaptionBatch, pictures: Pictures, start: int, schema: pa.Schema) -> pa.Table:
+    stop = start + len(batch.feature_BD)
+    _, columns = pictures.captions.gather(np.arange(start, stop))
+    image_ids = pa.array(pictures.image_ids[start:stop], pa.string())
+    return pa.table(
+        [image_ids.take(pa.array(batch.picture_C)), pa.array(columns["index"]), pa.array(probe.evidence(batch))],
+        schema=schema,
+    )
