@@ -12,6 +12,8 @@ from ram.commands.explain import explain
 from ram.commands.finetune import finetune
 from ram.commands.import_checkpoint import import_checkpoint
 from ram.commands.quality import quality
+from ram.commands.reproduce import reproduce
+from ram.commands.rescore import rescore
 from ram.commands.serve import serve, serve_key
 from ram.commands.stage import stage, track
 from ram.commands.tag import tag
@@ -31,6 +33,8 @@ app.command()(finetune)
 app.command()(serve)
 app.command("serve-key")(serve_key)
 app.command("import-checkpoint")(import_checkpoint)
+app.command()(rescore)
+app.command()(reproduce)
 app.command()(stage)
 app.command()(track)
 app.command()(quality)
