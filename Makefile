@@ -6,7 +6,7 @@ UV_VERSION := 0.13.9
 export DO_NOT_TRACK := true
 export UV_LINK_MODE ?= copy
 
-.PHONY: help run test lint lock ablation clean
+.PHONY: help run schedule test lint lock ablation clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -22,6 +22,9 @@ $(VENV)/installed: requirements.lock pyproject.toml
 
 run: $(VENV)/installed  ## run the recipe of params.yaml (the embedded sample, unless you chose another), print where to look
 	$(BIN)/python -m flows.pipeline
+
+schedule: $(VENV)/installed  ## server, worker and the schedules of prefect.yaml on this machine, until Ctrl-C
+	$(BIN)/python -m flows.deployments
 
 test: $(VENV)/installed lint  ## lint, type check, import contracts and all tests
 	$(BIN)/python -m pytest -q --ignore tests/flows

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ram.catalog import CHECKED_TABLES, artifact
+from ram.commands.output import text_table
 from ram.quality_report import PAGE
-from ram.tracking import tracking_uri
+from ram.tracking import connect, tracking_uri
 
 
 def show_stages(rows: list[dict[str, Any]]) -> None:
@@ -19,6 +20,15 @@ def show_stages(rows: list[dict[str, Any]]) -> None:
     create_table_artifact(
         key="dvc-stages", table=rows, description="What DVC did with each stage, and how long it took"
     )
+
+
+def show_checks(workspace: Path, rows: list[dict[str, Any]]) -> None:
+    """Put the checks and the places of their Data Docs beside the flow run."""
+    from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+    create_table_artifact(key="checks", table=rows, description="What the tables were checked for, and their drift")
+    lines = [f"- [{name}]({path.as_uri()})" for name, path in pages(workspace).items() if name.startswith("Data Docs")]
+    create_markdown_artifact(key="data-docs", markdown="\n".join(lines), description="Data Docs")
 
 
 def show_results(workspace: Path) -> None:
@@ -48,6 +58,15 @@ def mlflow_command(workspace: Path) -> str:
     return f"mlflow ui --backend-store-uri {tracking_uri(workspace)}"
 
 
+def run_link(workspace: Path, run_id: str) -> str:
+    """An MLflow run in Markdown: a link where a server shows it, else its id and the command that shows it."""
+    uri = tracking_uri(workspace)
+    if not uri.startswith(("http://", "https://")):
+        return f"`{run_id}`, shown by `{mlflow_command(workspace)}`"
+    _, experiment_id = connect(workspace)
+    return f"[{run_id}]({uri.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id})"
+
+
 def metric_rows(workspace: Path) -> Iterator[dict[str, Any]]:
     """reports/evaluate.json as rows: model, benchmark, and each of the benchmark's plain numbers."""
     path = workspace / artifact("evaluation").path
@@ -64,17 +83,6 @@ def metric_rows(workspace: Path) -> Iterator[dict[str, Any]]:
 
 def where_to_look(workspace: Path) -> str:
     """The metrics as a table of text, and where the rest is."""
-    lines = [*_text_table(list(metric_rows(workspace))), ""] if any(metric_rows(workspace)) else []
+    lines = [text_table(list(metric_rows(workspace))), ""] if any(metric_rows(workspace)) else []
     lines += [f"  {name:14} {path}" for name, path in pages(workspace).items()]
     return "\n".join([*lines, f"  MLflow         {mlflow_command(workspace)}"])
-
-
-def _text_table(rows: list[dict[str, Any]]) -> list[str]:
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    cells = [columns, *([_cell(row.get(name, "")) for name in columns] for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
-
-
-def _cell(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)

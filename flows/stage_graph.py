@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -17,6 +18,8 @@ _OUTCOMES = {
     "Restored": "Stage '{}' is cached",  # the run cache had the outputs of the same inputs
     "Cached": "Stage '{}' didn't change",
 }
+_EXIT_STATUS = re.compile(r"failed to run: .*exited with (-?\d+)")
+BAD_INPUT_STATUS = 2  # what `ram stage` ends with where data or knobs are at fault
 _BOILERPLATE = ("Running stage ", "> ", "ERROR: failed to reproduce")
 _NUM_TAIL_LINES = 15
 
@@ -25,13 +28,17 @@ class StageFailed(RuntimeError):
     """A stage did not reach its end; the message is what it printed last."""
 
 
+class BadInput(StageFailed):
+    """Data or knobs are at fault: the same would happen again."""
+
+
 @dataclass(frozen=True)
 class StageRecord:
-    """What DVC did with one stage: `outcome` is Ran, Restored or Cached."""
+    """What DVC did with one stage: `outcome` is Ran, Restored or Cached; Kept: it was left alone, as asked."""
 
     stage: str
     outcome: str
-    seconds: float
+    seconds: float | None
 
     def row(self) -> dict[str, object]:
         return asdict(self)
@@ -49,18 +56,33 @@ def read_graph(workspace: Path) -> dict[str, set[str]]:
         return {names[s]: {names[up] for up in graph.successors(s) if not up.is_data_source} for s in stages}
 
 
-def select(graph: Mapping[str, set[str]], targets: Collection[str] | None) -> dict[str, set[str]]:
-    """The part of `graph` that leads to `targets`, all of it for None; a `ValueError` for a target it has not.
+def select(
+    graph: Mapping[str, set[str]], targets: Collection[str] | None, from_stage: str | None = None
+) -> dict[str, set[str]]:
+    """The part of `graph` that leads to `targets`, all of it for None; of that, what follows from `from_stage`.
 
-    A target names a stage, or a `foreach` stage for all its items.
+    A target names a stage, or a `foreach` stage for all its items; a `ValueError` for one that the graph has not, and
+    where nothing is left.
     """
-    if targets is None:
-        return dict(graph)
-    wanted = set(expand(graph, targets))
-    for stage in reversed(list(_in_order(graph))):
+    ordered = list(_in_order(graph))
+    wanted = set(graph if targets is None else expand(graph, targets))
+    for stage in reversed(ordered):
         if stage in wanted:
             wanted |= graph[stage]
-    return {stage: upstream for stage, upstream in graph.items() if stage in wanted}
+    if from_stage is not None:
+        following = set(expand(graph, [from_stage]))
+        for stage in ordered:
+            if graph[stage] & following:
+                following.add(stage)
+        wanted &= following
+    if not wanted:
+        raise ValueError(f"{', '.join(targets or ())} does not follow from {from_stage}; there is nothing to run")
+    return {stage: graph[stage] & wanted for stage in graph if stage in wanted}
+
+
+def without(graph: Mapping[str, set[str]], kept: Collection[str]) -> dict[str, set[str]]:
+    """`graph` without the stages `kept`, which nothing waits for."""
+    return {stage: upstream - set(kept) for stage, upstream in graph.items() if stage not in kept}
 
 
 def expand(graph: Collection[str], names: Collection[str]) -> list[str]:
@@ -108,8 +130,15 @@ def repro(
     if done.timed_out:
         raise StageFailed(f"stage {stage} was stopped: it took longer than {timeout_s:g} s\n{_tail(done.lines)}")
     if done.returncode:
-        raise StageFailed(f"stage {stage} failed after {seconds} s\n{_tail(done.lines)}")
+        kind = BadInput if _exit_status(done.lines) == BAD_INPUT_STATUS else StageFailed
+        raise kind(f"stage {stage} failed after {seconds} s\n{_tail(done.lines)}")
     return StageRecord(stage, outcome(stage, done.lines), seconds)
+
+
+def _exit_status(lines: Collection[str]) -> int | None:
+    """The exit status of a stage's command, as DVC tells it."""
+    found = [match for line in lines if (match := _EXIT_STATUS.search(line))]
+    return int(found[-1][1]) if found else None
 
 
 def outcome(stage: str, lines: Collection[str]) -> str:

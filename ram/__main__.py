@@ -13,6 +13,9 @@ from ram.commands.explain import explain
 from ram.commands.finetune import finetune
 from ram.commands.import_checkpoint import import_checkpoint
 from ram.commands.quality import quality
+from ram.commands.reproduce import reproduce
+from ram.commands.rescore import rescore
+from ram.commands.serve import serve, serve_key
 from ram.commands.stage import stage, track
 from ram.commands.tag import tag
 
@@ -29,7 +32,11 @@ app.command()(evaluate)
 app.command()(explain)
 app.command()(finetune)
 app.command()(calibrate)
+app.command()(serve)
+app.command("serve-key")(serve_key)
 app.command("import-checkpoint")(import_checkpoint)
+app.command()(rescore)
+app.command()(reproduce)
 app.command()(stage)
 app.command()(track)
 app.command()(quality)

@@ -179,6 +179,15 @@ _TABLES: dict[str, tuple[str, list[pa.Field]]] = {
             pa.field("recall", pa.float32()),
         ],
     ),
+    "test_scores": (
+        "one row a test picture of a benchmark: what the finetuned model says of every name of it",
+        [
+            _required("benchmark", pa.string()),
+            _IMAGE_ID,
+            _required("scores", pa.list_(pa.float32())),  # in the order of the benchmark's names
+            _required("positive", pa.list_(pa.bool_())),  # the labels, in the same order
+        ],
+    ),
 }
 
 CHECKED_TABLES = ("pairs", "parsed_tags", "generated_tags", "cleaned_tags")

@@ -11,33 +11,67 @@ from typing import Any
 
 import yaml
 
-# What decides the results; dvc.lock and the reports are written by every run and say nothing about the code.
-_CODE = ("ram", "dvc.yaml", "params.yaml")
+# What decides the results; dvc.lock and the reports are written by every run and say nothing about the code. The knobs
+# of a run are kept with it, so that other knobs than the committed ones can be reproduced; other code cannot.
+_CODE = ("ram", "dvc.yaml", "data/vocabularies", "data/reviews")
+_KNOBS = "params.yaml"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Provenance:
-    """`revision` is git's commit, "none" outside git; `dirty`: the code differs from it; `lock_hash` is of dvc.lock."""
+    """`revision` is git's commit, "none" outside git; `dirty`: code or knobs differ from it, `code_dirty`: the code does;
+    `lock_hash` is of dvc.lock.
+    """
 
     revision: str
     dirty: bool
+    code_dirty: bool
     lock_hash: str
 
     def tags(self) -> dict[str, str]:
-        return {"git_revision": self.revision, "git_dirty": str(self.dirty).lower(), "dvc_lock": self.lock_hash}
+        return {
+            "git_revision": self.revision,
+            "git_dirty": str(self.dirty).lower(),
+            "code_dirty": str(self.code_dirty).lower(),
+            "dvc_lock": self.lock_hash,
+        }
 
 
 def read_provenance(workspace: Path) -> Provenance:
     """Where the workspace's artifacts come from; a `ValueError` where no pipeline has run."""
     lock_hash = hashlib.sha256(_lock_path(workspace).read_bytes()).hexdigest()[:16]
     revision = _git(workspace, "rev-parse", "--verify", "HEAD")
-    dirty = bool(revision and _git(workspace, "status", "--porcelain", "--", *_CODE))
-    return Provenance(revision=revision or "none", dirty=dirty, lock_hash=lock_hash)
+    code_dirty = bool(revision and _git(workspace, "status", "--porcelain", "--", *_CODE))
+    dirty = code_dirty or bool(revision and _git(workspace, "status", "--porcelain", "--", _KNOBS))
+    return Provenance(revision=revision or "none", dirty=dirty, code_dirty=code_dirty, lock_hash=lock_hash)
+
+
+def toplevel(workspace: Path) -> Path | None:
+    """The folder of the git repository that `workspace` is in; None where it is in none."""
+    found = _git(workspace, "rev-parse", "--show-toplevel")
+    return Path(found).resolve() if found else None
 
 
 def locked_stages(workspace: Path) -> dict[str, dict[str, Any]]:
     """{stage: its entry in dvc.lock: `deps`, `outs` with path and md5, `params`}."""
     return yaml.safe_load(_lock_path(workspace).read_text(encoding="utf-8")).get("stages") or {}
+
+
+def stages_of_other_inputs(workspace: Path) -> list[str]:
+    """The stages of dvc.lock that ran on other artifacts than the lock has of the stages before them.
+
+    They were left as they are on purpose (`keep` of the flow `pipeline`), or a run ended before their turn.
+    """
+    defined = workspace / "dvc.yaml"
+    known = yaml.safe_load(defined.read_text(encoding="utf-8"))["stages"] if defined.is_file() else None
+    # DVC leaves entries of stages that dvc.yaml has no more
+    stages = {n: e for n, e in locked_stages(workspace).items() if known is None or n.partition("@")[0] in known}
+    made = {path: md5 for entry in stages.values() for path, md5 in digests(entry.get("outs", [])).items()}
+    return [
+        name
+        for name, entry in stages.items()
+        if any(made.get(path, md5) != md5 for path, md5 in digests(entry.get("deps", [])).items())
+    ]
 
 
 def digests(entries: list[Mapping[str, Any]]) -> dict[str, str]:

@@ -5,71 +5,106 @@ The aliases: `challenger` is the version registered last, `champion` the one in 
 
 from __future__ import annotations
 
-import datetime
-import hashlib
 import json
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ram.catalog import artifact
+from ram.notify import notify
 from ram.packaging import package, stage_checkpoint
 from ram.params import from_mapping, load_yaml
-from ram.promotion import Candidate, Finding, PromotionParams, evaluation_sets, judge
-from ram.provenance import read_provenance
-from ram.storage import content_hash, read_json, write_json
-from ram.tracking import MODEL_NAME, connect, flat_metrics, import_mlflow, track_run
+from ram.promotion.decision import as_sentence, make_decision, record
+from ram.promotion.evidence import collect, measure_latency_ms
+from ram.promotion.paired import Comparison, PictureScores, compare
+from ram.promotion.params import PromotionParams
+from ram.promotion.rules import Candidate, Finding, judge
+from ram.provenance import read_provenance, stages_of_other_inputs
+from ram.storage import content_hash, read_json
+from ram.tracking import MODEL_NAME, connect, fetch, find_version, flat_metrics, import_mlflow, track_run
 
 if TYPE_CHECKING:
     from ram.tracking import MlflowClient, ModelVersion
 
 MODEL = "finetuned"
-DECISIONS_DIR = Path(".state", "decisions")
+MEASURING_STAGES = ("calibrate_thresholds", "evaluate")  # what is registered with a model is of that model
+# tags that hold JSON; the others are text
+_JSON_TAGS = ("metrics", "evaluation_sets", "calibration_error", "data_checks", "shadow", "kept_stages")
 
 
 def register(workspace: Path = Path()) -> str:
     """Register the fine-tuned model with its thresholds and make it `challenger`; its version.
 
     The same content is the same version: only what was measured on it is written anew. Raises `ValueError` where the
-    pipeline has not made the model, its thresholds or its evaluation.
+    pipeline has not made the model, its thresholds or its evaluation, or has made them of another model.
     """
     workspace = workspace.resolve()
-    tags = _evidence(workspace)
+    metrics = _metrics(workspace)
+    origin = _origin(workspace)
     client, experiment_id = connect(workspace)
-    with stage_checkpoint(workspace, artifact(f"{MODEL}_model"), artifact("thresholds")) as checkpoint:
+    with (
+        stage_checkpoint(workspace, artifact(f"{MODEL}_model"), artifact("thresholds")) as checkpoint,
+        tempfile.TemporaryDirectory(prefix="ram-evidence-") as folder,
+    ):
         content = content_hash(checkpoint)
+        facts = collect(workspace, checkpoint, Path(folder, "evidence"))
         version = next((v for v in _versions(client) if v.tags.get("content") == content), None)
         if version is None:
             run_id = track_run(workspace)
             source, model_id = package(client, experiment_id, run_id, checkpoint)
             version = client.create_model_version(MODEL_NAME, source, run_id, {"content": content}, model_id=model_id)
-    for name, value in tags.items():
-        client.set_model_version_tag(MODEL_NAME, version.version, name, value)
+        if "latency_ms" not in version.tags:  # measured once: the same question shall have the same answer
+            facts["latency_ms"] = measure_latency_ms(checkpoint)
+        write_evidence(client, version, {**facts, "metrics": metrics, **origin}, Path(folder, "evidence"))
     client.set_registered_model_alias(MODEL_NAME, "challenger", version.version)
     return str(version.version)
 
 
-def _evidence(workspace: Path) -> dict[str, str]:
-    """The tags of a version: where it comes from and what was measured."""
-    label_system = read_json(workspace / artifact("label_system").path)
+def _metrics(workspace: Path) -> dict[str, float]:
     metrics = read_json(workspace / artifact("evaluation").path).get(MODEL)
     if not metrics:
         raise ValueError(f"{artifact('evaluation').path} has no metrics of the {MODEL} model; run the stage evaluate")
-    return {
-        **read_provenance(workspace).tags(),
-        "label_system_version": str(label_system.get("version", "none")),
-        "evaluation_sets": json.dumps(evaluation_sets(workspace), sort_keys=True),
-        "metrics": json.dumps(_plain_metrics(metrics), sort_keys=True),
-    }
+    return plain_metrics(metrics)
 
 
-def _plain_metrics(evaluation: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+def _origin(workspace: Path) -> dict[str, Any]:
+    """Where a version comes from; `ValueError` where the measurements in the workspace are of another model."""
+    others = stages_of_other_inputs(workspace)
+    if stale := [stage for stage in others if stage in MEASURING_STAGES]:
+        raise ValueError(f"{', '.join(stale)} ran on other inputs than the workspace has now; run the pipeline first")
+    label_system = read_json(workspace / artifact("label_system").path)
+    provenance = read_provenance(workspace).tags()
+    return {**provenance, "label_system_version": str(label_system.get("version", "none")), "kept_stages": others}
+
+
+def plain_metrics(evaluation: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     """{"benchmark/metric": value} of the numbers that stand for a whole benchmark, not of their details."""
     plain = {
         benchmark: {name: value for name, value in values.items() if not isinstance(value, Mapping)}
         for benchmark, values in evaluation.items()
     }
     return flat_metrics(plain)
+
+
+def write_evidence(client: MlflowClient, version: ModelVersion, facts: Mapping[str, Any], folder: Path) -> None:
+    """Put what was measured on a version beside it: small facts as tags, the test scores as files of its run."""
+    digest = content_hash(folder)[:16]
+    if version.tags.get("evidence") != digest:
+        client.log_artifacts(run_of(version), str(folder), _evidence_path(digest))
+    for name, value in {**facts, "evidence": digest}.items():
+        text = json.dumps(value, sort_keys=True) if name in _JSON_TAGS else str(value)
+        client.set_model_version_tag(MODEL_NAME, version.version, name, text)
+
+
+def run_of(version: ModelVersion) -> str:
+    """The MLflow run that a version was registered from."""
+    assert version.run_id is not None, version
+    return version.run_id
+
+
+def _evidence_path(digest: str) -> str:
+    return f"evidence/{digest}"
 
 
 def promote(workspace: Path = Path(), override: str | None = None) -> dict[str, Any]:
@@ -79,15 +114,15 @@ def promote(workspace: Path = Path(), override: str | None = None) -> dict[str, 
     With `override`, a person's reason, it is promoted whatever the rules find; the decision tells both. A decision is
     written to .state/decisions and to the version's tags; the same question again gives the same answer.
     """
-    params = _promotion_params(workspace)
+    params = promotion_params(workspace)
     client, _ = connect(workspace)
-    challenger, champion = _aliased(client, "challenger"), _aliased(client, "champion")
+    challenger, champion = aliased(client, "challenger"), aliased(client, "champion")
     if challenger is None:
         raise ValueError("there is no challenger; `ram models register` makes one")
-    same = champion is not None and champion.version == challenger.version
-    findings = judge(_candidate(challenger), None if champion is None or same else _candidate(champion), params)
+    rival = None if champion is None or champion.version == challenger.version else champion
+    findings = _judge(client, challenger, rival, params)
     accepted = override is not None or all(finding.passed for finding in findings)
-    if same:
+    if champion is not None and rival is None:
         outcome = "unchanged"
     elif not accepted:
         outcome = "refused"
@@ -95,20 +130,49 @@ def promote(workspace: Path = Path(), override: str | None = None) -> dict[str, 
         outcome = "first" if champion is None else "promoted"
     crowned = outcome in ("first", "promoted")
     before = _number(champion)
-    decision = _decision(outcome, _number(challenger), _number(challenger) if crowned else before, before, findings)
-    if same:
-        return decision
+    decision = make_decision(outcome, _number(challenger), _number(challenger) if crowned else before, before, findings)
+    if outcome == "unchanged":
+        return {"model": MODEL_NAME, **decision}
     if crowned:
         _crown(client, challenger, champion)
     for name in ("outcome", "failures"):
         client.set_model_version_tag(MODEL_NAME, challenger.version, f"decision_{name}", json.dumps(decision[name]))
-    return _record(workspace, {**decision, "override": override}, _candidate(challenger), params)
+    return _recorded(workspace, {**decision, "override": override}, challenger, params)
+
+
+def _judge(
+    client: MlflowClient, challenger: ModelVersion, champion: ModelVersion | None, params: PromotionParams
+) -> list[Finding]:
+    if champion is None:
+        return judge(candidate(challenger), None, params)
+    comparison = compare_versions(client, challenger, champion, params) if params.compares_pictures else None
+    return judge(candidate(challenger), candidate(champion), params, comparison)
+
+
+def compare_versions(
+    client: MlflowClient, challenger: ModelVersion, champion: ModelVersion, params: PromotionParams
+) -> Comparison | str:
+    """The two on the pictures of the deciding benchmark, or why they cannot be compared."""
+    scores = []
+    for version in (challenger, champion):
+        digest = version.tags.get("evidence")
+        if digest is None:
+            return f"version {version.version} has no test scores: `ram models evaluate {version.version}` makes them"
+        try:
+            with fetch(client, run_of(version), _evidence_path(digest)) as folder:
+                scores.append(PictureScores.read(folder, params.benchmark))
+        except ValueError as error:
+            return f"version {version.version}: {error}"
+    try:
+        return compare(scores[0], scores[1], params.confidence, params.num_bootstrap, params.min_tag_positives)
+    except ValueError as error:
+        return str(error)
 
 
 def rollback(workspace: Path = Path(), reason: str = "rolled back by hand") -> dict[str, Any]:
     """Make the previous champion the champion again; the decision. The one taken back is not promoted again."""
     client, _ = connect(workspace)
-    champion, previous = _aliased(client, "champion"), _aliased(client, "previous")
+    champion, previous = aliased(client, "champion"), aliased(client, "previous")
     if champion is None or previous is None:
         raise ValueError("there is no previous champion to go back to; `ram models list` shows the versions")
     client.set_model_version_tag(MODEL_NAME, champion.version, "rolled_back", reason)
@@ -118,8 +182,8 @@ def rollback(workspace: Path = Path(), reason: str = "rolled back by hand") -> d
     else:
         client.delete_registered_model_alias(MODEL_NAME, "previous")
     finding = Finding(rule="rollback", passed=True, detail=reason)
-    decision = _decision("rolled_back", _number(champion), _number(previous), _number(champion), [finding])
-    return _record(workspace, decision, _candidate(champion), None)
+    decision = make_decision("rolled_back", _number(champion), _number(previous), _number(champion), [finding])
+    return _recorded(workspace, decision, champion, None)
 
 
 def list_models(workspace: Path = Path()) -> list[dict[str, Any]]:
@@ -129,20 +193,50 @@ def list_models(workspace: Path = Path()) -> list[dict[str, Any]]:
     aliases = client.get_registered_model(MODEL_NAME).aliases if versions else {}
     rows = []
     for version in sorted(versions, key=lambda v: int(v.version), reverse=True):
-        tags = dict(version.tags)
+        facts = facts_of(version)
         mine = sorted(alias for alias, number in aliases.items() if str(number) == str(version.version))
-        decided = {name: json.loads(tags.pop(name)) for name in list(tags) if name.startswith("decision_")}
-        metrics = json.loads(tags.pop("metrics", "{}"))
-        tags.pop("evaluation_sets", None)
-        rows.append({"version": str(version.version), "aliases": mine, "metrics": metrics, **decided, **tags})
+        facts.pop("evaluation_sets", None)
+        rows.append({"version": str(version.version), "aliases": mine, **{"metrics": {}}, **facts})
     return rows
+
+
+def facts_of(version: ModelVersion) -> dict[str, Any]:
+    """The tags of a version, those that hold JSON read."""
+    return {
+        name: json.loads(text) if name in _JSON_TAGS or name.startswith("decision_") else text
+        for name, text in version.tags.items()
+    }
+
+
+def candidate(version: ModelVersion) -> Candidate:
+    """A version as the rules see it."""
+    facts = facts_of(version)
+    latency, size = facts.get("latency_ms"), facts.get("size_mib")
+    return Candidate(
+        version=str(version.version),
+        metrics=facts.get("metrics", {}),
+        evaluation_sets=facts.get("evaluation_sets", {}),
+        checks=facts.get("data_checks"),
+        calibration_error=facts.get("calibration_error", {}),
+        latency_ms=None if latency is None else float(latency),
+        size_mib=None if size is None else float(size),
+        shadow=facts.get("shadow"),
+        rolled_back=facts.get("rolled_back"),
+    )
+
+
+def version_called(workspace: Path, name: str) -> ModelVersion:
+    """The version that `name` means: champion, challenger, previous or a number; `ValueError` where there is none."""
+    client, _ = connect(workspace)
+    return find_version(client, name)
 
 
 def _versions(client: MlflowClient) -> list[ModelVersion]:
     return list(client.search_model_versions(f"name='{MODEL_NAME}'"))
 
 
-def _aliased(client: MlflowClient, alias: str) -> ModelVersion | None:
+def aliased(client: MlflowClient, alias: str) -> ModelVersion | None:
+    """The version that has the alias; None where none has it."""
     exceptions = import_mlflow().exceptions
     try:
         return client.get_model_version_by_alias(MODEL_NAME, alias)
@@ -150,15 +244,6 @@ def _aliased(client: MlflowClient, alias: str) -> ModelVersion | None:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
-
-
-def _candidate(version: ModelVersion) -> Candidate:
-    return Candidate(
-        version=str(version.version),
-        metrics=json.loads(version.tags.get("metrics", "{}")),
-        evaluation_sets=json.loads(version.tags.get("evaluation_sets", "{}")),
-        rolled_back=version.tags.get("rolled_back"),
-    )
 
 
 def _number(version: ModelVersion | None) -> str | None:
@@ -173,34 +258,17 @@ def _crown(client: MlflowClient, challenger: ModelVersion, champion: ModelVersio
     client.set_registered_model_alias(MODEL_NAME, "champion", challenger.version)
 
 
-def _promotion_params(workspace: Path) -> PromotionParams:
+def promotion_params(workspace: Path) -> PromotionParams:
+    """Section `promotion` of the workspace's params.yaml."""
     sections = load_yaml(workspace / "params.yaml")
     return from_mapping(PromotionParams, sections.get("promotion") or {}, where="promotion")
 
 
-def _decision(
-    outcome: str, version: str | None, champion: str | None, previous: str | None, findings: list[Finding]
+def _recorded(
+    workspace: Path, decision: Mapping[str, Any], version: ModelVersion, params: PromotionParams | None
 ) -> dict[str, Any]:
-    return {
-        "model": MODEL_NAME,
-        "outcome": outcome,
-        "version": version,
-        "champion": champion,
-        "previous": previous,
-        "rules": [finding.as_dict() for finding in findings],
-        "failures": [f"{finding.rule}: {finding.detail}" for finding in findings if not finding.passed],
-    }
-
-
-def _record(
-    workspace: Path, decision: dict[str, Any], candidate: Candidate, params: PromotionParams | None
-) -> dict[str, Any]:
-    """Write a decision that was not taken before; the recorded one, with its time."""
-    decision = {**decision, "metrics": dict(candidate.metrics), "params": None if params is None else str(params)}
-    key = hashlib.sha256(json.dumps(decision, sort_keys=True).encode()).hexdigest()[:8]
-    path = workspace / DECISIONS_DIR / f"v{candidate.version}-{decision['outcome']}-{key}.json"
-    if path.is_file():
-        return read_json(path)
-    decided: Mapping[str, Any] = {**decision, "decided_at": datetime.datetime.now(datetime.UTC).isoformat()}
-    write_json(decided, path)
-    return {**decided, "path": str(path)}
+    """Write a decision down, and tell people of it where it is new."""
+    decided, new = record(workspace, {"model": MODEL_NAME, **decision}, candidate(version), params)
+    if new:
+        notify(decided["outcome"], as_sentence(decided), {"decision": decided}, workspace)
+    return decided

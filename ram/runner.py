@@ -44,6 +44,7 @@ import ram.stages
 from ram import storage
 from ram.catalog import CATALOG, Artifact, Format, artifact
 from ram.engine import Engine, EngineParams, Lazy, make_engine
+from ram.kept_parts import KeptParts
 from ram.params import from_mapping, load_yaml, stage_params
 from ram.progress import track
 from ram.resources import ResourceSampler, resources_path, small_outputs
@@ -113,7 +114,8 @@ def run_stage(name: str, params_path: Path = Path("params.yaml"), workspace: Pat
         return
     with ResourceSampler() as sampler:
         outputs = call.module.run(_read_inputs(call, workspace, scratch, engine), params)
-        finished = _write_outputs(call, outputs, scratch, engine)
+        kept = KeptParts(workspace / STATE_DIR / call.name / "parts", dataclasses.asdict(params))
+        finished = _write_outputs(call, outputs, scratch, engine, kept)
     for field, path in finished.items():
         if path.is_dir():
             storage.remove_temporaries(path)  # of workers that were killed
@@ -205,7 +207,7 @@ def _fingerprint(call: StageCall, params: Any, workspace: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _write_outputs(call: StageCall, outputs: Any, scratch: Path, engine: Engine) -> dict[str, Path]:
+def _write_outputs(call: StageCall, outputs: Any, scratch: Path, engine: Engine, kept: KeptParts) -> dict[str, Path]:
     """Write every output under `scratch`; where each lies there."""
     directory = scratch / "outputs"
     entries = call.outputs()
@@ -213,16 +215,21 @@ def _write_outputs(call: StageCall, outputs: Any, scratch: Path, engine: Engine)
     paths = {f: directory / f for f in entries}
     for work in {id(v.work): v.work for v in mapped.values()}.values():
         mine = {f: v.index for f, v in mapped.items() if v.work is work}
-        _write_mapped(work, {f: (paths[f], entries[f], index) for f, index in mine.items()}, engine)
+        _write_mapped(work, {f: (paths[f], entries[f], index) for f, index in mine.items()}, engine, kept)
     for field, value in outputs._asdict().items():
         if field not in mapped:
             paths[field] = _write_output(entries[field], value, paths[field])
     return paths
 
 
-def _write_mapped(work: PartMap, targets: Mapping[str, tuple[Path, Artifact, int]], engine: Engine) -> None:
+def _write_mapped(
+    work: PartMap, targets: Mapping[str, tuple[Path, Artifact, int]], engine: Engine, kept: KeptParts
+) -> None:
+    def files(part: int) -> dict[str, Path]:
+        return {f"{field}.parquet": storage.part_path(path, part) for field, (path, _, _) in targets.items()}
+
     def missing(part: int) -> bool:
-        return any(not storage.part_path(path, part).exists() for path, _, _ in targets.values())
+        return any(not path.exists() for path in files(part).values())
 
     for path, entry, _ in targets.values():
         path.mkdir(parents=True, exist_ok=True)
@@ -230,10 +237,17 @@ def _write_mapped(work: PartMap, targets: Mapping[str, tuple[Path, Artifact, int
             assert entry.schema is not None
             storage.write_table([], path, entry.schema)
     parts = [i for i in range(len(work.items)) if missing(i)]
+    if work.keys is not None:
+        parts = [i for i in parts if not kept.restore(work.keys[i], files(i))]
+        kept.tell(work.description, len(work.items))
     write = _WritePart(work.function, tuple(targets.values()))
     results = engine.map(write, Lazy(lambda part: (part, work.items[part]), parts))
     for _ in track(results, work.description, len(parts), "part"):
         pass
+    if work.keys is not None:
+        for part, key in enumerate(work.keys):
+            kept.keep(key, files(part))
+        kept.forget_others(work.keys)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -241,14 +242,15 @@ def model_dir(uri: str, workspace: Path = Path()) -> Path:
     Raises `ValueError` where the registry has no such model.
     """
     client, _ = connect(workspace)
-    version = _find_version(client, uri)
+    version = find_version(client, uri)
     directory = workspace / _STATE_DIR / "models" / version.name / str(version.version)
     if not directory.is_dir():
         _download(client, version, directory)
     return directory
 
 
-def _find_version(client: MlflowClient, uri: str) -> ModelVersion:
+def find_version(client: MlflowClient, uri: str) -> ModelVersion:
+    """The version that is called `champion`, `3` or `models:/name@alias`; `ValueError` where there is none."""
     from mlflow.exceptions import MlflowException
 
     match = re.fullmatch(r"(?:models:/(?P<name>[^@/]+)[@/])?(?P<version>[\w.-]+)", uri)
@@ -264,6 +266,20 @@ def _find_version(client: MlflowClient, uri: str) -> ModelVersion:
             f"the registry {client.tracking_uri} has no model {uri!r}: {error.message}. `ram models list` lists them; "
             f"`ram models register` and `ram models promote` make one; the aliases are {', '.join(_ALIASES)}"
         ) from error
+
+
+@contextmanager
+def fetch(client: MlflowClient, run_id: str, name: str) -> Iterator[Path]:
+    """A temporary copy of an artifact of a run, a file or a folder; `ValueError` where the run has none of that name."""
+    mlflow = import_mlflow()
+    with tempfile.TemporaryDirectory(prefix="ram-fetch-") as directory:
+        try:
+            path = mlflow.artifacts.download_artifacts(
+                run_id=run_id, artifact_path=name, dst_path=directory, tracking_uri=client.tracking_uri
+            )
+        except (OSError, mlflow.exceptions.MlflowException) as error:
+            raise ValueError(f"run {run_id} has no artifact {name}: {error}") from error
+        yield Path(path)
 
 
 def _download(client: MlflowClient, version: ModelVersion, directory: Path) -> None:

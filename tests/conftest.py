@@ -114,6 +114,15 @@ def _write_truth(workspace: Path, test_pictures: int) -> None:
         write_table(rows, workspace / artifact(name).path, schema)
     benchmark = {"sources": ["drawn"], "names": ["cat", "dog"], "unseen": [], "description": "drawings"}
     write_json({BENCHMARK: benchmark}, workspace / artifact("benchmarks").path)
+    scores = [
+        {"benchmark": BENCHMARK, "image_id": name, "scores": [0.9, 0.1], "positive": [True, False]}
+        for name, split in zip(names, splits, strict=True)
+        if split == "test"
+    ]
+    schema = artifact("test_scores").schema
+    assert schema is not None
+    shutil.rmtree(workspace / artifact("test_scores").path, ignore_errors=True)
+    write_table(scores, workspace / artifact("test_scores").path, schema)
 
 
 def _write_rest(workspace: Path, weights: bytes) -> None:

@@ -87,6 +87,31 @@ def test_a_packaged_checkpoint_tags_as_the_checkpoint_does(tmp_path: Path) -> No
     assert [len(answer["tags"]) for answer in model.predict(rows)] == [0, 0]  # the thresholds of the file are high
 
 
+def test_mlflows_own_server_answers_with_the_same_tags(tmp_path: Path) -> None:
+    from starlette.testclient import TestClient
+
+    checkpoint = _write_checkpoint(tmp_path / "checkpoint")
+    save(checkpoint, tmp_path / "model")
+    before = list(sys.path)
+    model = import_mlflow().pyfunc.load_model(str(tmp_path / "model"))
+    sys.path[:] = before
+    from mlflow.pyfunc import scoring_server  # what `mlflow models serve` runs
+
+    good = base64.b64encode(_picture("red")).decode()
+    question = {"dataframe_split": {"columns": ["image"], "data": [[good], ["broken"]]}, "params": {"threshold": 0.0}}
+    with TestClient(scoring_server.init(model)) as client:
+        assert client.get("/ping").status_code == 200
+        answer = client.post("/invocations", json=question)
+        assert answer.status_code == 200
+        first, second = answer.json()["predictions"]
+        (wanted,) = load(checkpoint)([_picture("red")], threshold=0.0)
+        assert first["tags"] == [tag.name for tag in wanted]
+        assert first["scores"] == pytest.approx([tag.score for tag in wanted], abs=1e-5)
+        assert (second["tags"], bool(second["error"])) == ([], True)
+        question["params"] = {"threshold": 0.0, "top_k": 1, "tags": ["cat"]}
+        assert client.post("/invocations", json=question).json()["predictions"][0]["tags"] == ["cat"]
+
+
 def _write_checkpoint(directory: Path) -> Path:
     params = ModelParams(
         image_encoder="resnet10t", image_size=32, num_frozen_blocks=3, token_width=16, width=16, num_heads=2,

@@ -4,8 +4,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
-from ram.provenance import locked_stages, read_provenance
+from ram.provenance import locked_stages, read_provenance, stages_of_other_inputs
 
 
 def _git(directory: Path, *arguments: str) -> str:
@@ -35,7 +36,23 @@ def test_code_that_was_changed_after_the_commit_is_dirty_and_a_new_lock_file_is_
     assert not second.dirty
     assert second.lock_hash != first.lock_hash
     (tmp_path / "params.yaml").write_text("seed: 2")
-    assert read_provenance(tmp_path).tags()["git_dirty"] == "true"
+    tags = read_provenance(tmp_path).tags()
+    assert (tags["git_dirty"], tags["code_dirty"]) == ("true", "false")
+    (tmp_path / "dvc.yaml").write_text("stages: {}")
+    assert read_provenance(tmp_path).tags()["code_dirty"] == "true"
+
+
+def test_a_stage_that_ran_on_what_was_there_before_is_found(tmp_path: Path) -> None:
+    old, new = "0" * 32, "1" * 32
+    stages = {
+        "make": {"outs": [{"path": "a", "md5": new}]},
+        "fresh": {"deps": [{"path": "a", "md5": new}], "outs": [{"path": "b", "md5": old}]},
+        "stale": {"deps": [{"path": "b", "md5": old}, {"path": "a", "md5": old}, {"path": "code", "md5": old}]},
+    }
+    (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": stages}))
+    assert stages_of_other_inputs(tmp_path) == ["stale"]
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"make": {}, "fresh": {}}}))
+    assert stages_of_other_inputs(tmp_path) == []  # the stage is gone from the graph
 
 
 def test_where_nothing_has_run_this_is_said(tmp_path: Path) -> None:

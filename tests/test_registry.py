@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 from ram import packaging, registry
-from ram.catalog import artifact
+from ram.catalog import CHECKED_TABLES, artifact
 from ram.commands.labels import read_label_system
-from ram.storage import content_hash
+from ram.promotion.decision import DECISIONS_DIR, PAGE_PATH
+from ram.storage import content_hash, write_json, write_table
 from ram.tracking import champion_dir, connect, model_dir
 
 Make = Callable[..., Path]
@@ -113,7 +114,7 @@ def test_the_same_question_gives_the_recorded_answer(finished_workspace: Make) -
     workspace = finished_workspace(0.5, b"one")
     registry.register(workspace)
     assert registry.promote(workspace)["outcome"] == "unchanged"
-    assert len(list((workspace / registry.DECISIONS_DIR).iterdir())) == 2
+    assert len(list((workspace / DECISIONS_DIR).iterdir())) == 2
     rows = {row["version"]: row for row in registry.list_models(workspace)}
     assert rows["2"]["decision_outcome"] == "refused"
     assert rows["1"]["decision_outcome"] == "first"
@@ -150,6 +151,81 @@ def test_the_champion_comes_as_the_folder_that_was_registered(finished_workspace
     (directory / "kept").touch()
     for uri in ("1", "challenger", "models:/ram-tagger@champion", "models:/ram-tagger/1"):
         assert (model_dir(uri, workspace) / "kept").exists()
+
+
+def _scored(workspace: Path, scores: list[list[float]]) -> None:
+    """Replace the test scores; pictures take turns in showing a cat."""
+    rows = [
+        {"benchmark": "drawn", "image_id": f"drawn/{i}", "scores": row, "positive": [i % 2 == 0, i % 2 == 1]}
+        for i, row in enumerate(scores)
+    ]
+    entry = artifact("test_scores")
+    assert entry.schema is not None
+    shutil.rmtree(workspace / entry.path)
+    write_table(rows, workspace / entry.path, entry.schema)
+
+
+def _with_knobs(workspace: Path, **knobs: object) -> None:
+    params = yaml.safe_load((workspace / "params.yaml").read_text())
+    params["promotion"] |= knobs
+    (workspace / "params.yaml").write_text(yaml.safe_dump(params))
+
+
+def test_a_gain_that_the_pictures_do_not_bear_out_is_refused_and_one_that_they_do_is_promoted(
+    finished_workspace: Make,
+) -> None:
+    right = [[0.9, 0.1] if i % 2 == 0 else [0.1, 0.9] for i in range(60)]
+    half = [row if i % 3 else row[::-1] for i, row in enumerate(right)]
+    for mean_ap, weights, scores in ((0.5, b"one", half), (0.6, b"two", half), (0.6, b"three", right)):
+        workspace = finished_workspace(mean_ap, weights)
+        _with_knobs(workspace, confidence=0.95, num_bootstrap=50)
+        _scored(workspace, scores)
+        registry.register(workspace)
+        decision = registry.promote(workspace)
+        if weights == b"two":  # its mAP is said to be higher, its answers are the same
+            assert [f["rule"] for f in decision["rules"] if not f["passed"]] == ["better with confidence 0.95"]
+    assert (decision["outcome"], decision["champion"]) == ("promoted", "3")
+
+
+def test_every_decision_is_a_page_a_tag_and_an_event(finished_workspace: Make) -> None:
+    _promote(finished_workspace, 0.5, b"one")
+    decision = _promote(finished_workspace, 0.2, b"two")
+    workspace = finished_workspace(0.2, b"two")
+    page = (workspace / PAGE_PATH).read_text()
+    assert all(finding["rule"] in page for finding in decision["rules"])
+    assert page.count("class=no") == len(decision["failures"])
+    events = [json.loads(line) for line in (workspace / ".state" / "events.jsonl").read_text().splitlines()]
+    assert [event["event"] for event in events] == ["first", "refused"]
+    assert events[1]["decision"]["failures"] == decision["failures"]
+    [row, _] = registry.list_models(workspace)
+    assert row["decision_failures"] == decision["failures"]
+
+
+def test_a_version_has_what_it_is_judged_by(finished_workspace: Make) -> None:
+    workspace = finished_workspace(0.5, b"one")
+    write_json({"sources": []}, workspace / artifact("sources").path)
+    for table in CHECKED_TABLES:
+        write_json({"passed": table != "pairs"}, workspace / artifact(f"{table}_check").path)
+    registry.register(workspace)
+    [row] = registry.list_models(workspace)
+    assert row["data_checks"] == {"pairs": False, "parsed_tags": True, "generated_tags": True, "cleaned_tags": True}
+    assert row["calibration_error"]["drawn"] == pytest.approx(0.1)  # scores of 0.9 and 0.1 that are always right
+    assert float(row["latency_ms"]) >= 0
+    assert float(row["size_mib"]) > 0
+    assert row["data_hash"] == content_hash(workspace / artifact("sources").path)[:16]
+    _with_knobs(workspace, require_checks=True, max_size_mib=0, max_calibration_error=0.05)
+    failures = registry.promote(workspace)["failures"]
+    assert [failure.partition(":")[0] for failure in failures] == ["calibration error", "size", "data checks"]
+
+
+def test_an_evaluation_of_another_model_than_the_workspace_has_is_not_registered(finished_workspace: Make) -> None:
+    workspace = finished_workspace(0.5, b"one")
+    lock = yaml.safe_load((workspace / "dvc.lock").read_text())
+    made = lock["stages"]["finetune"]["outs"][0]
+    lock["stages"]["evaluate"] = {"cmd": "true", "deps": [{**made, "md5": "0" * 32 + ".dir"}]}
+    (workspace / "dvc.lock").write_text(yaml.safe_dump(lock))
+    with pytest.raises(ValueError, match="evaluate ran on other inputs than the workspace has now"):
+        registry.register(workspace)
 
 
 def test_nothing_is_registered_before_the_model_is_evaluated(finished_workspace: Make) -> None:

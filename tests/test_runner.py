@@ -14,7 +14,7 @@ import pytest
 
 from ram import runner
 from ram.catalog import artifact
-from ram.storage import PartMap, Table, write_json, write_table
+from ram.storage import PartMap, Table, content_hash, write_json, write_table
 
 PAIRS = artifact("pairs").schema
 PHRASES = artifact("caption_phrases").schema
@@ -101,6 +101,37 @@ def test_work_left_over_from_other_knobs_is_not_taken_up(workspace: Path) -> Non
     (workspace / "params.yaml").write_text("toy: {suffix: y}\nengine: {num_workers: 1}\n")
     FAIL_AT.clear()
     CALLS.clear()
+    _run_toy(workspace)
+    assert len(CALLS) == 3
+
+
+def _add_part(workspace: Path, index: int, caption: str) -> None:
+    row = [{"image_id": f"new/{index}", "split": "train", "caption_index": 0, "caption": caption}]
+    write_table(row, workspace / "one", PAIRS)
+    (workspace / "one" / "part-00000.parquet").replace(workspace / f"data/pairs/part-{index:05d}.parquet")
+
+
+def test_parts_of_the_same_content_are_not_made_again_by_the_next_run(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(inputs: Inputs, params: Params) -> Outputs:
+        paths = inputs.pairs.part_paths
+        work = PartMap(_first_words, paths, keys=[content_hash(path) for path in paths])
+        return Outputs(caption_phrases=work.output(0), skipped_captions=work.output(1))
+
+    monkeypatch.setattr(sys.modules["ram.stages.toy"], "run", run)
+    assert _run_toy(workspace)["phrase"].tolist() == ["cat", "dog", "bird"]
+    assert len(CALLS) == 3
+    CALLS.clear()
+    _add_part(workspace, 3, "fish")
+    _add_part(workspace, 1, "dogs there")
+    assert _run_toy(workspace)["phrase"].tolist() == ["cat", "dogs", "bird", "fish"]
+    assert sorted(CALLS) == ["part-00001.parquet", "part-00003.parquet"]
+    CALLS.clear()
+    (workspace / "data/pairs/part-00000.parquet").unlink()  # all parts move up by one
+    assert _run_toy(workspace)["phrase"].tolist() == ["dogs", "bird", "fish"]
+    assert CALLS == []
+    (workspace / "params.yaml").write_text("toy: {suffix: y}\nengine: {num_workers: 1}\n")
     _run_toy(workspace)
     assert len(CALLS) == 3
 

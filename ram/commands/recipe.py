@@ -25,9 +25,15 @@ def recipe_use(
     params: Annotated[Path, typer.Option("--params", help="The parameter file.")] = Path("params.yaml"),
 ) -> None:
     """Make a recipe the active one: copy it to params.yaml."""
-    source = Path(name) if name.endswith(".yaml") else Path("recipes", f"{name}.yaml")
-    if not source.is_file():
-        known = ", ".join(sorted(p.stem for p in Path("recipes").glob("*.yaml")))
-        raise ValueError(f"no recipe {name!r}; known: {known}")
+    source = recipe_path(name)
     shutil.copyfile(source, params)
     print(f"{params} is now {source}; `make run` or `dvc repro` runs it")
+
+
+def recipe_path(name: str, workspace: Path = Path()) -> Path:
+    """The file of a recipe, by its name or its path; a `ValueError` that lists the known ones where there is none."""
+    source = workspace / (name if name.endswith(".yaml") else f"recipes/{name}.yaml")
+    if not source.is_file():
+        known = ", ".join(sorted(p.stem for p in (workspace / "recipes").glob("*.yaml")))
+        raise ValueError(f"no recipe {name!r}; known: {known}")
+    return source

@@ -30,6 +30,7 @@ class Candidates:
     split: NDArray[np.int64]  # position in SPLIT_PRIORITY
     sha256: NDArray[np.bytes_]
     perceptual_hash: NDArray[np.uint64]
+    source: NDArray[np.int64]  # its number among the sources
 
     def __len__(self) -> int:
         return len(self.chunk)
@@ -68,6 +69,7 @@ def read_candidates(spool: Spool, num_chunks: int) -> Candidates:
         split=pc.index_in(table["split"], pa.array(SPLIT_PRIORITY)).to_numpy().astype(np.int64),
         sha256=np.array(table["sha256"].to_numpy(), dtype="S32"),
         perceptual_hash=table["perceptual_hash"].to_numpy(),
+        source=pc.index_in(table["source"], table["source"].unique()).to_numpy().astype(np.int64),
     )
 
 
@@ -104,17 +106,22 @@ def _alike(candidates: Candidates, own_key: NDArray[np.bool_], max_distance: int
 
 
 def cut_shards(candidates: Candidates, repeats: Mapping[int, list[Repeat]], pictures_per_shard: int) -> list[Shard]:
-    """The pictures that stay, split by split and in reading order, as shards."""
+    """The pictures that stay, split by split and in reading order, as shards, each of pictures of one source.
+
+    So the shards of a source stay what they are when another source grows, and its own but the last when it does.
+    """
     kept = np.ones(len(candidates), bool)
     for chunk, left_out in repeats.items():
         start = int(np.searchsorted(candidates.chunk, chunk))
         kept[start + np.array([repeat.row for repeat in left_out])] = False
     shards: list[Shard] = []
     for split in SHARD_ORDER:
-        chosen = np.flatnonzero(kept & (candidates.split == SPLIT_PRIORITY.index(split)))
-        for begin in range(0, len(chosen), pictures_per_shard):
-            index = chosen[begin : begin + pictures_per_shard]
-            chunks = candidates.chunk[index]
-            rows = tuple((int(c), candidates.row[index[chunks == c]]) for c in np.unique(chunks))
-            shards.append(Shard(len(shards), rows))
+        of_split = np.flatnonzero(kept & (candidates.split == SPLIT_PRIORITY.index(split)))
+        ends = np.flatnonzero(np.diff(candidates.source[of_split])) + 1
+        for chosen in np.split(of_split, ends):
+            for begin in range(0, len(chosen), pictures_per_shard):
+                index = chosen[begin : begin + pictures_per_shard]
+                chunks = candidates.chunk[index]
+                rows = tuple((int(c), candidates.row[index[chunks == c]]) for c in np.unique(chunks))
+                shards.append(Shard(len(shards), rows))
     return shards

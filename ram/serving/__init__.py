@@ -1,1 +1,1 @@
-"""Tagging for others: the model that MLflow serves."""
+"""The tagger behind HTTP: `server` puts the parts together, `process` runs it, `page` is what a person sees."""

@@ -9,8 +9,9 @@ from typing import Literal, NamedTuple
 import torch
 
 from ram.inference.embedding import embed_images
-from ram.inference.features import write_manifest
+from ram.inference.features import part_file, view_file, write_manifest
 from ram.inference.images import ImageStore
+from ram.kept_parts import KeptParts
 from ram.model.build import build_image_encoder, build_preprocess
 from ram.model.params import ModelParams
 from ram.storage import Table
@@ -42,6 +43,7 @@ class Inputs(NamedTuple):
     images: Table
     image_shards: Path
     scratch: Path
+    state: Path | None = None
 
 
 class Outputs(NamedTuple):
@@ -49,6 +51,7 @@ class Outputs(NamedTuple):
 
 
 def run(inputs: Inputs, params: Params) -> Outputs:
+    """A part a shard; a shard of the same pictures as one of the last run is not embedded again."""
     directory = inputs.scratch / "image_features"
     directory.mkdir(parents=True, exist_ok=True)
     if not params.enabled or params.model.num_frozen_blocks == 0:
@@ -58,6 +61,12 @@ def run(inputs: Inputs, params: Params) -> Outputs:
     encoder = build_image_encoder(params.model, seed=params.seed)
     preprocess = build_preprocess(params.model)
     images = ImageStore(inputs.images, inputs.image_shards)
+    kept = KeptParts(inputs.state, asdict(params))
+    keys = _keys(kept, images, inputs.images)
+    for part, key in enumerate(keys):
+        if not part_file(directory, part).is_file():
+            kept.restore(key, _files(directory, part, params.num_views))
+    kept.tell("features", len(keys))
     embed_images(
         directory,
         images,
@@ -79,4 +88,20 @@ def run(inputs: Inputs, params: Params) -> Outputs:
             "seed": params.seed,
         },
     )
+    for part, key in enumerate(keys):
+        kept.keep(key, _files(directory, part, params.num_views))
+    kept.forget_others(keys)
     return Outputs(directory)
+
+
+def _keys(kept: KeptParts, images: ImageStore, table: Table) -> list[str]:
+    """One a shard: its pictures, their content, and their splits, which decide on the views."""
+    rows = table.read(["image_id", "sha256"])
+    sha256 = dict(zip(rows["image_id"].to_pylist(), rows["sha256"].to_pylist(), strict=True))
+    return [kept.key([(i, sha256[i], images.split_of(i)) for i in ids]) for ids in images.by_shard().values()]
+
+
+def _files(directory: Path, part: int, num_views: int) -> dict[str, Path]:
+    """The files of a part; that of its ids comes last, since a part that has it counts as whole."""
+    views = {f"view-{view}.npy": view_file(directory, part, view) for view in range(num_views)}
+    return {**views, "ids.json": part_file(directory, part)}

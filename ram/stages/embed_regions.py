@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +23,7 @@ from ram.engine import Engine, Lazy
 from ram.inference.features import FeatureStore
 from ram.inference.images import ImageStore
 from ram.inference.scorer import kept_scorer
+from ram.kept_parts import KeptParts
 from ram.model.checkpoint import checkpoint_version
 from ram.progress import track
 from ram.storage import Table
@@ -53,6 +54,7 @@ class Inputs(NamedTuple):
     labels: Table  # opened for localiser boxes alone
     scratch: Path
     engine: Engine
+    state: Path | None = None
 
 
 class Outputs(NamedTuple):
@@ -61,7 +63,8 @@ class Outputs(NamedTuple):
 
 
 def run(inputs: Inputs, params: Params) -> Outputs:
-    """Part i and row j belong to part i and row j of generated_tags. Finished parts are kept when a killed run goes on.
+    """Part i and row j belong to part i and row j of generated_tags. Finished parts are kept when a killed run goes on,
+    and regions that the same model found for the same pictures and tags in the last run are not looked for again.
 
     One pass of the model finds the regions and keeps a summary of every picture; the probe is fitted on those, and
     its evidence is then added part by part.
@@ -79,10 +82,19 @@ def run(inputs: Inputs, params: Params) -> Outputs:
         return _Item(index, store.subset(image_ids), features.subset(image_ids), given)
 
     engine = inputs.engine.for_models()
+    kept = KeptParts(None if inputs.state is None else inputs.state / "parts", model[1], asdict(params))
+    keys = _keys(kept, parts, inputs, boxes)
     missing = [i for i in range(len(parts)) if not parts.has_regions(i)]
+    missing = [i for i in missing if not kept.restore(keys[i], parts.found_files(i))]
+    kept.tell("embedding regions", len(parts))
     found = engine.map(partial(_find, parts=parts, model=model), Lazy(item, missing))
     for _ in track(found, "embedding regions", len(missing), "part"):
         pass
+    for i, key in enumerate(keys):
+        files = parts.found_files(i)
+        if all(path.is_file() for path in files.values()):  # not where a killed run has finished it already
+            kept.keep(key, files)
+    kept.forget_others(keys)
     if parts.num_images:
         num_tags = kept_scorer(*model).model.num_tags
         probe = fit(parts.trusted(), num_tags, params.probe)
@@ -93,6 +105,19 @@ def run(inputs: Inputs, params: Params) -> Outputs:
     else:
         storage.write_table([], parts.finished_dir, artifact("region_features").schema)
     return Outputs(region_features=parts.finished_dir, region_report=_report(parts.finished_dir, params))
+
+
+def _keys(kept: KeptParts, parts: _Parts, inputs: Inputs, boxes: Mapping[str, Boxes] | None) -> list[str]:
+    """One a part: its pictures with their content, their tags, and their boxes where these are given."""
+    table = inputs.images.read(["image_id", "sha256"])
+    sha256 = dict(zip(table["image_id"].to_pylist(), table["sha256"].to_pylist(), strict=True))
+    keys = []
+    for index in range(len(parts)):
+        image_ids, picture, rows = parts.rows(index)
+        given = None if boxes is None else [sorted(boxes.get(i, {}).items()) for i in image_ids]
+        content = [(i, sha256[i]) for i in image_ids]
+        keys.append(kept.key(content, picture.tolist(), rows["tag_id"].tolist(), given))
+    return keys
 
 
 def _report(directory: Path, params: Params) -> dict[str, Any]:
@@ -150,6 +175,11 @@ class _Parts:
 
     def has_regions(self, index: int) -> bool:
         return any(storage.part_path(d, index).exists() for d in (self._found_dir, self.finished_dir))
+
+    def found_files(self, index: int) -> dict[str, Path]:
+        """What `find` writes; the regions last, since a part that has them counts as found."""
+        regions = storage.part_path(self._found_dir, index)
+        return {"summary.npy": self._summary_path(index), "regions.parquet": regions}
 
     def find(self, index: int, embedder: RegionEmbedder) -> None:
         """Regions of a part, and its pictures' summaries."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -27,6 +27,7 @@ _NO_ROWS = pd.DataFrame(
         **{name: pd.Series(dtype=float) for name in ("average_precision", "precision", "recall")},
     }
 )
+_NO_SCORES = pd.DataFrame({name: pd.Series(dtype=object) for name in ("benchmark", "image_id", "scores", "positive")})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +64,7 @@ class Inputs(NamedTuple):
 class Outputs(NamedTuple):
     evaluation: dict[str, Any]
     per_tag_metrics: pd.DataFrame
+    test_scores: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,11 @@ def run(inputs: Inputs, params: Params) -> Outputs:
     """Precision, recall and F1 are at the tags' thresholds for the finetuned model, which these were made for; for any
     other at one threshold for all names, that of the best F1 on the dev pictures.
     """
+    return evaluate_models(inputs, params, MODELS)
+
+
+def evaluate_models(inputs: Inputs, params: Params, models: Sequence[str]) -> Outputs:
+    """As `run`, of these models alone."""
     label_system = label_system_of(inputs.preliminary_model)
     common = _Common(
         test=load_benchmarks(inputs.benchmarks, inputs.images, inputs.labels, "test"),
@@ -90,7 +97,8 @@ def run(inputs: Inputs, params: Params) -> Outputs:
     )
     evaluation: dict[str, Any] = {}
     rows: list[pd.DataFrame] = []
-    for model in MODELS:
+    scores = [_NO_SCORES]
+    for model in models:
         path: Path = getattr(inputs, f"{model}_model")
         evaluation[model] = {}
         evaluator = _Evaluator(
@@ -102,9 +110,18 @@ def run(inputs: Inputs, params: Params) -> Outputs:
             params=params,
         )
         for benchmark in common.test:
-            evaluation[model][benchmark.name], per_name = evaluator(benchmark)
+            evaluation[model][benchmark.name], per_name, scores_NK = evaluator(benchmark)
             rows.append(per_name.assign(model=model, benchmark=benchmark.name))
-    return Outputs(evaluation, pd.concat(rows, ignore_index=True) if rows else _NO_ROWS)
+            if model == "finetuned":
+                scores.append(_score_rows(benchmark, scores_NK))
+    per_tag = pd.concat(rows, ignore_index=True) if rows else _NO_ROWS
+    return Outputs(evaluation, per_tag, pd.concat(scores, ignore_index=True))
+
+
+def _score_rows(benchmark: Benchmark, scores_NK: np.ndarray) -> pd.DataFrame:
+    """What two models are compared by, picture for picture."""
+    columns = {"benchmark": benchmark.name, "image_id": benchmark.image_ids}
+    return pd.DataFrame({**columns, "scores": list(scores_NK), "positive": list(benchmark.positive_NK)})
 
 
 def _seen_tags(inputs: Inputs, label_system: LabelSystem) -> set[str]:
@@ -126,13 +143,15 @@ class _Evaluator:
     common: _Common
     params: Params
 
-    def __call__(self, benchmark: Benchmark) -> tuple[dict[str, Any], pd.DataFrame]:
+    def __call__(self, benchmark: Benchmark) -> tuple[dict[str, Any], pd.DataFrame, np.ndarray]:
+        """The metrics, those of every name, and the scores that they are of."""
         scored = self.scorer(benchmark, f"{self.model} on {benchmark.name}")
         facts = self._facts(benchmark, scored.matches)
         uses_children = self._uses_children(facts.seen)
         threshold_K, how = self._thresholds(benchmark, scored.matches, uses_children)
+        scores_NK = np.where(uses_children, scored.best_NK, scored.own_NK)
         summary, per_name = summarise(
-            np.where(uses_children, scored.best_NK, scored.own_NK),
+            scores_NK,
             benchmark.positive_NK,
             facts,
             threshold_K,
@@ -146,7 +165,7 @@ class _Evaluator:
             "mapping": describe_matches(scored.matches, uses_children.tolist()),
             "unseen": self._unseen(benchmark, scored.matches),
         }
-        return summary, pd.DataFrame({"name": benchmark.names, "seen": facts.seen, **per_name})
+        return summary, pd.DataFrame({"name": benchmark.names, "seen": facts.seen, **per_name}), scores_NK
 
     def _facts(self, benchmark: Benchmark, matches: list[Match]) -> NameFacts:
         """Seen: a tag that training pictures had, by their captions or, for the finetuned model, by human labels.

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import itertools
+import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +24,7 @@ from ram.engine import Engine, Lazy
 from ram.inference.features import FeatureStore
 from ram.inference.images import ImageStore
 from ram.inference.scorer import Scorer, kept_scorer
+from ram.kept_parts import KeptParts
 from ram.label_system import LabelSystem
 from ram.model.checkpoint import checkpoint_version
 from ram.progress import track
@@ -56,6 +60,7 @@ class Inputs(NamedTuple):
     label_system: dict[str, Any]
     scratch: Path
     engine: Engine
+    state: Path | None = None
 
 
 class Outputs(NamedTuple):
@@ -65,7 +70,11 @@ class Outputs(NamedTuple):
 
 
 def run(inputs: Inputs, params: Params) -> Outputs:
-    """Parts of pictures in the order of their shards; finished parts are kept when a killed run goes on."""
+    """Parts of pictures in the order of their shards; finished parts are kept when a killed run goes on.
+
+    Where the preliminary model is that of the last run, so are its thresholds, and pictures that it has looked at with
+    the same tags are not looked at again.
+    """
     label_system = LabelSystem.from_json(inputs.label_system)
     model = (inputs.preliminary_model, checkpoint_version(inputs.preliminary_model))
     scorer = kept_scorer(*model)
@@ -76,20 +85,35 @@ def run(inputs: Inputs, params: Params) -> Outputs:
         )
     store, features = ImageStore(inputs.images, inputs.image_shards), FeatureStore(inputs.image_features)
     image_ids = store.in_shard_order([i for i, s in zip(store.image_ids, store.splits, strict=True) if s == "train"])
-    calibrated = _thresholds(inputs, params, scorer.over(store, features), label_system, image_ids)
+    calibrated = kept_thresholds(
+        None if inputs.state is None else inputs.state / "thresholds",
+        [model[1], dataclasses.asdict(params), storage.content_hash(inputs.labels.path), inputs.benchmarks],
+        lambda: _thresholds(inputs, params, scorer.over(store, features), label_system, image_ids),
+    )
     generate = _Generate(model, params, calibrated[0].threshold_K, calibrated[1], inputs.scratch)
     known = TagLists(inputs.parsed_tags, image_ids)
-    bounds = list(chunks(len(image_ids), params.images_per_part)) or [(0, 0)]
+    bounds = list(chunks_of_sources(image_ids, params.images_per_part)) or [(0, 0)]
 
     def part(index: int) -> _Part:
         start, stop = bounds[index]
         mine = image_ids[start:stop]
         return _Part(index, mine, known.of(start, stop), store.subset(mine), features.subset(mine))
 
+    kept = KeptParts(
+        None if inputs.state is None else inputs.state / "parts",
+        model[1], dataclasses.asdict(params), calibrated[0].threshold_K.tolist(), calibrated[1].tolist(),
+    )  # fmt: skip
+    keys = [kept.key(content) for content in _content(inputs.images, known, image_ids, bounds)]
+    files = [_files(generate, i) for i in range(len(bounds))]
     missing = [i for i in range(len(bounds)) if not storage.part_path(generate.tags_dir, i).exists()]
+    missing = [i for i in missing if not kept.restore(keys[i], files[i])]
+    kept.tell("generating tags", len(bounds))
     results = inputs.engine.for_models().map(generate, Lazy(part, missing))
     for _ in track(results, "generating tags", len(missing), "part"):
         pass
+    for key, mine in zip(keys, files, strict=True):
+        kept.keep(key, mine)
+    kept.forget_others(keys)
     tags = Table(generate.tags_dir, _schema("generated_tags"))
     report = _report(tags, calibrated[0], label_system, len(image_ids))
     return Outputs(generated_tags=generate.tags_dir, generated_captions=generate.captions_dir, generation_report=report)
@@ -141,6 +165,64 @@ class _Generate:
         for rows, directory in ((captions, self.captions_dir), (tags, self.tags_dir)):
             schema = _schema(directory.name)
             storage.write_part(storage.as_arrow(rows, schema), directory, part.index, schema)
+
+
+def chunks_of_sources(image_ids: Sequence[str], size: int) -> Iterator[tuple[int, int]]:
+    """Starts and stops of parts of `size` pictures of one source: a source that grows moves no part of another."""
+    start = 0
+    for _, ids in itertools.groupby(image_ids, key=lambda image_id: image_id.partition("/")[0]):
+        num = sum(1 for _ in ids)
+        yield from ((start + a, start + b) for a, b in chunks(num, size))
+        start += num
+
+
+def _content(
+    images: Table, known: TagLists, image_ids: Sequence[str], bounds: Sequence[tuple[int, int]]
+) -> Iterator[Any]:
+    """What each part is made of: its pictures, their content and the tags that they have."""
+    rows = images.read(["image_id", "sha256"])
+    sha256 = dict(zip(rows["image_id"].to_pylist(), rows["sha256"].to_pylist(), strict=True))
+    for start, stop in bounds:
+        pictures = [(image_id, sha256[image_id]) for image_id in image_ids[start:stop]]
+        yield pictures, [column.tolist() for column in known.of(start, stop)]
+
+
+def _files(generate: _Generate, part: int) -> dict[str, Path]:
+    """The files of a part. The tags last: a part that has them is whole."""
+    folders = {"captions.parquet": generate.captions_dir, "tags.parquet": generate.tags_dir}
+    return {name: storage.part_path(folder, part) for name, folder in folders.items()}
+
+
+def kept_thresholds(
+    directory: Path | None, made_of: Any, make: Callable[[], tuple[Thresholds, np.ndarray]]
+) -> tuple[Thresholds, np.ndarray]:
+    """What `make` gives, or gave before of the same model, knobs and labels: thresholds belong to a model.
+
+    They are measured on training pictures that are drawn anew when there are more of them; were they measured anew, too,
+    every picture would have to be looked at again.
+    """
+    if directory is None:
+        return make()
+    path = (
+        directory / f"{hashlib.sha256(json.dumps(made_of, sort_keys=True, default=str).encode()).hexdigest()[:24]}.npz"
+    )
+    if not path.is_file():
+        own, captioned_threshold_K = make()
+        directory.mkdir(parents=True, exist_ok=True)
+        for other in directory.iterdir():
+            other.unlink()
+        with (temporary := storage.temporary_path(path)).open("wb") as stream:
+            np.savez(
+                stream,
+                threshold_K=own.threshold_K,
+                precision_K=own.precision_K,
+                basis=np.array(own.basis, dtype=str),
+                captioned_threshold_K=captioned_threshold_K,
+            )
+        temporary.replace(path)
+    with np.load(path, allow_pickle=False) as found:
+        thresholds = Thresholds(found["threshold_K"], found["precision_K"], found["basis"].tolist())
+        return thresholds, found["captioned_threshold_K"]
 
 
 @lru_cache(maxsize=1)

@@ -25,7 +25,7 @@ from ram.caption_parsing.lookup import DictionaryParser
 from ram.catalog import CATALOG, KINDS
 from ram.engine import Engine
 from ram.progress import track
-from ram.storage import MappedTable, PartMap, Table, part_path, read_json, write_json, write_part
+from ram.storage import MappedTable, PartMap, Table, content_hash, part_path, read_json, write_json, write_part
 
 _BATCH_SIZE = 10_000  # captions parsed at a time: bounds memory
 _HELD_OUT = 20  # of the parsed sample, one caption in so many tells how well the dictionary agrees with the parser
@@ -63,7 +63,11 @@ class Outputs(NamedTuple):
 
 
 def run(inputs: Inputs, params: Params) -> Outputs:
-    """A part of both tables for each part of `pairs`: the captions of an image stay together."""
+    """A part of both tables for each part of `pairs`: the captions of an image stay together.
+
+    A part of the same captions as one of the last run is not parsed again.
+    """
+    keys = [content_hash(path) for path in inputs.pairs.part_paths]
     if params.parser == "dependency":
         document: dict[str, Any] = {"parser": "dependency", "num_distilled": 0, "agreement": None, "table": None}
         function = partial(parse_part, params=params)
@@ -73,7 +77,8 @@ def run(inputs: Inputs, params: Params) -> Outputs:
             write_json(_distilled(inputs, params), table_path)
         document = read_json(table_path)
         function = partial(look_up_part, params=params, table_path=table_path)
-    work = PartMap(function, inputs.pairs.part_paths, "captions parsed")
+        keys = [f"{key} {content_hash(table_path)}" for key in keys]
+    work = PartMap(function, inputs.pairs.part_paths, "captions parsed", keys)
     return Outputs(caption_phrases=work.output(0), skipped_captions=work.output(1), phrase_table=document)
 
 

@@ -16,6 +16,7 @@ def candidates(rows: list[tuple[str, str, str, int]], chunk_size: int = 3) -> Ca
         split=np.array([SPLIT_PRIORITY.index(row[1]) for row in rows]),
         sha256=np.array([row[2].encode() for row in rows], dtype="S32"),
         perceptual_hash=np.array([row[3] for row in rows], dtype=np.uint64),
+        source=np.array([ord(row[0][0]) for row in rows]),
     )
 
 
@@ -60,3 +61,18 @@ def test_shards_hold_one_split_each_and_every_picture_that_stays() -> None:
     taken = [[3 * chunk + int(row) for chunk, rows in shard.rows for row in rows] for shard in shards]
     assert taken == [[0, 2, 4], [5], [3], [1, 6]]
     assert [shard.number for shard in shards] == [0, 1, 2, 3]
+
+
+def test_a_source_that_grows_leaves_the_shards_of_others_and_its_own_full_ones_as_they_are() -> None:
+    def contents(rows: list[tuple[str, str, str, int]]) -> list[list[str]]:
+        everything = candidates(rows)
+        shards = cut_shards(everything, {}, pictures_per_shard=2)
+        return [[rows[3 * chunk + int(row)][0] for chunk, own in shard.rows for row in own] for shard in shards]
+
+    def pictures(source: str, num: int) -> list[tuple[str, str, str, int]]:
+        return [(f"{source}/{i}", "train", f"{source}{i}", 0) for i in range(num)]
+
+    before, after = (contents([*pictures("s", num), *pictures("t", 3)]) for num in (3, 6))
+    assert before == [["s/0", "s/1"], ["s/2"], ["t/0", "t/1"], ["t/2"]]
+    assert [shard for shard in before if shard not in after] == [["s/2"]]
+    assert [shard for shard in after if shard not in before] == [["s/2", "s/3"], ["s/4", "s/5"]]

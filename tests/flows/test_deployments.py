@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import importlib
+import inspect
 import os
 import signal
 import subprocess
@@ -7,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -19,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_the_deployments_of_the_project_can_be_served() -> None:
     entries = {entry["name"]: entry for entry in read_deployments(ROOT / "prefect.yaml")}
-    assert set(entries) == {"pipeline", "promotion"}
+    assert set(entries) == {"pipeline", "data_quality", "promotion", "rescore"}
     nightly = to_runner_deployment(entries["pipeline"])
     [schedule] = nightly.schedules or []
     assert (schedule.schedule.cron, schedule.schedule.timezone) == ("0 3 * * *", "UTC")
@@ -29,6 +32,15 @@ def test_the_deployments_of_the_project_can_be_served() -> None:
     by_hand = to_runner_deployment(entries["promotion"])
     assert not by_hand.schedules
     assert by_hand.concurrency_options.collision_strategy.value == "ENQUEUE"
+
+
+@pytest.mark.parametrize("entry", read_deployments(ROOT / "prefect.yaml"), ids=lambda entry: entry["name"])
+def test_the_parameters_of_a_deployment_are_those_of_its_flow(entry: dict[str, Any]) -> None:
+    file, _, name = entry["entrypoint"].partition(":")
+    served = getattr(importlib.import_module(file.removesuffix(".py").replace("/", ".")), name)
+    served.validate_parameters(entry["parameters"])
+    assert entry["parameters"].keys() <= inspect.signature(served.fn).parameters.keys()
+    assert entry["concurrency_limit"]["limit"] == 1
 
 
 def test_a_folder_without_deployments_is_refused(tmp_path: Path) -> None:

@@ -104,14 +104,52 @@ def test_a_failed_stage_is_tried_again_as_often_as_asked(dvc_project: Make) -> N
     assert _task_states(state) == {"dvc:a": "Ran"}
 
 
+def test_bad_data_is_not_tried_again_and_people_hear_of_it(dvc_project: Make) -> None:
+    workspace = dvc_project({"a": _stage("a", code="print('error: 3 captions are empty'); exit(2)")})
+    state = pipeline(workspace=workspace, publish=False, retries=3, retry_delay_s=0.1, return_state=True)
+    assert state.is_failed()
+    assert (workspace / "log.txt").read_text().split() == ["a"]
+    [event] = [json.loads(line) for line in (workspace / ".state" / "events.jsonl").read_text().splitlines()]
+    assert (event["event"], event["flow"]) == ("failed", "pipeline")
+    assert "3 captions are empty" in event["text"]
+
+
+def test_a_part_of_the_graph_runs_and_stages_to_keep_stay_as_they_are(dvc_project: Make) -> None:
+    stages = {"a": _stage("a", "in"), "b": _stage("b", "a"), "c": _stage("c", "b"), "d": _stage("d", "c")}
+    workspace = dvc_project(stages)
+    (workspace / "in").write_text("x")
+    pipeline(workspace=workspace, publish=False)
+    for name in ("a", "c"):
+        (workspace / name).write_text("new")  # DVC sees it as changed
+    rows = pipeline(workspace=workspace, from_stage="b", to_stage="c", publish=False)
+    assert [(row["stage"], row["outcome"]) for row in rows] == [("b", "Ran"), ("c", "Restored")]
+    (workspace / "in").write_text("y")
+    rows = pipeline(workspace=workspace, keep=["a", "b"], publish=False)
+    assert {row["stage"]: row["outcome"] for row in rows} == {"a": "Kept", "b": "Kept", "c": "Cached", "d": "Cached"}
+    with pytest.raises(ValueError, match="targets or to_stage, not both"):
+        pipeline(workspace=workspace, targets=["a"], to_stage="b")
+
+
+def test_the_progress_that_a_stage_prints_is_shown_beside_its_run(dvc_project: Make) -> None:
+    workspace = dvc_project({"a": _stage("a", code="print('training: 3/12 step, 0.5 step/s, 18 s left, loss 0.25')")})
+    shown = _artifacts(pipeline(workspace=workspace, publish=False, return_state=True))
+    assert float(shown["progress-a"]) == 100.0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_an_interrupted_run_ends_its_stage_at_once_and_lets_the_server_go(
     number: signal.Signals, status: int, server_workspace: Path, dvc_project: Callable[..., Path]
 ) -> None:
-    code = "import os, time; open('pid','w').write(str(os.getpid())); os.rename('pid','started'); time.sleep(600)"
-    dvc_project({"long": {"cmd": f'python -c "{code}"', "outs": ["out"]}}, server_workspace)
-    (server_workspace / "started").unlink(missing_ok=True)
+    code = (
+        "import os, time; open('pid','w').write(str(os.getpid())); os.rename('pid','started'); open('out','w').write('1'); "
+        "os.path.exists('quick') or time.sleep(600)"
+    )
+    before = {"cmd": "echo 1 > before", "outs": ["before"]}
+    long = {"cmd": f'python -c "{code}"', "deps": ["before"], "outs": ["out"]}
+    for left_over in ("started", "quick", "dvc.lock", "before", "out"):
+        (server_workspace / left_over).unlink(missing_ok=True)
+    dvc_project({"before": before, "long": long}, server_workspace)
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     running = subprocess.Popen(
         [sys.executable, "-m", "flows.pipeline"],
@@ -129,6 +167,11 @@ def test_an_interrupted_run_ends_its_stage_at_once_and_lets_the_server_go(
     assert running.wait(180) == status
     stage = Path("/proc", (server_workspace / "started").read_text(), "stat")
     assert not stage.exists() or stage.read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    # the workspace is as a run finds it that was never interrupted: what was done stands, the rest is done now
+    (server_workspace / "quick").touch()
+    rows = pipeline(workspace=server_workspace, publish=False)
+    assert [(row["stage"], row["outcome"]) for row in rows] == [("before", "Cached"), ("long", "Ran")]
+    assert (server_workspace / "out").read_text() == "1"
 
 
 def test_a_knob_or_a_target_that_makes_no_sense_is_refused(dvc_project: Make) -> None:

@@ -24,6 +24,7 @@ def test_the_model_of_a_finished_workspace_becomes_champion_and_a_second_run_cha
     assert promotion(workspace)["outcome"] == "first"
     assert promotion(workspace)["outcome"] == "unchanged"
     assert (champion_dir(workspace) / "model.safetensors").is_file()
+    assert "is the first champion" in (workspace / ".state" / "events.jsonl").read_text()
     worse = promotion(finished_workspace(mean_ap=0.4, weights=b"worse"))
     assert (worse["outcome"], worse["champion"]) == ("refused", "1")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.stage_graph import StageFailed, expand, outcome, read_graph, repro, select
+from flows.stage_graph import BadInput, StageFailed, expand, outcome, read_graph, repro, select, without
 
 GRAPH = {"a": set(), "b@x": {"a"}, "b@y": {"a"}, "c": {"b@x"}, "d": set()}
 
@@ -36,6 +36,37 @@ def test_the_graph_is_that_of_dvc_in_the_order_of_the_file(dvc_project: Callable
 )
 def test_targets_choose_all_they_need_and_keep_the_order(targets: list[str] | None, chosen: str) -> None:
     assert list(select(GRAPH, targets)) == chosen.split()
+
+
+@pytest.mark.parametrize(
+    ("targets", "first", "chosen"),
+    [(None, "b@x", "b@x c"), (None, "b", "b@x b@y c"), (["c"], "a", "a b@x c"), (["b@x"], "b", "b@x")],
+)
+def test_from_a_stage_on_only_what_follows_from_it_is_chosen(
+    targets: list[str] | None, first: str, chosen: str
+) -> None:
+    part = select(GRAPH, targets, first)
+    assert list(part) == chosen.split()
+    assert all(upstream <= part.keys() for upstream in part.values())
+
+
+def test_a_target_that_does_not_follow_from_the_first_stage_is_refused() -> None:
+    with pytest.raises(ValueError, match="d does not follow from b; there is nothing to run"):
+        select(GRAPH, ["d"], "b")
+
+
+def test_nothing_waits_for_a_stage_that_is_left_as_it_is() -> None:
+    assert without(GRAPH, {"a"}) == {"b@x": set(), "b@y": set(), "c": {"b@x"}, "d": set()}
+
+
+@pytest.mark.parametrize(("status", "kind"), [(1, StageFailed), (2, BadInput), (137, StageFailed)])
+def test_bad_input_is_told_from_what_may_pass_by_the_exit_status(
+    status: int, kind: type[StageFailed], dvc_project: Callable[..., Path]
+) -> None:
+    workspace = dvc_project({"a": {"cmd": f"exit {status}", "outs": ["out"]}})
+    with pytest.raises(StageFailed) as caught:
+        repro(workspace, "a", lambda line: None)
+    assert type(caught.value) is kind
 
 
 def test_an_unknown_stage_is_refused_with_the_known_ones() -> None:

@@ -107,3 +107,30 @@ def test_nothing_is_stored_where_it_is_off_or_nothing_is_frozen(inputs: Inputs, 
     folder = run(inputs, dataclasses.replace(PARAMS, **changes)).image_features
     assert [p.name for p in folder.iterdir()] == ["manifest.json"]
     assert not FeatureStore(folder).enabled
+
+
+def test_a_shard_of_the_same_pictures_is_not_embedded_again(
+    inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    open_picture = ImageStore.open
+
+    def counted(self: ImageStore, image_id: str, min_size: int | None = None) -> Image.Image:
+        opened.append(image_id)
+        return open_picture(self, image_id, min_size)
+
+    monkeypatch.setattr(ImageStore, "open", counted)
+    rows = inputs.images.to_pandas()
+    write_table(rows[rows["shard"] == "a.tar"], tmp_path / "fewer", inputs.images.schema)
+    fewer = inputs._replace(images=Table(tmp_path / "fewer", inputs.images.schema), state=tmp_path / "state")
+    run(fewer, PARAMS)
+    assert set(opened) == {"0", "1", "2"}
+    opened.clear()
+    more = FeatureStore(
+        run(inputs._replace(state=tmp_path / "state", scratch=tmp_path / "second"), PARAMS).image_features
+    )
+    assert set(opened) == {"3", "4"}
+    anew = FeatureStore(run(inputs._replace(scratch=tmp_path / "third"), PARAMS).image_features)
+    assert more.params == anew.params
+    for view, ids in ((0, list(SPLITS)), (1, ["0", "2", "4"]), (2, ["0", "2", "4"])):
+        np.testing.assert_array_equal(more.read(ids, view), anew.read(ids, view))

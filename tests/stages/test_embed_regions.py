@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from ram.engine import LocalEngine
 from ram.inference.images import ImageStore
 from ram.model.checkpoint import load_checkpoint
 from ram.runner import PROVIDED, read_artifact
+from ram.stages import embed_regions
 from ram.stages.embed_regions import Inputs, Outputs, Params, run
 from ram.storage import Table, as_arrow, write_part
 
@@ -165,3 +167,27 @@ def test_rows_of_a_picture_that_do_not_stand_together_are_refused(given: Inputs,
     write_part(as_arrow(rows, given.generated_tags.schema), tmp_path / "mixed", 0, given.generated_tags.schema)
     with pytest.raises(ValueError, match="do not stand together; run generate_tags again"):
         run(given._replace(generated_tags=Table(tmp_path / "mixed", given.generated_tags.schema)), PARAMS)
+
+
+def test_regions_of_the_same_pictures_and_tags_are_not_looked_for_again(
+    given: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found_in: list[int] = []
+    find = embed_regions._Parts.find
+    monkeypatch.setattr(
+        embed_regions._Parts,
+        "find",
+        lambda self, index, embedder: (found_in.append(index), find(self, index, embedder)),
+    )
+    whole = regions(run(given, PARAMS))
+    assert found_in == [0, 1, 2]
+    fewer = tmp_path / "fewer"
+    fewer.mkdir()
+    for part in given.generated_tags.part_paths[:2]:
+        shutil.copy(part, fewer)
+    kept = given._replace(state=tmp_path / "state")
+    run(kept._replace(generated_tags=Table(fewer, given.generated_tags.schema), scratch=tmp_path / "first"), PARAMS)
+    found_in.clear()
+    more = regions(run(kept._replace(scratch=tmp_path / "second"), PARAMS))
+    assert found_in == [2]
+    pd.testing.assert_frame_equal(more, whole)

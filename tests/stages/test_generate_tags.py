@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -17,7 +20,7 @@ from ram.inference.scorer import Scorer
 from ram.label_system import LabelSystem
 from ram.model.checkpoint import load_checkpoint
 from ram.runner import PROVIDED, read_artifact
-from ram.stages.generate_tags import Inputs, Outputs, Params, run
+from ram.stages.generate_tags import Inputs, Outputs, Params, chunks_of_sources, run
 from ram.storage import Table
 
 PARAMS = Params(
@@ -101,3 +104,49 @@ def test_a_model_of_another_label_system_is_refused(drawn_workspace: Path, tmp_p
     other = LabelSystem.from_json(given.label_system).extended(["zebra"]).to_json()
     with pytest.raises(ValueError, match="run pretrain again"):
         run(given._replace(label_system=other), PARAMS)
+
+
+def _pictures_looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ids of the pictures whose tokens the model is asked for, from now on."""
+    seen: list[str] = []
+    tokens = Scorer.tokens
+
+    def counted(self: Scorer, image_ids: Sequence[str], *others: Any, **named: Any) -> Any:
+        seen.extend(image_ids)
+        return tokens(self, image_ids, *others, **named)
+
+    monkeypatch.setattr(Scorer, "tokens", counted)
+    return seen
+
+
+def test_the_next_run_looks_only_at_new_pictures_and_gives_what_a_run_over_all_gives(
+    drawn_workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = dataclasses.replace(PARAMS, images_per_part=6)
+    whole = inputs(drawn_workspace, tmp_path / "whole")
+    rows = whole.images.to_pandas()
+    train = sorted(rows["image_id"][rows["split"] == "train"])
+    storage.write_table(rows[~rows["image_id"].isin(train[12:])], tmp_path / "images", whole.images.schema)
+    before = whole._replace(images=Table(tmp_path / "images", whole.images.schema), state=tmp_path / "state")
+    looked_at = _pictures_looked_at(monkeypatch)
+    run(before._replace(scratch=tmp_path / "first"), params)
+    assert set(train[:12]) <= set(looked_at)
+
+    looked_at.clear()
+    more = whole._replace(state=tmp_path / "state", scratch=tmp_path / "second")
+    found = table(run(more, params))
+    assert sorted(looked_at) == train[12:]
+    looked_at.clear()
+    again = table(run(more._replace(scratch=tmp_path / "third"), params))
+    assert looked_at == []
+    pd.testing.assert_frame_equal(again, found)
+    # the thresholds are those of the first run: with these, a run over all pictures finds the same
+    shutil.rmtree(tmp_path / "state" / "parts")
+    anew = table(run(more._replace(scratch=tmp_path / "fourth"), params))
+    pd.testing.assert_frame_equal(anew, found)
+
+
+def test_parts_begin_anew_at_every_source() -> None:
+    ids = ["a/1", "a/2", "a/3", "b/1", "c/1", "c/2"]
+    assert list(chunks_of_sources(ids, 2)) == [(0, 2), (2, 3), (3, 4), (4, 6)]
+    assert list(chunks_of_sources([], 2)) == []

@@ -1,0 +1,41 @@
+"""One run at a time in a workspace, and which recipe it works by."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flows.environment import STATE_DIR
+from flows.processes import exclusive
+from ram.commands.recipe import recipe_path
+
+PARAMS = "params.yaml"
+
+
+@contextmanager
+def workspace_alone(workspace: Path, warn: Callable[..., object]) -> Iterator[None]:
+    """Hold the workspace; where another run holds it, whichever flow it is of, wait for that one and say so."""
+
+    def waiting() -> None:
+        warn("another run of the pipeline works in %s; waiting for it", workspace)
+
+    with exclusive(workspace / STATE_DIR / "pipeline.lock", waiting):
+        yield
+
+
+def use_recipe(workspace: Path, name: str, say: Callable[..., object]) -> None:
+    """Make a recipe the active one; knobs that no recipe has are kept in `.state` before they are written over."""
+    source, target = recipe_path(name, workspace), workspace / PARAMS
+    if target.is_file():
+        present = target.read_bytes()
+        if present == source.read_bytes():
+            return
+        if all(present != recipe.read_bytes() for recipe in (workspace / "recipes").glob("*.yaml")):
+            kept = workspace / STATE_DIR / f"{PARAMS}.before"
+            kept.parent.mkdir(exist_ok=True)
+            kept.write_bytes(present)
+            say("%s had knobs of its own; they are in %s now", target, kept)
+    shutil.copyfile(source, target)
+    say("%s is %s now", target, source)
