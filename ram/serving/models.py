@@ -57,7 +57,7 @@ class ServedModel:
                     "name": tag.name,
                     "score": round(tag.score, 5),
                     "threshold": round(tag.threshold, 5),
-                    "kind": tag.kind,
+                    "kind": None if tag.is_new else tag.kind,
                     "tag_id": tag.tag_id,
                 }
                 for tag in scores
