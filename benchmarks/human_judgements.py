@@ -11,6 +11,7 @@ The model is the preliminary one of --workspace; where there is none, the recipe
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import json
 import sys
@@ -154,7 +155,7 @@ def witnesses(
     summary_BS = np.concatenate([part.summary_BS for part in found])
     feature_RD = np.concatenate([part.feature_RD for part in found])
     score_BK = np.concatenate([scores for _, scores in scorer.scores(judged.image_ids)])
-    probe, caption_probe = probes(trained, params)
+    probe, caption_probe = probes(trained, scorer.model.num_tags, params)
     unseen_B = np.full(len(judged.image_ids), -1)
     rows["held_out_evidence"] = probe.evidence(summary_BS, unseen_B, picture_R, tag_R)
     region_R, image_R = np.concatenate([part.score_R for part in found]), score_BK[picture_R, tag_R]
@@ -183,7 +184,7 @@ def embedded(captions: pd.Series, text_encoder: str) -> np.ndarray:
     return (embedding_CE / np.linalg.norm(embedding_CE, axis=1, keepdims=True))[inverse]
 
 
-def probes(trained: Path, params: Mapping[str, Any]) -> tuple[Any, Any]:
+def probes(trained: Path, num_tags: int, params: Mapping[str, Any]) -> tuple[Any, Any]:
     """The probes of tags and of captions, fitted on the training pictures and their own captions."""
     scratch = trained / ".state" / "human_judgements"
     scratch.mkdir(parents=True, exist_ok=True)
@@ -198,7 +199,6 @@ def probes(trained: Path, params: Mapping[str, Any]) -> tuple[Any, Any]:
             picture_R, tag_R, _ = parsed.of(start, start + len(batch.feature_BD))
             yield Batch(batch.feature_BD, batch.fold_B, picture_R, tag_R)
 
-    num_tags = load_checkpoint(trained / artifact("preliminary_model").path).model.num_tags
     probe = fit(batches(), num_tags, chosen.probe)
     probe.calibrate(batches(), chosen.probe.prior_weight)
     return probe, caption_probe
@@ -280,8 +280,6 @@ def main() -> None:
 
 def judged_name(args: argparse.Namespace) -> str:
     """One folder a judged set: what was read of another one is not taken for this one's."""
-    import hashlib
-
     stats = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in (args.images, args.pairs)]
     return hashlib.sha256(repr(stats).encode()).hexdigest()[:12]
 

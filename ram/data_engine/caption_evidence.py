@@ -51,20 +51,13 @@ def first_pictures(generated: Table) -> list[int]:
 
 def evidence_of_rows(gathered: Ragged, first_picture: int, image_ids: np.ndarray, tag_R: np.ndarray) -> np.ndarray:
     """evidence_R of the rows of one part of `generated`, NaN where no caption speaks; `image_ids` of the rows."""
-    found = np.full(len(tag_R), np.nan, dtype=np.float32)
     if not len(tag_R):
-        return found
+        return np.empty(0, dtype=np.float32)
     change_R = np.concatenate([[False], image_ids[1:] != image_ids[:-1]])
     picture_R = np.cumsum(change_R)
     place, columns = gathered.gather(first_picture + np.arange(picture_R[-1] + 1))
     width = max(int(tag_R.max(initial=0)), int(columns["tag_id"].max(initial=0))) + 1
-    key, wanted = place * width + columns["tag_id"], picture_R * width + tag_R
-    order = np.argsort(key, kind="stable")
-    if len(order):
-        at = np.searchsorted(key[order], wanted).clip(max=len(order) - 1)
-        same = key[order][at] == wanted
-        found[same] = columns["evidence"][order][at[same]]
-    return found
+    return _look_up(place * width + columns["tag_id"], columns["evidence"], picture_R * width + tag_R)
 
 
 def _pictures(generated: Table) -> Iterator[tuple[int, np.ndarray]]:
@@ -81,17 +74,22 @@ def _best(captions: Ragged, row_R: np.ndarray, indices_R: pa.ListArray) -> np.nd
     known = np.flatnonzero(row_R >= 0)
     picture, of_picture = np.unique(row_R[known], return_inverse=True)
     place, columns = captions.gather(picture)
-    if not len(place):
-        return best_R
-    width = int(columns["caption_index"].max()) + 1
-    key = place * width + columns["caption_index"]
-    order = np.argsort(key, kind="stable")
     named = indices_R.take(pa.array(known))
     length = named.value_lengths().to_numpy()
-    flat = named.flatten().to_numpy().astype(np.int64)
-    wanted = np.repeat(of_picture, length) * width + flat
-    at = np.searchsorted(key[order], wanted).clip(max=len(order) - 1)
-    same = (key[order][at] == wanted) & (flat < width)
-    owner = np.repeat(known, length)[same]
-    np.fmax.at(best_R, owner, columns["evidence"][order][at[same]])
+    index = named.flatten().to_numpy().astype(np.int64)
+    width = max(int(index.max(initial=0)), int(columns["caption_index"].max(initial=0))) + 1
+    wanted = np.repeat(of_picture, length) * width + index
+    evidence = _look_up(place * width + columns["caption_index"], columns["evidence"], wanted)
+    np.fmax.at(best_R, np.repeat(known, length), evidence)  # fmax: what is not known does not count
     return best_R
+
+
+def _look_up(key: np.ndarray, value: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """The values of the wanted keys, each of which `key` has once; NaN of those that it lacks."""
+    found = np.full(len(wanted), np.nan, dtype=np.float32)
+    if len(key):
+        order = np.argsort(key, kind="stable")
+        at = np.searchsorted(key[order], wanted).clip(max=len(key) - 1)
+        same = key[order][at] == wanted
+        found[same] = value[order][at[same]]
+    return found

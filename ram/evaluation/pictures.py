@@ -15,9 +15,8 @@ from PIL import Image
 from ram.datasets.remote import RemotePath
 from ram.datasets.source import MAX_PICTURE_BYTES, expand, find_files
 from ram.evaluation.labelled import Problems
+from ram.inference.sources import SUFFIXES
 from ram.model.preprocess import PictureError, open_image
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
 @dataclass(frozen=True, slots=True)

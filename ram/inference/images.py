@@ -90,6 +90,10 @@ class ImageStore:
             groups[self.shards[self._shard[self._row[image_id]]]].append(image_id)
         return groups
 
+    def of_split(self, split: str) -> list[str]:
+        """The ids of a split, in the order of the shards."""
+        return self.in_shard_order([i for i, s in zip(self.image_ids, self.splits, strict=True) if s == split])
+
     def split_of(self, image_id: str) -> str:
         return self.splits[self._row[image_id]]
 

@@ -18,7 +18,7 @@ from ram.evaluation.thresholds import TagScores
 from ram.inference.tagger import THRESHOLDS_FILE, Tagger, Thresholds, load
 from ram.label_system import LabelSystem
 from ram.model.checkpoint import LABELS, complete_label_system
-from ram.own_tags.labels import Prepared, with_pictures, write_quarantine
+from ram.own_tags.labels import Prepared, require_negatives, with_pictures, write_quarantine
 from ram.own_tags.table import read_table, resolve, trimmed
 from ram.progress import track
 from ram.storage import move_into_place, write_json, write_text
@@ -86,12 +86,8 @@ def calibrate_model(
 
 def _prepare(table: Path, pictures: Path, start: LabelSystem, quarantine: Path, complete: bool) -> Prepared:
     labels = resolve(read_table(table), start)
-    if not complete and labels.rows["positive"].all() and len(labels.rows):
-        raise ValueError(
-            f"every label of {table} is a positive, and of those alone no precision can be told; add a column label with "
-            "rows of 0 for what a picture does not show, or say --complete if the rows of a picture name every tag of "
-            "the table that it shows"
-        )
+    if not complete:
+        require_negatives(labels, table, "of those alone no precision can be told")
     labels, hash_of = with_pictures(labels, pictures)
     write_quarantine(labels, table, quarantine)
     return Prepared(trimmed(labels, start), hash_of, complete)

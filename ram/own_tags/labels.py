@@ -70,12 +70,8 @@ def prepare(
     always or never there. `ValueError` where nothing is left to learn or, with a dev share, nothing to judge by.
     """
     labels = resolve(read_table(table), start)
-    if not complete and labels.rows["positive"].all() and len(labels.rows):
-        raise ValueError(
-            f"every label of {table} is a positive, and a model taught only those says yes to everything; add a column "
-            "label with rows of 0 for what a picture does not show, or say --complete if the rows of a picture name "
-            "every tag of the table that it shows"
-        )
+    if not complete:
+        require_negatives(labels, table, "a model taught only those says yes to everything")
     labels, hash_of = with_pictures(labels, pictures)
     # A picture whose rows name none but one-sided tags still shows none of the others, where rows are complete.
     used = set(labels.rows["image"])
@@ -91,6 +87,15 @@ def prepare(
             f"--dev-share ({dev_share:g}), or give 0 to hold out none and keep the start's thresholds"
         )
     return prepared
+
+
+def require_negatives(labels: Labels, table: Path, consequence: str) -> None:
+    """`ValueError`, with what follows from it, for labels that are there and are all positives."""
+    if labels.rows["positive"].all() and len(labels.rows):
+        raise ValueError(
+            f"every label of {table} is a positive, and {consequence}; add a column label with rows of 0 for what a "
+            "picture does not show, or say --complete if the rows of a picture name every tag of the table that it shows"
+        )
 
 
 def with_pictures(labels: Labels, pictures: Path) -> tuple[Labels, dict[str, str]]:

@@ -84,7 +84,7 @@ def run(inputs: Inputs, params: Params) -> Outputs:
             f"{label_system.version}; run pretrain again"
         )
     store, features = ImageStore(inputs.images, inputs.image_shards), FeatureStore(inputs.image_features)
-    image_ids = store.in_shard_order([i for i, s in zip(store.image_ids, store.splits, strict=True) if s == "train"])
+    image_ids = store.of_split("train")
     calibrated = kept_thresholds(
         None if inputs.state is None else inputs.state / "thresholds",
         [model[1], dataclasses.asdict(params), storage.content_hash(inputs.labels.path), inputs.benchmarks],

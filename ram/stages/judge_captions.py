@@ -70,7 +70,7 @@ def fitted(inputs: Inputs, params: Params) -> tuple[CaptionProbe, Pictures]:
     """The probe, fitted and calibrated on the train pictures; and those with their captions. Works in `inputs.scratch`."""
     store, features = ImageStore(inputs.images, inputs.image_shards), FeatureStore(inputs.image_features)
     scorer = kept_scorer(inputs.preliminary_model, checkpoint_version(inputs.preliminary_model)).over(store, features)
-    image_ids = store.in_shard_order([i for i, s in zip(store.image_ids, store.splits, strict=True) if s == "train"])
+    image_ids = store.of_split("train")
     captions, texts = _captions(inputs.pairs, image_ids, inputs.scratch)
     embedding_CE = caption_embeddings(inputs.scratch, texts, scorer.checkpoint.params.text_encoder)
     pictures = Pictures(
