@@ -10,6 +10,7 @@ import argparse
 import copy
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from benchmarks.model_ablation import run_table
