@@ -145,10 +145,13 @@ def temporary_path(target: Path) -> Path:
     return target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}.tmp")
 
 
-def remove_temporaries(directory: Path) -> None:
-    """Remove what processes that were killed had begun to write under `directory`."""
-    for path in directory.rglob(".*.tmp"):
-        path.unlink()
+def remove_temporaries(directory: Path, of: str = "*") -> None:
+    """Remove what processes that were killed had begun to write under `directory`; with `of`, under that name alone."""
+    for path in list(directory.rglob(f".{of}.*.tmp*")):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def require_space(directory: Path, num_bytes: int, what: str) -> None:
