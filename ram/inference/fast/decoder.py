@@ -15,7 +15,9 @@ from ram.model.tag_decoder import TagDecoder, TagDecoderLayer
 # B images, N image tokens, K tags, S tags of a shortlist, D token width, E text embedding width, W decoder width,
 # H heads, A width of a head
 
-_ROWS_AT_ONCE = 1152  # tags × pictures that are decoded together: bounds memory, and what is computed stays in the cache
+_ROWS_AT_ONCE = (
+    1152  # tags × pictures that are decoded together: bounds memory, and what is computed stays in the cache
+)
 Contexts = list[tuple[Tensor, Tensor]]
 
 
@@ -93,7 +95,9 @@ class FastTagDecoder:
         no_picture = embedding_KE.new_zeros(1, 0)
         chunks = embedding_KE.split(_ROWS_AT_ONCE)
         queries = [self._decoder.queries(no_picture, chunk)[0].to(self.dtype) for chunk in chunks]
-        return PreparedTags(embedding_KE, torch.cat(queries), torch.cat([self._layers[0].asks(some) for some in queries]))
+        return PreparedTags(
+            embedding_KE, torch.cat(queries), torch.cat([self._layers[0].asks(some) for some in queries])
+        )
 
     def logits(self, tokens_BND: Tensor, tags: PreparedTags) -> Tensor:
         """logits_BK, float32. Memory is bounded whatever the number of tags."""

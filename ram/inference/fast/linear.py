@@ -44,7 +44,9 @@ class PackedLinear(nn.Module):
 
 def can_pack(device: torch.device) -> bool:
     """Whether weights on this device can be laid out anew."""
-    return device.type == "cpu" and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    return (
+        device.type == "cpu" and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    )
 
 
 def packed(modules: Iterable[nn.Module], dtype: torch.dtype) -> dict[int, nn.Module]:

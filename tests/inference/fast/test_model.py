@@ -79,7 +79,8 @@ def test_tokens_and_logits_equal_the_plain_models_over_backbones(backbone: str) 
 @pytest.mark.parametrize("pre_norm", [False, True])
 @pytest.mark.parametrize("num_layers", [1, 2, 3])
 @pytest.mark.parametrize(
-    "kind", [{"tag_queries": "text"}, {"tag_queries": "described"}, {"tag_queries": "learned"}, {"text_alignment": True}]
+    "kind",
+    [{"tag_queries": "text"}, {"tag_queries": "described"}, {"tag_queries": "learned"}, {"text_alignment": True}],
 )
 def test_logits_equal_the_plain_decoders_of_every_kind(kind: dict[str, Any], num_layers: int, pre_norm: bool) -> None:
     model = _model(**kind, num_layers=num_layers, pre_norm=pre_norm)
