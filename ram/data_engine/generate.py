@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
 
 from ram.data_engine.thresholds import ScoreHistogram
@@ -126,8 +125,7 @@ class Generator:
         pictures, tag_ids, trust = known
         for ids, tokens_BND, _ in self.scorer.tokens(image_ids, self.batch_size):
             first, last = np.searchsorted(pictures, [start, start + len(ids)])
-            with torch.inference_mode():
-                scores_BK = self.scorer.model.tag_logits(tokens_BND).float().sigmoid().cpu().numpy()
+            scores_BK = self.scorer.fast.scores(tokens_BND)
             mine = slice(first, last)
             found = [(pictures[mine] - start, tag_ids[mine], trust[mine])]
             sure = sure_tags(scores_BK, self.threshold_K, self.max_added)

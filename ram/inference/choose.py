@@ -9,6 +9,7 @@ import numpy as np
 
 from ram.inference.answers import NEW_KIND, TagScore
 from ram.inference.evidence import Place
+from ram.inference.fast.decoder import PreparedTags
 from ram.inference.hierarchy import Hierarchy, TagHierarchy, apply
 from ram.inference.names import Wanted
 from ram.inference.thresholds import Thresholds
@@ -21,6 +22,7 @@ class Query:
     """What one call asks of every picture."""
 
     wanted: Wanted
+    prepared: PreparedTags  # the same tags, for the model
     limits_K: np.ndarray
     top_k: int | None
     hierarchy: Hierarchy

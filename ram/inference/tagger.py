@@ -17,6 +17,8 @@ from ram.engine.local import available_cores
 from ram.inference.answers import PictureTags, Result, TagScore
 from ram.inference.choose import Query, choose, tag_scores
 from ram.inference.evidence import Place, places, relevance_kind
+from ram.inference.fast.decoder import PreparedTags
+from ram.inference.fast.model import FastModel, Precision
 from ram.inference.find import checkpoint_dir
 from ram.inference.hierarchy import HIERARCHIES, Hierarchy, TagHierarchy
 from ram.inference.names import NewNames, Wanted, wanted_tags
@@ -25,7 +27,6 @@ from ram.inference.text_cache import TextCache, default_text_cache
 from ram.inference.thresholds import DEFAULT_THRESHOLD, THRESHOLDS_FILE, Thresholds, limits_of
 from ram.label_system import LabelSystem
 from ram.model.checkpoint import Checkpoint, load_checkpoint
-from ram.model.folding import folded
 from ram.model.text_encoder import make_text_encoder
 from ram.storage import read_json
 
@@ -43,14 +44,18 @@ class Tagger:
         checkpoint: Checkpoint,
         thresholds: Thresholds | None = None,
         *,
+        precision: Precision = "fp32",
         max_pixels: int = MAX_PIXELS,
         text_cache: TextCache | None = None,
     ) -> None:
-        """A picture of more than `max_pixels` is refused. `text_cache` None: that of the environment."""
+        """A picture of more than `max_pixels` is refused. `text_cache` None: that of the environment.
+
+        `precision` "bf16" is about twice as fast where the processor has it, and changes few decisions.
+        """
         self.checkpoint = checkpoint
         self.thresholds = thresholds or Thresholds()
         self.max_pixels = max_pixels
-        self._encoder = folded(checkpoint.model.image_encoder, checkpoint.params.image_size)
+        self._fast = FastModel(checkpoint.model.eval(), precision)
         self._own = Wanted(
             [tag.name for tag in self.label_system.tags],
             list(self.label_system.tags),
@@ -128,13 +133,12 @@ class Tagger:
         if len(images) == 0:
             return np.empty((0, len(wanted.names)), np.float32)
         tokens_BND, _ = self._tokens(torch.stack([self._decode(image) for image in images]))
-        return self._scores(tokens_BND, wanted)
+        return self._fast.scores(tokens_BND, self._prepared(wanted))
 
     def logits(self, images_BCHW: Tensor) -> Tensor:
         """logits_BK of the model's own tags, of pictures that `checkpoint.model.preprocess` has normalised."""
-        model = self.checkpoint.model
         with torch.inference_mode():
-            return model.tag_logits(self._encoder(images_BCHW.to(model.device)))
+            return self._fast.tag_logits(self._fast.encoder(images_BCHW.to(self._fast.device)))
 
     def _query(
         self,
@@ -158,10 +162,13 @@ class Tagger:
         kind = relevance_kind(explain, model)
         wanted = self._own if tags is None else self._wanted(tags)
         limits_K = limits_of(self.thresholds, wanted.tags, wanted.names, threshold, self.label_system)
-        return Query(wanted, limits_K, top_k, hierarchy, kind, captions)
+        return Query(wanted, self._prepared(wanted), limits_K, top_k, hierarchy, kind, captions)
 
     def _wanted(self, names: Sequence[str]) -> Wanted:
         return wanted_tags(names, self.label_system, self._own.embedding_KE, self._new)
+
+    def _prepared(self, wanted: Wanted) -> PreparedTags:
+        return self._fast.own_tags if wanted is self._own else self._fast.prepare(wanted.embedding_KE)
 
     def _decode(self, picture: Picture) -> Tensor:
         preprocess = self.checkpoint.model.preprocess
@@ -208,16 +215,14 @@ class Tagger:
 
     def _tokens(self, images_BCHW: Tensor) -> tuple[Tensor, tuple[int, int]]:
         with torch.inference_mode():
-            features = self._encoder.trunk(images_BCHW.to(self.checkpoint.model.device))
-            return self._encoder.tail(features), self._encoder.grid(features)
-
-    def _scores(self, tokens_BND: Tensor, wanted: Wanted) -> np.ndarray:
-        with torch.inference_mode():
-            return self.checkpoint.model.tag_logits(tokens_BND, wanted.embedding_KE).float().sigmoid().cpu().numpy()
+            features = self._fast.encoder.trunk(images_BCHW.to(self._fast.device))
+            return self._fast.encoder.tail(features), self._fast.encoder.grid(features)
 
     def _tag(self, images_BCHW: Tensor, query: Query) -> list[PictureTags]:
         tokens_BND, grid = self._tokens(images_BCHW)
-        chosen = [choose(scores_K, query, self._hierarchy) for scores_K in self._scores(tokens_BND, query.wanted)]
+        chosen = [
+            choose(scores_K, query, self._hierarchy) for scores_K in self._fast.scores(tokens_BND, query.prepared)
+        ]
         found: list[list[Place]] = [[] for _ in chosen]
         if query.relevance is not None:
             rows = [one.rows for one in chosen]
@@ -250,6 +255,7 @@ def load(
     source: str | Path = "champion",
     device: str | torch.device = "cpu",
     *,
+    precision: Precision = "fp32",
     download: bool = False,
     max_pixels: int = MAX_PIXELS,
     text_cache: TextCache | None = None,
@@ -263,7 +269,7 @@ def load(
     checkpoint = load_checkpoint(directory, device)
     path = directory / THRESHOLDS_FILE
     thresholds = Thresholds.from_json(read_json(path)) if path.is_file() else None
-    return Tagger(checkpoint, thresholds, max_pixels=max_pixels, text_cache=text_cache)
+    return Tagger(checkpoint, thresholds, precision=precision, max_pixels=max_pixels, text_cache=text_cache)
 
 
 __all__ = [

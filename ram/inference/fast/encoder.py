@@ -34,8 +34,8 @@ class FastEncoder:
         self._encoder.backbone.to(self.dtype)
 
     def trunk(self, images_BCHW: Tensor) -> Tensor:
-        """The output of the frozen blocks; the images where none is frozen."""
-        return self._encoder.trunk(images_BCHW.to(self.dtype))
+        """The output of the frozen blocks, float32; the images where none is frozen."""
+        return self._encoder.trunk(images_BCHW.to(self.dtype)).float()
 
     def tail(self, features: Tensor) -> Tensor:
         """tokens_BND, float32, the pooled token first, from the trunk's features, computed or stored."""

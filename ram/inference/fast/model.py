@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -56,6 +57,10 @@ class FastModel:
         if self._alignment is not None:
             logits_BK = logits_BK + self._alignment.logits(tokens_BND[:, 0], tags.embedding_KE)
         return logits_BK
+
+    def scores(self, tokens_BND: Tensor, tags: PreparedTags | None = None) -> np.ndarray:
+        """scores_BK, float32 in 0 … 1: the sigmoid of the logits."""
+        return self.tag_logits(tokens_BND, tags).sigmoid().cpu().numpy()
 
 
 def checked_precision(precision: str, device: torch.device) -> torch.dtype:

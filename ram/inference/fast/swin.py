@@ -8,10 +8,11 @@ block's windows to that of the next, and biases and masks are made once.
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.models.swin_transformer import SwinTransformerBlock, SwinTransformerStage
+from timm.models.swin_transformer import SwinTransformerStage
 from torch import Tensor, nn
 
 from ram.inference.fast.linear import PackedLinear, packed
@@ -25,7 +26,7 @@ class FastStage(nn.Module):
     def __init__(self, stage: SwinTransformerStage, dtype: torch.dtype) -> None:
         super().__init__()
         self.downsample = copy.deepcopy(stage.downsample, packed(stage.downsample.modules(), dtype))
-        blocks: list[SwinTransformerBlock] = list(stage.blocks)  # type: ignore[arg-type]
+        blocks: list[Any] = list(stage.blocks)
         self.size = tuple(blocks[0].input_resolution)
         orders = [_order_L(block) for block in blocks]
         raster_L = torch.arange(len(orders[0]), device=orders[0].device)
@@ -50,14 +51,14 @@ class FastStage(nn.Module):
 class FastBlock(nn.Module):
     """One block; tokens come and go in the order of its windows."""
 
-    def __init__(self, block: SwinTransformerBlock, dtype: torch.dtype) -> None:
+    def __init__(self, block: Any, dtype: torch.dtype) -> None:
         super().__init__()
         attention = block.attn
         self.num_heads, self.window_area = attention.num_heads, block.window_area
         self.norm1, self.norm2 = copy.deepcopy(block.norm1), copy.deepcopy(block.norm2)
         self.qkv, self.proj = PackedLinear(attention.qkv, dtype), PackedLinear(attention.proj, dtype)
-        self.fc1 = PackedLinear(block.mlp.fc1, dtype, gelu=True)  # type: ignore[arg-type]
-        self.fc2 = PackedLinear(block.mlp.fc2, dtype)  # type: ignore[arg-type]
+        self.fc1 = PackedLinear(block.mlp.fc1, dtype, gelu=True)
+        self.fc2 = PackedLinear(block.mlp.fc2, dtype)
         bias_VHNN = attention._get_rel_pos_bias().detach()
         if block.attn_mask is not None:
             bias_VHNN = bias_VHNN + block.attn_mask[:, None]
@@ -84,19 +85,17 @@ class FastBlock(nn.Module):
 
 def fits(stage: nn.Module) -> bool:
     """Whether `FastStage` can stand for it: a stage of timm's Swin whose windows tile its map, with the usual blocks."""
-    if not isinstance(stage, SwinTransformerStage):
-        return False
-    return all(
-        not block.dynamic_mask
-        and all(side % window == 0 for side, window in zip(block.input_resolution, block.window_size, strict=True))
-        and isinstance(block.mlp.act, nn.GELU)
-        and isinstance(block.mlp.norm, nn.Identity)
-        and block.mlp.act.approximate == "none"
-        for block in stage.blocks  # type: ignore[union-attr]
-    )
+    return isinstance(stage, SwinTransformerStage) and all(map(_is_usual, stage.blocks))
 
 
-def _order_L(block: SwinTransformerBlock) -> Tensor:
+def _is_usual(block: Any) -> bool:
+    tiles = all(side % window == 0 for side, window in zip(block.input_resolution, block.window_size, strict=True))
+    mlp = block.mlp
+    is_exact_gelu = isinstance(mlp.act, nn.GELU) and mlp.act.approximate == "none"
+    return tiles and not block.dynamic_mask and is_exact_gelu and isinstance(mlp.norm, nn.Identity)
+
+
+def _order_L(block: Any) -> Tensor:
     """The tokens of the map, numbered row by row, in the order of the block's windows."""
     height, width = block.input_resolution
     numbers_HW = torch.arange(height * width, device=block.norm1.weight.device).unflatten(0, (height, width))
