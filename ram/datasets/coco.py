@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tarfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -26,6 +25,7 @@ from ram.datasets.source import (
     find_files,
     read_inside,
 )
+from ram.tars import TarError, each_member
 
 PICTURES_PER_CHUNK = 1000
 
@@ -147,8 +147,11 @@ def _relative_box(annotation: Mapping[str, Any], image: Mapping[str, Any]) -> Bo
 
 def _with_offsets(entries: Sequence[Entry], tar_path: Path | RemotePath) -> list[Entry]:
     """The entries, each with the place of its bytes in the tar; -1 where the tar has no such file."""
-    with tar_path.open("rb") as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
-        places = {m.name.removeprefix("./"): (m.offset_data, m.size) for m in tar if m.isfile() and not m.issparse()}
+    try:
+        with tar_path.open("rb") as stream:
+            places = {m.name.removeprefix("./"): (m.offset, m.num_bytes) for m in each_member(stream) if m.is_file}
+    except TarError as error:
+        raise ValueError(f"{tar_path}: {error}; write it anew") from error
     missing = (-1, 0)
     return [Entry(e.file_name, e.captions, e.labels, *places.get(e.file_name, missing)) for e in entries]
 
