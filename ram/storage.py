@@ -241,6 +241,31 @@ def move_into_place(source: Path, target: Path) -> None:
     source.replace(target)
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """The same file under another name; a copy where the file system has no such links or `target` lies on another."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        temporary = temporary_path(target)
+        shutil.copyfile(source, temporary)
+        temporary.replace(target)
+
+
+def copy_folder(source: Path, target: Path, *, link: bool) -> None:
+    """`target` made anew as a copy of `source`; with `link`, as other names of the same files where that can be."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for file in sorted(p for p in source.rglob("*") if p.is_file()):
+        place = target / file.relative_to(source)
+        if link:
+            link_or_copy(file.resolve(), place)
+        else:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, place)
+
+
 def content_hash(path: Path) -> str:
     """SHA-256 (hex) of a file, or of the names and contents of all files under a folder."""
     digest = hashlib.sha256()
