@@ -34,6 +34,7 @@ class Table:
 
     @property
     def num_rows(self) -> int:
+        """Of all parts, by their footers: no row is read."""
         return sum(pq.read_metadata(part).num_rows for part in self.part_paths)
 
     def read(self, columns: Sequence[str] | None = None, filters: Any = None) -> pa.Table:

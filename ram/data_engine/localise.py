@@ -70,6 +70,7 @@ class Rows:
         return list(self.tag_R.split(self.picture_R.bincount(minlength=len(self.image_ids)).tolist()))
 
     def subset(self, rows: Tensor) -> Rows:
+        """Those of the rows that `rows` names by position, in the same pictures."""
         return Rows(self.image_ids, self.tokens_BND, self.grid, self.picture_R[rows], self.tag_R[rows])
 
 
@@ -84,13 +85,15 @@ class Sources:
 
 
 class Localiser(Protocol):
-    """Calls give boxes_R4, and found_R: false where there is no find, whatever the box then says."""
+    """Says where in a picture a tag is; one is made for a run of the stage, and called batch by batch."""
 
     leaves_rows: ClassVar[bool]  # to the fallback, if it has no box for them
 
     def __init__(self, sources: Sources, params: LocaliserParams) -> None: ...
 
-    def __call__(self, rows: Rows) -> tuple[Tensor, Tensor]: ...
+    def __call__(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        """boxes_R4, x0, y0, x1, y1 in shares of width and height, and found_R: false where it has no box to give."""
+        ...
 
 
 class ByAttention:

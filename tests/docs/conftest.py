@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from code_blocks import ROOT, file_of
 from photos import draw_photos, write_model
 
 
@@ -34,6 +37,7 @@ def here(tmp_path: Path, photos: Path, model: Path, monkeypatch: pytest.MonkeyPa
     for name, source in (("photo.jpg", "a.jpg"), ("other.jpg", "b.jpg")):
         shutil.copyfile(photos / source, tmp_path / name)
     shutil.copytree(model, tmp_path / "mine")
+    shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
 
     def champion(name: str) -> Path:
         assert name == "champion"
@@ -45,35 +49,44 @@ def here(tmp_path: Path, photos: Path, model: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.fixture
-def run_python(here: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[tuple[str, str]]], dict[str, object]]:
+def run_python(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[list[tuple[str, str]]], None]]:
     """Runs blocks of one page, (where it stands, text), in one session, as a person who types them would.
 
-    A block that begins with `# ram/….py` is a new module of that name, and is there for the blocks after it.
+    A block that begins with `# ram/….py` is a new module of that name, and is there for the blocks after it. What blocks
+    add to registries is taken out again.
     """
     added: list[str] = []
+    before = [(registry, dict(registry)) for registry in _registries()]
 
-    def run(blocks: list[tuple[str, str]]) -> dict[str, object]:
+    def run(blocks: list[tuple[str, str]]) -> None:
         names: dict[str, object] = {"__name__": "page"}
         for where, text in blocks:
-            first = text.partition("\n")[0]
-            if first.startswith("# ram/") and first.endswith(".py"):
-                added.append(_add_module(here, Path(first.removeprefix("# ")), text, monkeypatch))
-            else:
+            file = file_of(text)
+            if file is None:
                 exec(compile(text, where, "exec"), names)
-        return names
+            elif file.startswith("ram/") and text.startswith(f"# {file}\n"):
+                added.append(_add_module(here, Path(file), text, monkeypatch))
 
     yield run
-    import sys
-
+    for registry, content in before:
+        registry.clear()
+        registry.update(content)
     for name in added:
         sys.modules.pop(name, None)
 
 
-def _add_module(root: Path, path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    import importlib
+def _registries() -> list[dict]:
+    from ram.data_engine.detectors import DETECTORS
+    from ram.data_engine.localise import LOCALISERS
+    from ram.datasets import KINDS
+    from ram.model.text_encoder import TEXT_ENCODERS
 
+    return [KINDS, TEXT_ENCODERS, LOCALISERS, DETECTORS]
+
+
+def _add_module(root: Path, path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    assert not (ROOT / path).exists(), f"{path} is a module already"
     file = root / "added" / path
-    assert not (Path(__file__).parents[2] / path).exists(), f"{path} is a module already"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
     package = importlib.import_module(".".join(path.parts[:-1]))

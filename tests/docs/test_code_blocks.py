@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from code_blocks import PAGES, ROOT, Block, blocks_of, commands_of, prose_of
+from code_blocks import PAGES, ROOT, Block, blocks_of, commands_of, file_of, prose_of
 from command_lines import wrong_with
 from typer.testing import CliRunner
 
@@ -139,6 +139,8 @@ def _ask(block: Block, here: Path, model: Path) -> Iterator[str]:
 @pytest.mark.parametrize("block", of("yaml"), ids=str)
 def test_a_block_of_yaml_is_what_its_reader_takes(block: Block, here: Path) -> None:
     content = yaml.safe_load(block.text)
+    if file_of(block.text) == "dvc.yaml":
+        return  # test_contributing puts it into the graph
     if isinstance(content, list):
         _read_sources(content)
     elif "compute_environment" in content:
@@ -175,7 +177,7 @@ def _read_params(content: Mapping[str, Any]) -> None:
     from ram.runner import stage_call, stage_names
 
     sample = yaml.safe_load((ROOT / "recipes" / "sample.yaml").read_text())
-    sections = {name: _merged(sample[name], section) for name, section in content.items()}
+    sections = {name: _merged(sample.get(name), section) for name, section in content.items()}
     for stage in stage_names():
         call = stage_call(stage) if not hasattr(_module(stage), "ITEMS") else None
         params = (call.module if call else _module(stage)).Params

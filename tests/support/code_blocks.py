@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -50,6 +53,12 @@ def blocks_of(page: Path) -> list[Block]:
     return found
 
 
+def file_of(text: str) -> str | None:
+    """The file that a block is, or is a part of, where its first line is a comment that begins with the file's path."""
+    named = re.match(r"# ((?:\w+/)*\w+\.(?:py|yaml))\b.*\n", text)
+    return named[1] if named else None
+
+
 def prose_of(page: Path) -> str:
     """The page without its blocks."""
     return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
@@ -76,3 +85,14 @@ def commands_of(text: str) -> Iterator[list[str]]:
             if command:
                 yield command
             command = []
+
+
+def load_script(path: Path) -> ModuleType:
+    """A script of docs/, which is no package, as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # its dataclasses look it up
+    spec.loader.exec_module(module)
+    return module
