@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ram.locks import exclusive
+from ram.redact import redacted
 from ram.storage import content_hash, remove_temporaries, temporary_path
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def find_version(client: MlflowClient, uri: str) -> ModelVersion:
         return client.get_model_version_by_alias(name, version)
     except MlflowException as error:
         raise ValueError(
-            f"the registry {client.tracking_uri} has no model {uri!r}: {error.message}. `ram models list` lists them; "
+            f"the registry {redacted(client.tracking_uri)} has no model {uri!r}: {error.message}. `ram models list` lists them; "
             f"`ram models register` and `ram models promote` make one; the aliases are {', '.join(_ALIASES)}"
         ) from error
 
