@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +10,13 @@ import torch
 from torch import Tensor
 
 from ram.decoding import MAX_PIXELS
-from ram.engine.local import available_cores
+from ram.inference.ahead import read_ahead
 from ram.inference.answers import PictureTags, Result, TagScore
 from ram.inference.choose import Query, choose, tag_scores
 from ram.inference.evidence import Place, places, relevance_kind
 from ram.inference.fast.decoder import PreparedTags
 from ram.inference.fast.model import FastModel, Precision
+from ram.inference.fast.shortlist import load_shortlist, shortlisted_scores
 from ram.inference.find import checkpoint_dir
 from ram.inference.hierarchy import HIERARCHIES, Hierarchy, TagHierarchy
 from ram.inference.names import NewNames, Wanted, wanted_tags
@@ -33,7 +31,6 @@ from ram.storage import read_json
 # B pictures, K tags, N image tokens, D token width, E text embedding width
 
 _NUM_BEAMS, _MIN_CAPTION_TOKENS, _LENGTH_PENALTY = 3, 5, 1.0
-_BATCHES_AHEAD = 1  # that are decoded while the model is busy with one
 
 
 class Tagger:
@@ -45,17 +42,24 @@ class Tagger:
         thresholds: Thresholds | None = None,
         *,
         precision: Precision = "fp32",
+        shortlist: int | None = None,
         max_pixels: int = MAX_PIXELS,
         text_cache: TextCache | None = None,
     ) -> None:
         """A picture of more than `max_pixels` is refused. `text_cache` None: that of the environment.
 
-        `precision` "bf16" is about twice as fast where the processor has it, and changes few decisions.
+        `precision` "bf16" is about twice as fast where the processor has it, and changes few decisions. `shortlist`: of
+        the model's own tags, decode that many a picture, those that `ram shortlist` taught to be worth it.
         """
         self.checkpoint = checkpoint
         self.thresholds = thresholds or Thresholds()
         self.max_pixels = max_pixels
-        self._fast = FastModel(checkpoint.model.eval(), precision)
+        self.fast = FastModel(checkpoint.model.eval(), precision)
+        self._num_shortlisted, self._shortlist = shortlist or 0, None
+        if shortlist is not None:
+            if shortlist < 1:
+                raise ValueError(f"shortlist must be at least 1 tag, got {shortlist}")
+            self._shortlist = load_shortlist(checkpoint.directory, checkpoint.version, self.fast.device)
         self._own = Wanted(
             [tag.name for tag in self.label_system.tags],
             list(self.label_system.tags),
@@ -132,13 +136,16 @@ class Tagger:
         wanted = self._own if tags is None else self._wanted(tags)
         if len(images) == 0:
             return np.empty((0, len(wanted.names)), np.float32)
-        tokens_BND, _ = self._tokens(torch.stack([self._decode(image) for image in images]))
-        return self._fast.scores(tokens_BND, self._prepared(wanted))
+        tokens_BND, _ = self.fast.encode(torch.stack([self.decode(image) for image in images]))
+        return self.fast.scores(tokens_BND, self._prepared(wanted))
+
+    def embeddings(self, tags: Sequence[str]) -> Tensor:
+        """embedding_KE of tags of the model, synonyms and new names; `ValueError` as of a call with these tags."""
+        return self._wanted(tags).embedding_KE
 
     def logits(self, images_BCHW: Tensor) -> Tensor:
         """logits_BK of the model's own tags, of pictures that `checkpoint.model.preprocess` has normalised."""
-        with torch.inference_mode():
-            return self._fast.tag_logits(self._fast.encoder(images_BCHW.to(self._fast.device)))
+        return self.fast.tag_logits(self.fast.encode(images_BCHW)[0])
 
     def _query(
         self,
@@ -168,9 +175,10 @@ class Tagger:
         return wanted_tags(names, self.label_system, self._own.embedding_KE, self._new)
 
     def _prepared(self, wanted: Wanted) -> PreparedTags:
-        return self._fast.own_tags if wanted is self._own else self._fast.prepare(wanted.embedding_KE)
+        return self.fast.own_tags if wanted is self._own else self.fast.prepare(wanted.embedding_KE)
 
-    def _decode(self, picture: Picture) -> Tensor:
+    def decode(self, picture: Picture) -> Tensor:
+        """The picture as the model reads it, C × H × W; raises as `read_picture`."""
         preprocess = self.checkpoint.model.preprocess
         return preprocess(read_picture(picture, preprocess.image_size, self.max_pixels))
 
@@ -180,49 +188,23 @@ class Tagger:
         return self._results(each_picture(images), query, batch_size)
 
     def _results(self, pictures: Iterator[Picture], query: Query, batch_size: int) -> Iterator[Result]:
-        waiting: deque[list[tuple[Picture, Future[Tensor]]]] = deque()
         index = 0
-        with ThreadPoolExecutor(available_cores()) as pool:
-            try:
-                while True:
-                    batch = [(picture, pool.submit(self._decode, picture)) for picture in islice(pictures, batch_size)]
-                    if batch:
-                        waiting.append(batch)
-                    if not waiting:
-                        return
-                    if not batch or len(waiting) > _BATCHES_AHEAD:
-                        done = waiting.popleft()
-                        yield from self._answers(done, query, index)
-                        index += len(done)
-            finally:
-                for _, future in (item for batch in waiting for item in batch):
-                    future.cancel()
+        for batch in read_ahead(pictures, self.decode, batch_size):
+            decoded = [found for _, found in batch if not isinstance(found, OSError)]
+            answers = iter(self._tag(torch.stack(decoded), query) if decoded else [])
+            for i, (picture, found) in enumerate(batch, index):
+                error = found if isinstance(found, OSError) else None
+                yield Result(i, name_of(picture, i), picture, next(answers) if error is None else None, error)
+            index += len(batch)
 
-    def _answers(self, batch: list[tuple[Picture, Future[Tensor]]], query: Query, start: int) -> list[Result]:
-        decoded: list[Tensor] = []
-        errors: list[OSError | None] = []
-        for _, future in batch:
-            try:
-                decoded.append(future.result())
-                errors.append(None)
-            except OSError as error:  # the picture's fault: it is reported as this picture's answer
-                errors.append(error)
-        found = iter(self._tag(torch.stack(decoded), query) if decoded else [])
-        return [
-            Result(i, name_of(picture, i), picture, next(found) if error is None else None, error)
-            for i, ((picture, _), error) in enumerate(zip(batch, errors, strict=True), start)
-        ]
-
-    def _tokens(self, images_BCHW: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        with torch.inference_mode():
-            features = self._fast.encoder.trunk(images_BCHW.to(self._fast.device))
-            return self._fast.encoder.tail(features), self._fast.encoder.grid(features)
+    def _scores(self, tokens_BND: Tensor, query: Query) -> np.ndarray:
+        if self._shortlist is None or query.wanted is not self._own:
+            return self.fast.scores(tokens_BND, query.prepared)
+        return shortlisted_scores(self.fast, self._shortlist, self._num_shortlisted, tokens_BND, query.limits_K)
 
     def _tag(self, images_BCHW: Tensor, query: Query) -> list[PictureTags]:
-        tokens_BND, grid = self._tokens(images_BCHW)
-        chosen = [
-            choose(scores_K, query, self._hierarchy) for scores_K in self._fast.scores(tokens_BND, query.prepared)
-        ]
+        tokens_BND, grid = self.fast.encode(images_BCHW)
+        chosen = [choose(scores_K, query, self._hierarchy) for scores_K in self._scores(tokens_BND, query)]
         found: list[list[Place]] = [[] for _ in chosen]
         if query.relevance is not None:
             rows = [one.rows for one in chosen]
@@ -256,6 +238,7 @@ def load(
     device: str | torch.device = "cpu",
     *,
     precision: Precision = "fp32",
+    shortlist: int | None = None,
     download: bool = False,
     max_pixels: int = MAX_PIXELS,
     text_cache: TextCache | None = None,
@@ -269,7 +252,9 @@ def load(
     checkpoint = load_checkpoint(directory, device)
     path = directory / THRESHOLDS_FILE
     thresholds = Thresholds.from_json(read_json(path)) if path.is_file() else None
-    return Tagger(checkpoint, thresholds, precision=precision, max_pixels=max_pixels, text_cache=text_cache)
+    return Tagger(
+        checkpoint, thresholds, precision=precision, shortlist=shortlist, max_pixels=max_pixels, text_cache=text_cache
+    )
 
 
 __all__ = [

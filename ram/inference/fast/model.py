@@ -50,6 +50,12 @@ class FastModel:
         return self._decoder.prepare(embedding_KE.to(self.device))
 
     @torch.inference_mode()
+    def encode(self, images_BCHW: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """tokens_BND of images that `preprocess` made, and height and width of the map of the spatial tokens."""
+        features = self.encoder.trunk(images_BCHW.to(self.device))
+        return self.encoder.tail(features), self.encoder.grid(features)
+
+    @torch.inference_mode()
     def tag_logits(self, tokens_BND: Tensor, tags: PreparedTags | None = None) -> Tensor:
         """logits_BK of the model's own tags, or of these."""
         tags = self.own_tags if tags is None else tags
