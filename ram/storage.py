@@ -19,6 +19,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ram.documents import parse_json
+
 ROWS_PER_PART = 100_000
 
 
@@ -229,7 +231,7 @@ def write_json(document: Any, path: Path) -> None:
 def read_json(path: Path) -> Any:
     if not path.is_file():
         raise ValueError(f"no file at {path}; run the stage that makes it")
-    return json.loads(path.read_text(encoding="utf-8"))
+    return parse_json(path.read_bytes(), path)
 
 
 def move_into_place(source: Path, target: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from ram.datasets.source import (
     Sample,
     expand,
 )
+from ram.documents import parse_json
 from ram.tars import Member, TarError, each_member
 
 TEXT_SUFFIXES = (".json", ".txt")
@@ -105,12 +105,7 @@ def _text(part: bytes | str | None) -> str:
 
 
 def _parse_json(text: str) -> dict[str, Any]:
-    try:
-        document = json.loads(text)
-    except RecursionError as error:
-        raise ValueError("the JSON is nested too deeply") from error
-    except ValueError as error:
-        raise ValueError(f"the JSON is none: {error}") from error
+    document = parse_json(text, "the JSON")
     if not isinstance(document, dict):
         raise ValueError(f"the JSON must be an object, got {text[:40]!r}")
     return document
