@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ram.decoding import MAX_PIXELS
 from ram.engine.local import available_cores
 from ram.inference.answers import PictureTags, Result, TagScore
 from ram.inference.choose import Query, choose, tag_scores
@@ -25,7 +26,6 @@ from ram.inference.thresholds import DEFAULT_THRESHOLD, THRESHOLDS_FILE, Thresho
 from ram.label_system import LabelSystem
 from ram.model.checkpoint import Checkpoint, load_checkpoint
 from ram.model.folding import folded
-from ram.model.preprocess import MAX_PIXELS
 from ram.model.text_encoder import make_text_encoder
 from ram.storage import read_json
 
