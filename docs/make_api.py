@@ -21,7 +21,7 @@ PUBLIC: dict[str, list[tuple[str, list[str]]]] = {
         ("ram.inference.tagger", ["load", "Tagger"]),
         ("ram.inference.answers", ["TagScore", "PictureTags", "Result"]),
         ("ram.inference.thresholds", ["Thresholds"]),
-        ("ram.model.preprocess", ["PictureError"]),
+        ("ram.decoding", ["PictureError"]),
         ("ram.inference.timeline", ["tag_video", "Timeline"]),
     ],
     "Tags": [("ram.label_system", ["LabelSystem", "Tag", "EmbeddingProvenance"])],
