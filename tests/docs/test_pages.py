@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -95,8 +96,12 @@ def _complaint(code: str) -> str | None:
 def _is_optional(code: str) -> bool:
     """Whether the knob stands in a dataclass of the code, though no recipe of the sample sets it."""
     name = code.partition(":")[0].rsplit(".", 1)[-1]
-    sources = (path.read_text(encoding="utf-8") for path in (ROOT / "ram").rglob("*.py"))
-    return any(re.search(rf"^    {name}: ", source, re.MULTILINE) for source in sources)
+    return re.search(rf"^    {name}: ", _sources(), re.MULTILINE) is not None
+
+
+@cache
+def _sources() -> str:
+    return "".join(path.read_text(encoding="utf-8") for path in (ROOT / "ram").rglob("*.py"))
 
 
 def _complaint_of_ram(words: list[str]) -> str | None:
@@ -112,3 +117,13 @@ def _complaint_of_ram(words: list[str]) -> str | None:
     options = {option for parameter in command.params for option in parameter.opts} | {"--help"}
     unknown = [w for w in words if w.startswith("--") and w.partition("=")[0].rstrip(",;.") not in options]
     return f"`ram {command.name}` has no {unknown[0]}" if unknown else None
+
+
+def test_every_section_of_the_results_with_figures_names_its_command_and_date() -> None:
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    sections = [section for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:] if "|---|" in section]
+    assert len(sections) >= 4
+    for section in sections:
+        name = section.partition("\n")[0]
+        assert re.search(r"`(?:export [^`]*; )?(?:python -m benchmarks|make|ram) ?[^`]*`", section), f"{name}: no command"
+        assert re.search(r"\b20\d\d-\d\d-\d\d\b", section), f"{name} has figures and no date"
