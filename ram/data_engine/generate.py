@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
+import pyarrow.compute as pc
 
 from ram.data_engine.sparse_scores import SparseScores
 from ram.data_engine.tag_lists import TRUST, Known
@@ -130,6 +130,6 @@ def _merged(kept: SparseScores, found: Sequence[Known]) -> pd.DataFrame:
 def score_batches(scores: Table, split: str, num_pictures: int = 4096) -> Iterator[SparseScores]:
     """The kept scores of the pictures of a split, some at a time."""
     for batch in scores.batches(["image_id", "split", "tag_ids", "scores"], num_pictures):
-        mine = batch.filter(pa.compute.equal(batch["split"], split))
+        mine = batch.filter(pc.equal(batch["split"], split))
         if len(mine):
             yield SparseScores.from_arrow(mine)
