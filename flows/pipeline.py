@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options["targets"] = options["targets"] or None
     exit_on_sigterm()
     # the message of a failed stage is what helps; Prefect's traceback of its own engine around it does not
-    logging.getLogger("prefect.flow_runs").addFilter(_without_traceback)
+    logging.getLogger("prefect.flow_runs").addFilter(without_traceback)
     with prefect_api(Path()) as url:
         print(f"runs are shown at {redacted(url).removesuffix('/api')} while this lasts", flush=True)
         try:
@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _without_traceback(record: logging.LogRecord) -> bool:
+def without_traceback(record: logging.LogRecord) -> bool:
     record.exc_info = record.exc_text = None
     return True
 
