@@ -13,9 +13,10 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
+from ram.disk import disk_explained
 from ram.params import load_yaml
 from ram.runner import stage_call
-from ram.storage import content_hash, disk_explained, write_part, write_text
+from ram.storage import content_hash, write_part, write_text
 from ram.training.loop import save_state
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,7 +83,10 @@ def test_every_library_that_writes_is_understood_when_the_disk_is_full(
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
     try:
-        with pytest.raises(ValueError, match=r"a test could not write: .*free some"), disk_explained(tmp_path, "a test"):
+        with (
+            pytest.raises(ValueError, match=r"a test could not write: .*free some"),
+            disk_explained(tmp_path, "a test"),
+        ):
             write(tmp_path / "target")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
