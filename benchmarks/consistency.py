@@ -42,7 +42,7 @@ def left_behind(workspace: Path) -> Iterator[str]:
     for stage in sorted((workspace / "data" / ".partial").glob("*/*")):
         if stage.is_dir():
             yield f"work in progress: {stage.relative_to(workspace)}"
-    for pattern in (".*.tmp", "*.partial", ".*.tmp*"):
+    for pattern in (".*.tmp*", ".*.partial"):
         for path in sorted({*(workspace / "data").rglob(pattern), *(workspace / ".state").rglob(pattern)}):
             yield f"temporary: {path.relative_to(workspace)}"
     for lock in (workspace / ".state" / "pipeline.lock", workspace / ".dvc" / "tmp" / "lock"):
