@@ -15,7 +15,7 @@ from ram.documents import nearest, parse_yaml
 # Sections that several stages read; a stage takes one by having a field of that name.
 SHARED_SECTIONS = ("seed", "model")
 # Sections that no stage depends on: where and how fast work is done, and what is done with its result.
-RUNTIME_SECTIONS = ("engine", "promotion")
+RUNTIME_SECTIONS = ("engine", "rounds", "promotion")
 
 T = TypeVar("T")
 

@@ -109,12 +109,15 @@ class FileSource:
             raise ValueError(f"dev_share of source {self.name} must be in [0, 1), got {self.dev_share}")
 
     def files(self) -> list[str]:
+        """The files that `path` matches, sorted; `ValueError` where there is none."""
         return find_files(self.path)
 
     def provenance(self) -> dict[str, Any]:
+        """Nothing: what files hold is known by their hashes."""
         return {}
 
     def benchmark(self) -> Benchmark | None:
+        """None: a source that has labels says which."""
         return None
 
     def split_of(self, key: str) -> str:
