@@ -106,9 +106,9 @@ def run_stage(name: str, params_path: Path = Path("params.yaml"), workspace: Pat
     call = stage_call(name)
     if _rank() > 0 and not getattr(call.module, "SHARED_BY_PROCESSES", False):
         return
-    with (
-        nullcontext() if _rank() > 0 else exclusive(workspace / PARTIAL_DIR / f"{call.name}.lock", lambda: _tell(call))
-    ):
+    lock = workspace / PARTIAL_DIR / f"{call.name}.lock"
+    alone = nullcontext() if _rank() > 0 else exclusive(lock, lambda: _tell(call))
+    with alone, storage.disk_explained(workspace, call.name):
         _run_alone(call, load_yaml(params_path), workspace)
 
 

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from ram.model.ram import RAM
 from ram.progress import track
+from ram.storage import temporary_path
 from ram.training.batches import Batch, Batches
 from ram.training.optimizer import WeightAverage, make_optimizer, set_learning_rate
 from ram.training.params import TrainingParams
@@ -209,9 +210,7 @@ class _Trainer:
         }
         if not self.processes.is_main:
             return
-        temporary = self.state_path.with_suffix(".tmp")
-        torch.save(state, temporary)
-        temporary.replace(self.state_path)
+        save_state(state, self.state_path)
 
     def resume(self) -> None:
         """Go back to the state that was saved last, if there is one."""
@@ -226,6 +225,13 @@ class _Trainer:
         self.sums = {name: total.to(self.processes.device) for name, total in state["sums"].items()}
         if self.processes.is_main:
             print(f"going on after step {self.step} of {self.num_steps}", file=sys.stderr, flush=True)
+
+
+def save_state(state: Mapping[str, Any], path: Path) -> None:
+    """Write it in one piece. Through a file of ours: PyTorch's own says nothing of why the disk did not take it."""
+    with (temporary := temporary_path(path)).open("wb") as stream:
+        torch.save(dict(state), stream)
+    temporary.replace(path)
 
 
 @contextmanager

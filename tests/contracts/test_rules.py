@@ -96,6 +96,7 @@ _PLUMBING = {
     "ram/__init__.py",
     "ram/locks.py",
     "ram/progress.py",
+    "ram/redact.py",
     "ram/stages/__init__.py",
     "ram/engine",
 }  # change no result

@@ -116,3 +116,9 @@ def raises_own_error(item: int) -> int:
 
 def working_directory(item: int) -> str:
     return str(Path.cwd())
+
+
+def tell_and_wait(item: int) -> int:
+    """The number of the process that did it, after a while."""
+    time.sleep(0.2)
+    return os.getpid()
