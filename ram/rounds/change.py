@@ -22,7 +22,7 @@ def tag_set_change(before: Table, after: Table, rows_at_once: int = ROWS_AT_ONCE
     common = either = 0
     for number in range(num_passes):
         keys = [_unique(table, number, num_passes) for table in (before, after)]
-        shared = len(np.intersect1d(*keys, assume_unique=True))
+        shared = len(np.intersect1d(keys[0], keys[1], assume_unique=True))
         common += shared
         either += len(keys[0]) + len(keys[1]) - shared
     return 1 - common / either if either else 0.0
