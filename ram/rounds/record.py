@@ -35,13 +35,13 @@ def note_round(workspace: Path, number: int, params: RoundParams) -> dict[str, A
     """
     before = next((r for r in read_rounds(workspace) if r["round"] == number - 1), None)
     cleaned = _table(workspace, "cleaned_tags")
-    tables = (_table(workspace, name) for name in ("images", "parsed_tags", "generated_tags"))
+    images, parsed, generated = (_table(workspace, name) for name in ("images", "parsed_tags", "generated_tags"))
     dev = _dev_map(workspace)
     noted = {
         "round": number,
         "checkpoint": load_yaml(workspace / "params.yaml")["choose_generator"]["checkpoint"],
         "generator_version": checkpoint_version(workspace / artifact("generator_model").path),
-        "funnel": funnel(*tables, cleaned),
+        "funnel": funnel(images, parsed, generated, cleaned),
         "truth": read_json(workspace / artifact("cleaning_report").path).get("truth"),
         "tag_change": _change(workspace, number, cleaned),
         "dev_mAP": dev,
