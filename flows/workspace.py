@@ -10,8 +10,9 @@ from pathlib import Path
 
 import yaml
 
+from flows.dvc_state import mend
 from flows.environment import STATE_DIR
-from flows.processes import exclusive
+from flows.processes import held_with_children
 from ram.commands.recipe import recipe_path
 from ram.params import load_yaml
 from ram.storage import write_text
@@ -26,7 +27,8 @@ def workspace_alone(workspace: Path, warn: Callable[..., object]) -> Iterator[No
     def waiting() -> None:
         warn("another run of the pipeline works in %s; waiting for it", workspace)
 
-    with exclusive(workspace / STATE_DIR / "pipeline.lock", waiting):
+    with held_with_children(workspace / STATE_DIR / "pipeline.lock", waiting):
+        mend(workspace, warn)
         yield
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import torch
 from torch import Tensor
 
 from ram.data_engine.sparse_scores import SparseScores, keep_highest
@@ -77,8 +76,7 @@ class Looker:
         pictures, tag_ids = known
         parts, captions, start = [], [], 0
         for ids, tokens_BND, _ in self.scorer.tokens(image_ids, self.batch_size):
-            with torch.inference_mode():
-                scores_BG = self.scorer.model.tag_logits(tokens_BND).float().sigmoid().cpu().numpy()
+            scores_BG = self.scorer.fast.scores(tokens_BND)
             scores_BK = np.where(self.column_K >= 0, scores_BG[:, self.column_K], np.float32(NOT_SCORED))
             first, last = np.searchsorted(pictures, [start, start + len(ids)])
             mine = (pictures[first:last] - start, tag_ids[first:last])

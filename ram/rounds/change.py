@@ -21,10 +21,10 @@ def tag_set_change(before: Table, after: Table, rows_at_once: int = ROWS_AT_ONCE
     num_passes = max(-(-max(before.num_rows, after.num_rows) // rows_at_once), 1)
     common = either = 0
     for number in range(num_passes):
-        keys = [_unique(table, number, num_passes) for table in (before, after)]
-        shared = len(np.intersect1d(keys[0], keys[1], assume_unique=True))
+        earlier, later = (_unique(table, number, num_passes) for table in (before, after))
+        shared = len(np.intersect1d(earlier, later, assume_unique=True))
         common += shared
-        either += len(keys[0]) + len(keys[1]) - shared
+        either += len(earlier) + len(later) - shared
     return 1 - common / either if either else 0.0
 
 

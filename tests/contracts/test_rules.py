@@ -92,7 +92,13 @@ def _unit(path: Path) -> str:
     )
 
 
-_PLUMBING = {"ram/__init__.py", "ram/progress.py", "ram/stages/__init__.py", "ram/engine"}  # change no result
+_PLUMBING = {
+    "ram/__init__.py",
+    "ram/locks.py",
+    "ram/progress.py",
+    "ram/stages/__init__.py",
+    "ram/engine",
+}  # change no result
 
 
 def _imported(start: Path) -> set[Path]:
