@@ -279,7 +279,7 @@ def _report(tags: Table, thresholds: Thresholds, label_system: LabelSystem, num_
         "num_tags_per_image": sum(origins.values()) / max(num_images, 1),
         "estimated_precision_of_predicted": precision,
         "num_thresholds_by_basis": dict(Counter(b for b, found in zip(thresholds.basis, has, strict=True) if found)),
-        "num_tags_never_predicted": int((~has).sum()),
+        "num_tags_never_predicted": int((predicted_K == 0).sum()),  # no threshold, or one above all scores
         "thresholds": {
             tag.name: {
                 "threshold": float(thresholds.threshold_K[tag.tag_id]),
