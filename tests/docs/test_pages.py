@@ -125,5 +125,7 @@ def test_every_section_of_the_results_with_figures_names_its_command_and_date() 
     assert len(sections) >= 4
     for section in sections:
         name = section.partition("\n")[0]
-        assert re.search(r"`(?:export [^`]*; )?(?:python -m benchmarks|make|ram) ?[^`]*`", section), f"{name}: no command"
+        assert re.search(r"`(?:export [^`]*; )?(?:python -m benchmarks|make|ram) ?[^`]*`", section), (
+            f"{name}: no command"
+        )
         assert re.search(r"\b20\d\d-\d\d-\d\d\b", section), f"{name} has figures and no date"
