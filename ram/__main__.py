@@ -16,6 +16,7 @@ from ram.commands.quality import quality
 from ram.commands.reproduce import reproduce
 from ram.commands.rescore import rescore
 from ram.commands.serve import serve, serve_key
+from ram.commands.shortlist import shortlist
 from ram.commands.stage import stage, track
 from ram.commands.tag import tag
 
@@ -32,6 +33,7 @@ app.command()(evaluate)
 app.command()(explain)
 app.command()(finetune)
 app.command()(calibrate)
+app.command()(shortlist)
 app.command()(serve)
 app.command("serve-key")(serve_key)
 app.command("import-checkpoint")(import_checkpoint)

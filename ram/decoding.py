@@ -212,7 +212,7 @@ def read_file(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
         if facts.st_size > max_bytes:
             raise PictureError(f"the file has {facts.st_size} bytes, more than {max_bytes}", "too_large")
         with open(descriptor, "rb", closefd=False) as stream:
-            return stream.read(max_bytes)
+            return stream.read(facts.st_size)  # not max_bytes: for so many a buffer would be made
     finally:
         os.close(descriptor)
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ram.commands.speed import Precision, PrecisionOption, ShortlistOption
+
 
 def rescore(
     folder: Annotated[Path, typer.Argument(help="A folder of pictures.")],
@@ -14,12 +16,14 @@ def rescore(
     model: Annotated[
         str, typer.Option(help="`champion` (the registry's), a version, or a checkpoint folder.")
     ] = "champion",
+    precision: PrecisionOption = Precision.FP32,
+    shortlist: ShortlistOption = None,
 ) -> None:
     """Tag a folder of pictures; what this model has tagged before is not tagged again."""
     from ram.inference.rescore import rescore
     from ram.inference.tagger import load
 
-    done = rescore(load(model), folder, out)
+    done = rescore(load(model, precision=precision.value, shortlist=shortlist), folder, out)
     print(
         f"{done.path}: {done.num_pictures} pictures; {done.num_scored} tagged now, {done.num_kept} before, "
         f"{done.num_refused} cannot be read"

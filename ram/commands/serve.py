@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ram.commands.speed import Precision, PrecisionOption, ShortlistOption
+
 if TYPE_CHECKING:
     from ram.serving.models import Find
 
@@ -26,6 +28,8 @@ def serve(
         Path | None, typer.Option(help="A file of keys (`ram serve-key`); left out, whoever reaches it may ask.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, or cuda.")] = "cpu",
+    precision: PrecisionOption = Precision.FP32,
+    shortlist: ShortlistOption = None,
     threads: Annotated[int | None, typer.Option(help="Cores that the model uses; left out, all.")] = None,
     max_batch: Annotated[int, typer.Option(help="Pictures that go through the model together.")] = 8,
     max_wait_ms: Annotated[float, typer.Option(help="What a batch waits for pictures that are on their way.")] = 5.0,
@@ -67,7 +71,9 @@ def serve(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     if threads is not None:
         torch.set_num_threads(threads)
-    models = Models(_finders(model, challenger, Path()), lambda directory: ServedModel(directory, device))
+    models = Models(
+        _finders(model, challenger, Path()), lambda found: ServedModel(found, device, precision.value, shortlist)
+    )
     models.load()
     run(create_app(models, params, None if keys is None else Keys(keys)), host, port, drain_s)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ram.commands.speed import Precision, PrecisionOption, ShortlistOption
 from ram.commands.tag_output import OutputFormat, output_format, writing
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def tag(
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json: one object a line.")] = False,
     max_pixels: Annotated[int, typer.Option(help="A picture with more is refused.")] = 100_000_000,
     device: Annotated[str, typer.Option(help="cpu, or cuda.")] = "cpu",
+    precision: PrecisionOption = Precision.FP32,
+    shortlist: ShortlistOption = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch the model from the hub.")] = False,
 ) -> None:
     """Tag pictures. Ones that cannot be read are named at the end, and the exit status is then 1."""
@@ -76,7 +79,8 @@ def tag(
         "explain": explain is not None,
         "captions": captions,
     }
-    tagger = load(model, device, download=download, max_pixels=max_pixels)
+    speed: dict[str, Any] = {"precision": precision.value, "shortlist": shortlist}
+    tagger = load(model, device, download=download, max_pixels=max_pixels, **speed)
     _say_what_is_new(tagger, options["tags"])
     source = _frames(pictures, frames_every, fps, max_pixels) if frames_every else _pictures(pictures)
     started_s, done = time.monotonic(), 0

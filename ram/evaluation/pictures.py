@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,6 +14,7 @@ from ram.datasets.source import expand, find_files
 from ram.decoding import SUFFIXES, FileRanges, open_image, read_file
 from ram.evaluation.labelled import Problems
 from ram.inference.folder import walk
+from ram.tars import TarError, each_member
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +105,14 @@ def find_pictures(path: str) -> PictureFinder:
 
 def _in_tar(path: Path) -> list[tuple[str, _Place]]:
     try:
-        with tarfile.open(path, "r:") as tar:
+        with path.open("rb") as stream:
             return [
-                (member.name.removeprefix("./"), _Place(path, member.offset_data, member.size))
-                for member in tar
-                if member.isfile() and not member.issparse() and _is_picture(member.name)
+                (member.name.removeprefix("./"), _Place(path, member.offset, member.num_bytes))
+                for member in each_member(stream)
+                if member.is_file and _is_picture(member.name)
             ]
-    except tarfile.TarError as error:
-        raise ValueError(f"{path} is no plain tar: {error}; unpack what is compressed") from error
+    except TarError as error:
+        raise ValueError(f"{path}: {error}; write it anew") from error
 
 
 def _is_picture(name: str) -> bool:

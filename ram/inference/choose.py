@@ -9,6 +9,7 @@ import numpy as np
 
 from ram.inference.answers import NEW_KIND, TagScore
 from ram.inference.evidence import Place
+from ram.inference.fast.decoder import PreparedTags
 from ram.inference.hierarchy import Hierarchy, TagHierarchy, apply
 from ram.inference.names import Wanted
 from ram.inference.thresholds import Thresholds
@@ -21,6 +22,7 @@ class Query:
     """What one call asks of every picture."""
 
     wanted: Wanted
+    prepared: PreparedTags  # the same tags, for the model
     limits_K: np.ndarray
     top_k: int | None
     hierarchy: Hierarchy
@@ -41,7 +43,10 @@ class Chosen:
 
 
 def choose(scores_K: np.ndarray, query: Query, hierarchy: TagHierarchy) -> Chosen:
-    """What reaches its threshold, less or more by the hierarchy; equal scores in the order of the tags."""
+    """What reaches its threshold, less or more by the hierarchy; equal scores in the order of the tags.
+
+    A score that is not a number is of a tag that was not decoded: it is not found, and adds nothing to what implies it.
+    """
     rows = np.flatnonzero(scores_K >= query.limits_K)
     scores = scores_K[rows].astype(np.float64)
     sources: list[int | None] = [None] * len(rows)
@@ -60,7 +65,7 @@ def _by_hierarchy(
     """Place, score and source of every tag that is said; new tags follow from none and imply none."""
     tags = query.wanted.tags
     place = {tag.tag_id: k for k, tag in enumerate(tags) if tag is not None}
-    score = {tag_id: float(scores_K[k]) for tag_id, k in place.items()}
+    score = {tag_id: float(np.nan_to_num(scores_K[k])) for tag_id, k in place.items()}
     found = {tag.tag_id: score[tag.tag_id] for k in rows if (tag := tags[k]) is not None}
     for tag_id, (value, source) in apply(query.hierarchy, hierarchy, found, score).items():
         yield place[tag_id], value, source

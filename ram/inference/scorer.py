@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from ram.engine.local import available_cores
+from ram.inference.fast.model import FastModel, Precision
 from ram.inference.features import FeatureStore
 from ram.inference.images import OpensPictures
 from ram.model.checkpoint import Checkpoint, load_checkpoint
-from ram.model.folding import folded
 
 # B images, N image tokens, K tags, D token width, E text embedding width
 
@@ -28,15 +28,19 @@ class Scorer:
     """Scores pictures by id: from stored features where they are this model's trunk's, else from the pictures.
 
     Batches of ids come in the order given. `images` may be None where `features` hold every picture asked for. The
-    image encoder is copied, made ready for inference: training the model afterwards does not change what it sees.
+    model is copied, made ready for inference (`FastModel`): training it afterwards changes no score.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, images: OpensPictures | None, features: FeatureStore | None = None
+        self,
+        checkpoint: Checkpoint,
+        images: OpensPictures | None,
+        features: FeatureStore | None = None,
+        precision: Precision = "fp32",
     ) -> None:
         self.checkpoint = checkpoint
         self.model = checkpoint.model.eval()
-        self._encoder = folded(self.model.image_encoder, checkpoint.params.image_size)
+        self.fast = FastModel(self.model, precision)
         self._fingerprint: str | None = None
         self.images = images
         self.features = features if self._fits(features) else None
@@ -59,10 +63,9 @@ class Scorer:
         self, image_ids: Sequence[str], embedding_KE: Tensor | np.ndarray | None = None, batch_size: int = 32
     ) -> Iterator[tuple[list[str], np.ndarray]]:
         """Yield ids and scores_BK, float32 in 0 … 1, of the model's own tags or of those with these text embeddings."""
-        embedding = None if embedding_KE is None else torch.as_tensor(embedding_KE, device=self.model.device)
+        tags = None if embedding_KE is None else self.fast.prepare(torch.as_tensor(embedding_KE))
         for ids, tokens_BND, _ in self.tokens(image_ids, batch_size):
-            with torch.inference_mode():
-                yield ids, self.model.tag_logits(tokens_BND, embedding).float().sigmoid().cpu().numpy()
+            yield ids, self.fast.scores(tokens_BND, tags)
 
     def tokens(
         self, image_ids: Sequence[str], batch_size: int = 32
@@ -70,7 +73,7 @@ class Scorer:
         """Yield ids, tokens_BND on the model's device, and height and width of the map of the spatial tokens."""
         for ids, features in self.trunk_features(image_ids, batch_size):
             with torch.inference_mode():
-                yield ids, self._encoder.tail(features), self._encoder.grid(features)
+                yield ids, self.fast.encoder.tail(features), self.fast.encoder.grid(features)
 
     def trunk_features(self, image_ids: Sequence[str], batch_size: int = 32) -> Iterator[Batch]:
         """Yield ids and the trunk's output on the model's device, stored or computed."""
@@ -82,7 +85,7 @@ class Scorer:
             return
         for ids, images_BCHW in self._decoded(batches):
             with torch.inference_mode():
-                yield ids, self._encoder.trunk(images_BCHW.to(self.model.device))
+                yield ids, self.fast.encoder.trunk(images_BCHW.to(self.model.device))
 
     def _decoded(self, batches: Sequence[list[str]]) -> Iterator[Batch]:
         """Pictures as tensors; threads decode the next batches while the model is busy with one."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import glob
-import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ram.decoding import MAX_BYTES, SUFFIXES, PictureError
 from ram.inference.folder import walk
 from ram.inference.pictures import NamedPicture
+from ram.tars import Member, TarError, each_member
 
 SHARD_SUFFIX = ".tar"
 STDIN = "-"
@@ -56,23 +56,17 @@ def _of_file(path: Path) -> NamedPicture:
 
 def of_shard(path: Path) -> Iterator[NamedPicture]:
     """The pictures of a tar, by the names of its members, read in one pass and never extracted."""
-    last = ""
     try:
-        with tarfile.open(path, "r|*") as tar:
-            for member in tar:
+        with path.open("rb") as stream:
+            for member in each_member(stream):
                 if member.name.lower().endswith(SUFFIXES):
-                    yield NamedPicture(f"{path}/{member.name}", _member(tar, member))
-                last = member.name
-    except (tarfile.TarError, EOFError, OSError) as error:
-        end = f"it ends after {last!r}" if last else "it has no whole member"
-        yield NamedPicture(str(path), PictureError(f"a broken archive, {end}: {error}"))
+                    yield NamedPicture(f"{path}/{member.name}", _content(member))
+    except (TarError, OSError) as error:
+        yield NamedPicture(str(path), PictureError(str(error)))
 
 
-def _member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | PictureError:
-    if not member.isfile():
-        return PictureError("a link or a device, no file")
-    if member.size > MAX_BYTES:
-        return PictureError(f"the member has {member.size} bytes, more than {MAX_BYTES}")
-    stream = tar.extractfile(member)
-    assert stream is not None
-    return stream.read()
+def _content(member: Member) -> bytes | PictureError:
+    try:
+        return member.read(MAX_BYTES)
+    except ValueError as error:
+        return PictureError(str(error))

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +10,13 @@ import torch
 from torch import Tensor
 
 from ram.decoding import MAX_PIXELS
-from ram.engine.local import available_cores
+from ram.inference.ahead import read_ahead
 from ram.inference.answers import PictureTags, Result, TagScore
 from ram.inference.choose import Query, choose, tag_scores
 from ram.inference.evidence import Place, places, relevance_kind
+from ram.inference.fast.decoder import PreparedTags
+from ram.inference.fast.model import FastModel, Precision
+from ram.inference.fast.shortlist import load_shortlist, shortlisted_scores
 from ram.inference.find import checkpoint_dir
 from ram.inference.hierarchy import HIERARCHIES, Hierarchy, TagHierarchy
 from ram.inference.names import NewNames, Wanted, wanted_tags
@@ -25,14 +25,12 @@ from ram.inference.text_cache import TextCache, default_text_cache
 from ram.inference.thresholds import DEFAULT_THRESHOLD, THRESHOLDS_FILE, Thresholds, limits_of
 from ram.label_system import LabelSystem
 from ram.model.checkpoint import Checkpoint, load_checkpoint
-from ram.model.folding import folded
 from ram.model.text_encoder import make_text_encoder
 from ram.storage import read_json
 
 # B pictures, K tags, N image tokens, D token width, E text embedding width
 
 _NUM_BEAMS, _MIN_CAPTION_TOKENS, _LENGTH_PENALTY = 3, 5, 1.0
-_BATCHES_AHEAD = 1  # that are decoded while the model is busy with one
 
 
 class Tagger:
@@ -43,14 +41,25 @@ class Tagger:
         checkpoint: Checkpoint,
         thresholds: Thresholds | None = None,
         *,
+        precision: Precision = "fp32",
+        shortlist: int | None = None,
         max_pixels: int = MAX_PIXELS,
         text_cache: TextCache | None = None,
     ) -> None:
-        """A picture of more than `max_pixels` is refused. `text_cache` None: that of the environment."""
+        """A picture of more than `max_pixels` is refused. `text_cache` None: that of the environment.
+
+        `precision` "bf16" is about twice as fast where the processor has it, and changes few decisions. `shortlist`: of
+        the model's own tags, decode that many a picture, those that `ram shortlist` taught to be worth it.
+        """
         self.checkpoint = checkpoint
         self.thresholds = thresholds or Thresholds()
         self.max_pixels = max_pixels
-        self._encoder = folded(checkpoint.model.image_encoder, checkpoint.params.image_size)
+        self.fast = FastModel(checkpoint.model.eval(), precision)
+        self._num_shortlisted, self._shortlist = shortlist or 0, None
+        if shortlist is not None:
+            if shortlist < 1:
+                raise ValueError(f"shortlist must be at least 1 tag, got {shortlist}")
+            self._shortlist = load_shortlist(checkpoint.directory, checkpoint.version, self.fast.device)
         self._own = Wanted(
             [tag.name for tag in self.label_system.tags],
             list(self.label_system.tags),
@@ -127,14 +136,16 @@ class Tagger:
         wanted = self._own if tags is None else self._wanted(tags)
         if len(images) == 0:
             return np.empty((0, len(wanted.names)), np.float32)
-        tokens_BND, _ = self._tokens(torch.stack([self._decode(image) for image in images]))
-        return self._scores(tokens_BND, wanted)
+        tokens_BND, _ = self.fast.encode(torch.stack([self.decode(image) for image in images]))
+        return self.fast.scores(tokens_BND, self._prepared(wanted))
+
+    def embeddings(self, tags: Sequence[str]) -> Tensor:
+        """embedding_KE of tags of the model, synonyms and new names; `ValueError` as of a call with these tags."""
+        return self._wanted(tags).embedding_KE
 
     def logits(self, images_BCHW: Tensor) -> Tensor:
         """logits_BK of the model's own tags, of pictures that `checkpoint.model.preprocess` has normalised."""
-        model = self.checkpoint.model
-        with torch.inference_mode():
-            return model.tag_logits(self._encoder(images_BCHW.to(model.device)))
+        return self.fast.tag_logits(self.fast.encode(images_BCHW)[0])
 
     def _query(
         self,
@@ -158,12 +169,16 @@ class Tagger:
         kind = relevance_kind(explain, model)
         wanted = self._own if tags is None else self._wanted(tags)
         limits_K = limits_of(self.thresholds, wanted.tags, wanted.names, threshold, self.label_system)
-        return Query(wanted, limits_K, top_k, hierarchy, kind, captions)
+        return Query(wanted, self._prepared(wanted), limits_K, top_k, hierarchy, kind, captions)
 
     def _wanted(self, names: Sequence[str]) -> Wanted:
         return wanted_tags(names, self.label_system, self._own.embedding_KE, self._new)
 
-    def _decode(self, picture: Picture) -> Tensor:
+    def _prepared(self, wanted: Wanted) -> PreparedTags:
+        return self.fast.own_tags if wanted is self._own else self.fast.prepare(wanted.embedding_KE)
+
+    def decode(self, picture: Picture) -> Tensor:
+        """The picture as the model reads it, C × H × W; raises as `read_picture`."""
         preprocess = self.checkpoint.model.preprocess
         return preprocess(read_picture(picture, preprocess.image_size, self.max_pixels))
 
@@ -173,51 +188,23 @@ class Tagger:
         return self._results(each_picture(images), query, batch_size)
 
     def _results(self, pictures: Iterator[Picture], query: Query, batch_size: int) -> Iterator[Result]:
-        waiting: deque[list[tuple[Picture, Future[Tensor]]]] = deque()
         index = 0
-        with ThreadPoolExecutor(available_cores()) as pool:
-            try:
-                while True:
-                    batch = [(picture, pool.submit(self._decode, picture)) for picture in islice(pictures, batch_size)]
-                    if batch:
-                        waiting.append(batch)
-                    if not waiting:
-                        return
-                    if not batch or len(waiting) > _BATCHES_AHEAD:
-                        done = waiting.popleft()
-                        yield from self._answers(done, query, index)
-                        index += len(done)
-            finally:
-                for _, future in (item for batch in waiting for item in batch):
-                    future.cancel()
+        for batch in read_ahead(pictures, self.decode, batch_size):
+            decoded = [found for _, found in batch if not isinstance(found, OSError)]
+            answers = iter(self._tag(torch.stack(decoded), query) if decoded else [])
+            for i, (picture, found) in enumerate(batch, index):
+                error = found if isinstance(found, OSError) else None
+                yield Result(i, name_of(picture, i), picture, next(answers) if error is None else None, error)
+            index += len(batch)
 
-    def _answers(self, batch: list[tuple[Picture, Future[Tensor]]], query: Query, start: int) -> list[Result]:
-        decoded: list[Tensor] = []
-        errors: list[OSError | None] = []
-        for _, future in batch:
-            try:
-                decoded.append(future.result())
-                errors.append(None)
-            except OSError as error:  # the picture's fault: it is reported as this picture's answer
-                errors.append(error)
-        found = iter(self._tag(torch.stack(decoded), query) if decoded else [])
-        return [
-            Result(i, name_of(picture, i), picture, next(found) if error is None else None, error)
-            for i, ((picture, _), error) in enumerate(zip(batch, errors, strict=True), start)
-        ]
-
-    def _tokens(self, images_BCHW: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        with torch.inference_mode():
-            features = self._encoder.trunk(images_BCHW.to(self.checkpoint.model.device))
-            return self._encoder.tail(features), self._encoder.grid(features)
-
-    def _scores(self, tokens_BND: Tensor, wanted: Wanted) -> np.ndarray:
-        with torch.inference_mode():
-            return self.checkpoint.model.tag_logits(tokens_BND, wanted.embedding_KE).float().sigmoid().cpu().numpy()
+    def _scores(self, tokens_BND: Tensor, query: Query) -> np.ndarray:
+        if self._shortlist is None or query.wanted is not self._own:
+            return self.fast.scores(tokens_BND, query.prepared)
+        return shortlisted_scores(self.fast, self._shortlist, self._num_shortlisted, tokens_BND, query.limits_K)
 
     def _tag(self, images_BCHW: Tensor, query: Query) -> list[PictureTags]:
-        tokens_BND, grid = self._tokens(images_BCHW)
-        chosen = [choose(scores_K, query, self._hierarchy) for scores_K in self._scores(tokens_BND, query.wanted)]
+        tokens_BND, grid = self.fast.encode(images_BCHW)
+        chosen = [choose(scores_K, query, self._hierarchy) for scores_K in self._scores(tokens_BND, query)]
         found: list[list[Place]] = [[] for _ in chosen]
         if query.relevance is not None:
             rows = [one.rows for one in chosen]
@@ -250,6 +237,8 @@ def load(
     source: str | Path = "champion",
     device: str | torch.device = "cpu",
     *,
+    precision: Precision = "fp32",
+    shortlist: int | None = None,
     download: bool = False,
     max_pixels: int = MAX_PIXELS,
     text_cache: TextCache | None = None,
@@ -263,7 +252,9 @@ def load(
     checkpoint = load_checkpoint(directory, device)
     path = directory / THRESHOLDS_FILE
     thresholds = Thresholds.from_json(read_json(path)) if path.is_file() else None
-    return Tagger(checkpoint, thresholds, max_pixels=max_pixels, text_cache=text_cache)
+    return Tagger(
+        checkpoint, thresholds, precision=precision, shortlist=shortlist, max_pixels=max_pixels, text_cache=text_cache
+    )
 
 
 __all__ = [

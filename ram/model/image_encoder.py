@@ -99,7 +99,11 @@ class ImageEncoder(nn.Module):
 
     def tail(self, features: Tensor) -> Tensor:
         """tokens_BND, the pooled token first, from the trunk's output."""
-        spatial_BNC = self.map(features).flatten(1, 2)
+        return self.tokens(self.map(features))
+
+    def tokens(self, map_BHWC: Tensor) -> Tensor:
+        """tokens_BND, the pooled token first, of the backbone's map."""
+        spatial_BNC = map_BHWC.flatten(1, 2)
         if self.standardise:
             spatial_BNC = (spatial_BNC - self.channel_mean_C) * self.channel_scale_C
         tokens_BNC = torch.cat([spatial_BNC.mean(1, keepdim=True), spatial_BNC], dim=1)

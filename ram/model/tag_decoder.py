@@ -91,8 +91,8 @@ class TagDecoder(nn.Module):
             contexts.append(
                 tuple(torch.cat([p, s.expand(len(p), -1, -1, -1)], dim=2) for p, s in zip(pooled, spatial, strict=True))
             )
-        hidden_MKW = self._layers(self._query(pooled_MD, embedding_KE), cast(Any, contexts), mask_M11N)
-        return self._score(self.final_norm(hidden_MKW), embedding_KE)
+        hidden_MKW = self._layers(self.queries(pooled_MD, embedding_KE), cast(Any, contexts), mask_M11N)
+        return self.read(hidden_MKW, embedding_KE)
 
     @property
     def layers(self) -> list[TagDecoderLayer]:
@@ -116,7 +116,8 @@ class TagDecoder(nn.Module):
         """Text embeddings of new names in the form of the model's own tags; `ValueError` where that cannot be."""
         return embedding_KE
 
-    def _query(self, pooled_BD: Tensor, embedding_KE: Tensor) -> Tensor:
+    def queries(self, pooled_BD: Tensor, embedding_KE: Tensor) -> Tensor:
+        """query_BKW that the tags start as; of a batch of 1 where the pictures' pooled tokens do not change them."""
         # A batch of 1: queries, and the first layer's projection of them, are the same for every picture.
         return F.relu(self.query_proj(embedding_KE))[None]
 
@@ -127,18 +128,22 @@ class TagDecoder(nn.Module):
             hidden = layer.feed_forward(hidden)
         return hidden
 
-    def _score(self, hidden_BKW: Tensor, embedding_KE: Tensor) -> Tensor:
+    def read(self, hidden_BKW: Tensor, embedding_KE: Tensor) -> Tensor:
+        """logits_BK of the last layer's states."""
+        return self._read(self.final_norm(hidden_BKW), embedding_KE)
+
+    def _read(self, hidden_BKW: Tensor, embedding_KE: Tensor) -> Tensor:
         return self.fc(hidden_BKW).squeeze(-1)
 
     def _logits(self, pooled_BD: Tensor, contexts: list[tuple[Tensor, Tensor]], embedding_KE: Tensor) -> Tensor:
-        hidden_BKW = self._layers(self._query(pooled_BD, embedding_KE), contexts)
-        return self._score(self.final_norm(hidden_BKW), embedding_KE)
+        hidden_BKW = self._layers(self.queries(pooled_BD, embedding_KE), contexts)
+        return self.read(hidden_BKW, embedding_KE)
 
     def _recomputed(self, pooled_BD: Tensor, contexts: list[tuple[Tensor, Tensor]], embedding_KE: Tensor) -> Tensor:
         return checkpoint(self._logits, pooled_BD, contexts, embedding_KE, use_reentrant=False)
 
     def _attention(self, pooled_BD: Tensor, contexts: list[tuple[Tensor, Tensor]], embedding_KE: Tensor) -> Tensor:
-        hidden_BKW = self._layers(self._query(pooled_BD, embedding_KE), contexts[:-1])
+        hidden_BKW = self._layers(self.queries(pooled_BD, embedding_KE), contexts[:-1])
         last = self.layers[-1].crossattention
         query_BHKA = last.project_query(hidden_BKW, self.num_heads)
         attention_BKN = last.weights(query_BHKA, contexts[-1][0])[:, :, 1:]
@@ -168,9 +173,9 @@ class DescribedTagDecoder(TagDecoder):
         # The weights of equal descriptions sum to 1: a text that is repeated counts as it does alone.
         return embedding_KE if own_KE.ndim == 2 else embedding_KE[:, None].expand(-1, own_KE.shape[1], -1)
 
-    def _query(self, pooled_BD: Tensor, embedding_KE: Tensor) -> Tensor:
+    def queries(self, pooled_BD: Tensor, embedding_KE: Tensor) -> Tensor:
         if embedding_KE.ndim == 2:
-            return super()._query(pooled_BD, embedding_KE)
+            return super().queries(pooled_BD, embedding_KE)
         image_BE = self.log_scale.exp() * F.normalize(pooled_BD, dim=-1)
         logits_BKJ = (image_BE @ embedding_KE.flatten(0, 1).T).unflatten(1, embedding_KE.shape[:2])
         # One product a tag over all pictures, instead of one a picture over all tags: the descriptions are read once.
@@ -211,10 +216,10 @@ class LearnedTagDecoder(TagDecoder):
     def from_text(self, embedding_KE: Tensor, own_KE: Tensor) -> Tensor:
         raise ValueError("the tags of this model are learned, not read from their names: it can score no new ones")
 
-    def _query(self, pooled_BD: Tensor, embedding_KE: Tensor) -> Tensor:
+    def queries(self, pooled_BD: Tensor, embedding_KE: Tensor) -> Tensor:
         return embedding_KE[None, :, : self.width]
 
-    def _score(self, hidden_BKW: Tensor, embedding_KE: Tensor) -> Tensor:
+    def _read(self, hidden_BKW: Tensor, embedding_KE: Tensor) -> Tensor:
         weight_KW, bias_K = embedding_KE[:, self.width : -1], embedding_KE[:, -1]
         return (hidden_BKW * weight_KW).sum(-1) + bias_K
 

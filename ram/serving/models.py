@@ -13,6 +13,7 @@ from typing import Any
 
 from PIL import Image
 
+from ram.inference.fast.model import Precision
 from ram.inference.tagger import Tagger, load
 from ram.serving.limits import Refused
 from ram.serving.places import places
@@ -36,9 +37,11 @@ class Options:
 class ServedModel:
     """One loaded checkpoint. This class alone calls the tagger; all but `labels` on the model's thread."""
 
-    def __init__(self, directory: Path, device: str = "cpu") -> None:
+    def __init__(
+        self, directory: Path, device: str = "cpu", precision: Precision = "fp32", shortlist: int | None = None
+    ) -> None:
         self.directory = directory
-        self._tagger: Tagger = load(directory, device)
+        self._tagger: Tagger = load(directory, device, precision=precision, shortlist=shortlist)
         self.preprocess = self._tagger.checkpoint.model.preprocess
         self.version = self._tagger.version
         size = self.preprocess.image_size

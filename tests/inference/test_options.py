@@ -176,8 +176,8 @@ def test_evidence_is_the_models_relevance_and_the_window_around_it(aligned: Chec
     kind = "alignment" if explain is True else str(explain)
     batch = torch.stack([model.preprocess(Image.fromarray(picture)) for picture in some])
     with torch.inference_mode():
-        features = tagger._encoder.trunk(batch)
-        tokens, grid = tagger._encoder.tail(features), tagger._encoder.grid(features)
+        features = tagger.fast.encoder.trunk(batch)
+        tokens, grid = tagger.fast.encoder.tail(features), tagger.fast.encoder.grid(features)
         for place, tags in enumerate(found):
             assert {t.name for t in tags} == {"cat", "a zeppelin", "run"}
             # In the same order: the maps of a model that was never trained are not far above rounding.

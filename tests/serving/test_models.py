@@ -66,12 +66,13 @@ def test_the_best_tags_and_new_ones_have_their_place(write_checkpoint: Make, tmp
         x0, y0, x1, y1 = row["place"]["box"]
         assert 0 <= x0 < x1 <= 1
         assert 0 <= y0 < y1 <= 1
-        # The box holds all that is above a half, and nothing less would.
-        y, x = np.nonzero(cells > 0.5)
-        height, width = cells.shape
-        if len(x):
-            assert (x0, y0) == (x.min() / width, y.min() / height)
-            assert (x1, y1) == ((x.max() + 1) / width, (y.max() + 1) / height)
+    (explained,) = load(tmp_path / "a")(image, tags=["zeppelin", "dog", "cloud"], threshold=0.0, explain=True)
+    for row, tag in zip(rows[:2], explained, strict=False):
+        assert row["name"] == tag.name
+        assert tag.map is not None
+        assert row["place"]["box"] == pytest.approx(tag.box or (0, 0, 1, 1), abs=1e-5)
+        above = np.maximum(tag.map - tag.map.mean(), 0)
+        np.testing.assert_allclose(row["place"]["cells"], above / above.max(), atol=2e-3)
 
 
 @pytest.mark.parametrize("aligned", [False, True])
