@@ -82,7 +82,10 @@ def test_every_library_that_writes_is_understood_when_the_disk_is_full(
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
     try:
-        with pytest.raises(ValueError, match=r"a test could not write: .*free some"), disk_explained(tmp_path, "a test"):
+        with (
+            pytest.raises(ValueError, match=r"a test could not write: .*free some"),
+            disk_explained(tmp_path, "a test"),
+        ):
             write(tmp_path / "target")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
