@@ -26,7 +26,7 @@ from torch import Tensor
 
 from ram.catalog import artifact
 from ram.data_engine.boxes import box_weights
-from ram.data_engine.localise import Finder, LocaliserParams, Rows, Sources, given_boxes
+from ram.data_engine.localise import LOCALISERS, Finder, LocaliserParams, Rows, Sources, given_boxes
 from ram.data_engine.regions import RegionEmbedder, RegionParams
 from ram.inference.features import FeatureStore
 from ram.inference.images import ImageStore
@@ -198,12 +198,12 @@ def methods(bench: Bench, params: LocaliserParams, detector: str | None) -> Iter
             )
     yield "grid", bench.localiser(dataclasses.replace(params, kind="grid"))
     if detector:
-        with_model = dataclasses.replace(params.detector, model=detector)
-        yield (
-            "grounding_dino",
-            bench.localiser(dataclasses.replace(params, kind="grounding_dino", detector=with_model)),
-        )
-    yield "boxes", bench.localiser(dataclasses.replace(params, kind="boxes"))
+        with_model = dataclasses.replace(params.grounding_dino, model=detector)
+        chosen = dataclasses.replace(params, kind="grounding_dino", grounding_dino=with_model)
+        yield "grounding_dino", bench.localiser(chosen)
+    for kind in LOCALISERS:  # and any that was added
+        if kind not in ("whole", "attention", "grid", "grounding_dino"):
+            yield kind, bench.localiser(dataclasses.replace(params, kind=kind))
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -74,7 +74,19 @@ VARIANTS = (
 )
 
 
-def train_and_measure(params: Mapping[str, Any], variant: Variant, upstream: Path, workspace: Path) -> None:
+class Row(Protocol):
+    """A row of a table: `applied` makes a recipe of it from the recipe."""
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
+
+    def applied(self, params: Mapping[str, Any]) -> dict[str, Any]: ...
+
+
+def train_and_measure(params: Mapping[str, Any], variant: Row, upstream: Path, workspace: Path) -> None:
     """Train the variant in its workspace on the tables of `upstream`, and write what it is worth beside it."""
     if (workspace / RESULT).is_file():
         return
@@ -149,13 +161,13 @@ def group(scorer: Any, benchmark: Any, chosen_K: np.ndarray, use_children: bool)
     return {"mAP": mean_of(values_K), "chance_mAP": chance, "num_names": int(known_K.sum())}
 
 
-def print_tables(results: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> None:
+def print_tables(results: Mapping[str, Mapping[int, Mapping[str, Any]]], variants: Sequence[Row] = VARIANTS) -> None:
     """A Markdown table a benchmark, of {variant key: {seed: what `measure` found}}."""
     for benchmark in sorted({name for seeds in results.values() for result in seeds.values() for name in result}):
         of_any = [result[benchmark] for seeds in results.values() for result in seeds.values()]
         print(f"\n{benchmark}, {of_any[0]['num_images']} test pictures\n")
         print("| model | mAP, trained tags | by seed | mAP, unseen names | by seed |\n|---|---|---|---|---|")
-        for variant in VARIANTS:
+        for variant in variants:
             figures = [result[benchmark] for _, result in sorted(results.get(variant.key, {}).items())]
             cells = [*cell(figures, "trained"), *cell(figures, "unseen")]
             print(f"| {variant.title} | {' | '.join(cells)} |")
@@ -181,11 +193,21 @@ def mean_text(values: Sequence[float]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipe", type=Path, default=ROOT / "recipes" / "sample.yaml")
+    run_table(parser, VARIANTS, ROOT / ".state" / "model_ablation")
+
+
+def run_table(parser: argparse.ArgumentParser, variants: Sequence[Row], workspace: Path, **changes: Any) -> None:
+    """Train and measure every row with every seed, but for what is finished, and print the table.
+
+    `changes` are made to section `model` of the recipe that all rows start from.
+    """
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--workspace", type=Path, default=ROOT / ".state" / "model_ablation")
+    parser.add_argument("--workspace", type=Path, default=workspace)
+    parser.add_argument("--only", nargs="+", choices=[v.key for v in variants], default=[v.key for v in variants])
     parser.add_argument("--print-only", action="store_true", help="print what is finished, run nothing")
     args = parser.parse_args()
     start, params = time.monotonic(), load_yaml(args.recipe)
+    params["model"] |= changes
     root = args.workspace.resolve() / args.recipe.stem
     if not args.print_only:
         every = stages()
@@ -195,14 +217,15 @@ def main() -> None:
             upstream = of_seed / "upstream" if draws_its_data(params) else root / "upstream"
             open_workspace(upstream, seeded if draws_its_data(params) else params)
             run_stages(upstream, before)
-            for variant in VARIANTS:
-                train_and_measure(seeded, variant, upstream, of_seed / variant.key)
+            for variant in variants:
+                if variant.key in args.only:
+                    train_and_measure(seeded, variant, upstream, of_seed / variant.key)
     results = {
         v.key: {s: read_json(p) for s in args.seeds if (p := root / f"seed-{s}" / v.key / RESULT).is_file()}
-        for v in VARIANTS
+        for v in variants
     }
     print(f"{args.recipe.stem}, seeds {args.seeds}, {machine()}, {time.monotonic() - start:.0f} s")
-    print_tables(results)
+    print_tables(results, variants)
 
 
 if __name__ == "__main__":

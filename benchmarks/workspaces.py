@@ -41,6 +41,21 @@ def with_seed(params: Mapping[str, Any], seed: int) -> dict[str, Any]:
     return changed
 
 
+def tiny(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The sample recipe, made so small that it runs in minutes: it proves that the parts fit, not that they learn."""
+    sections: dict[str, Any] = copy.deepcopy(dict(params))
+    sections["list_sources"]["sources"][0] |= {"num_train": 200, "num_finetune": 40, "num_dev": 40, "num_test": 40}
+    sections["model"]["image_size"] = 64
+    sections["embed_images"]["num_views"] = 2
+    for stage in ("pretrain", "retrain", "finetune"):
+        sections[stage]["training"]["epochs"] = 1
+    for bounds in ("pairs", "parsed_tags", "generated_tags", "cleaned_tags"):
+        sections["check_tables"][bounds]["min_rows"] = 1
+    sections["build_label_system"]["selection"] |= {"min_frequency": 2, "vocabulary_min_frequency": 2}
+    sections["engine"] = {"kind": "local", "num_workers": 1}
+    return sections
+
+
 def open_workspace(workspace: Path, params: Mapping[str, Any]) -> None:
     """Make the folder with its params.yaml and vocabularies. `ValueError` where it is there with other params."""
     path, text = workspace / "params.yaml", yaml.safe_dump(dict(params))

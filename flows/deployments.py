@@ -15,6 +15,7 @@ import yaml
 
 from flows.local_server import prefect_api
 from flows.processes import exit_on_sigterm
+from ram.redact import redacted
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -74,7 +75,8 @@ def main() -> int:
         from prefect import serve
 
         print(
-            f"serving {', '.join(e['name'] for e in entries)}; runs are shown at {url.removesuffix('/api')}", flush=True
+            f"serving {', '.join(e['name'] for e in entries)}; runs are shown at {redacted(url).removesuffix('/api')}",
+            flush=True,
         )
         # schedules are what prefect.yaml says, also after a restart
         serve(

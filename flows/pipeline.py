@@ -25,6 +25,7 @@ from flows.quality_page import show_quality
 from flows.stage_graph import expand, read_graph, select
 from flows.stages import Effort, bring_up_to_date
 from flows.workspace import use_recipe, workspace_alone
+from ram.redact import redacted
 
 
 @flow(name="pipeline", persist_result=False, **ON_BAD_END)
@@ -101,9 +102,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options["targets"] = options["targets"] or None
     exit_on_sigterm()
     # the message of a failed stage is what helps; Prefect's traceback of its own engine around it does not
-    logging.getLogger("prefect.flow_runs").addFilter(_without_traceback)
+    logging.getLogger("prefect.flow_runs").addFilter(without_traceback)
     with prefect_api(Path()) as url:
-        print(f"runs are shown at {url.removesuffix('/api')} while this lasts", flush=True)
+        print(f"runs are shown at {redacted(url).removesuffix('/api')} while this lasts", flush=True)
         try:
             state = pipeline(**options, return_state=True)
         except KeyboardInterrupt:
@@ -117,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _without_traceback(record: logging.LogRecord) -> bool:
+def without_traceback(record: logging.LogRecord) -> bool:
     record.exc_info = record.exc_text = None
     return True
 

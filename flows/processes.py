@@ -1,8 +1,7 @@
-"""Child processes that end with everything they started, and locks that end with the process that holds them."""
+"""Child processes that end with everything they started, and the locks that they hold with the process that runs them."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -13,10 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ram.locks import exclusive
+
 GRACE_S = 10.0  # between asking a process group to end and ending it
 
 
 _streaming: set[subprocess.Popen[str]] = set()  # the children of `stream`, in whichever thread
+_inherited: set[int] = set()  # descriptors of locks that they hold as well
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ def stream(
         text=True,
         errors="replace",
         start_new_session=True,
+        pass_fds=tuple(_inherited),
     )
     assert child.stdout is not None
     expired = threading.Event()
@@ -108,17 +111,17 @@ def _signal_group(group: int, number: signal.Signals) -> None:
 
 
 @contextmanager
-def exclusive(path: Path, while_waiting: Callable[[], object] | None = None) -> Iterator[None]:
-    """Hold the lock file at `path` alone; `while_waiting` is called once where another process holds it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+def held_with_children(path: Path, while_waiting: Callable[[], object] | None = None) -> Iterator[None]:
+    """Hold the lock file at `path` alone, and let what `stream` runs meanwhile hold it as well.
+
+    A child that outlives this process, which was killed, so keeps others away for as long as it still works.
+    """
+    with exclusive(path, while_waiting) as descriptor:
+        _inherited.add(descriptor)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if while_waiting:
-                while_waiting()
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield  # closing the file frees the lock, also when the process dies
+            yield
+        finally:
+            _inherited.discard(descriptor)
 
 
 def exit_on_sigterm() -> None:

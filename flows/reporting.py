@@ -10,6 +10,7 @@ from typing import Any
 from ram.catalog import CHECKED_TABLES, artifact
 from ram.commands.output import text_table
 from ram.quality_report import PAGE
+from ram.redact import redacted
 from ram.tracking import connect, tracking_uri
 
 
@@ -55,7 +56,7 @@ def pages(workspace: Path) -> dict[str, Path]:
 
 def mlflow_command(workspace: Path) -> str:
     """The command that shows the tracked runs."""
-    return f"mlflow ui --backend-store-uri {tracking_uri(workspace)}"
+    return f"mlflow ui --backend-store-uri {redacted(tracking_uri(workspace))}"
 
 
 def run_link(workspace: Path, run_id: str) -> str:
@@ -64,7 +65,7 @@ def run_link(workspace: Path, run_id: str) -> str:
     if not uri.startswith(("http://", "https://")):
         return f"`{run_id}`, shown by `{mlflow_command(workspace)}`"
     _, experiment_id = connect(workspace)
-    return f"[{run_id}]({uri.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id})"
+    return f"[{run_id}]({redacted(uri).rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id})"
 
 
 def metric_rows(workspace: Path) -> Iterator[dict[str, Any]]:

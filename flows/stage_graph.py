@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from flows.dvc_state import forget_lock_file, keep_lock_file, mend_lock_file
 from flows.environment import child_environment
 from flows.processes import stream
 
@@ -125,7 +126,11 @@ def repro(
         *(["--force"] if force else []),
     ]
     start = time.monotonic()
+    mend_lock_file(workspace, stage)  # of a try before this one
+    keep_lock_file(workspace, stage)
     done = stream([*command, stage], workspace, child_environment(), on_line, timeout_s)
+    if done.returncode >= 0 and not done.timed_out:
+        forget_lock_file(workspace, stage)
     seconds = round(time.monotonic() - start, 1)
     if done.timed_out:
         raise StageFailed(f"stage {stage} was stopped: it took longer than {timeout_s:g} s\n{_tail(done.lines)}")

@@ -1,15 +1,21 @@
-"""One run at a time in a workspace, and which recipe it works by."""
+"""One run at a time in a workspace, and the knobs it works by."""
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import yaml
+
+from flows.dvc_state import mend
 from flows.environment import STATE_DIR
-from flows.processes import exclusive
+from flows.processes import held_with_children
 from ram.commands.recipe import recipe_path
+from ram.params import load_yaml
+from ram.storage import write_text
 
 PARAMS = "params.yaml"
 
@@ -21,7 +27,8 @@ def workspace_alone(workspace: Path, warn: Callable[..., object]) -> Iterator[No
     def waiting() -> None:
         warn("another run of the pipeline works in %s; waiting for it", workspace)
 
-    with exclusive(workspace / STATE_DIR / "pipeline.lock", waiting):
+    with held_with_children(workspace / STATE_DIR / "pipeline.lock", waiting):
+        mend(workspace, warn)
         yield
 
 
@@ -39,3 +46,21 @@ def use_recipe(workspace: Path, name: str, say: Callable[..., object]) -> None:
             say("%s had knobs of its own; they are in %s now", target, kept)
     shutil.copyfile(source, target)
     say("%s is %s now", target, source)
+
+
+def set_knob(workspace: Path, section: str, knob: str, value: str) -> None:
+    """Write one knob of params.yaml, and change no other character: comments are people's.
+
+    `ValueError` where the file does not hold it as `knob: value` in that section.
+    """
+    path = workspace / PARAMS
+    wanted = load_yaml(path)
+    if wanted[section][knob] == value:
+        return
+    wanted[section][knob] = value
+    text = path.read_text(encoding="utf-8")
+    pattern = re.compile(rf"^({re.escape(section)}:.*?\b{re.escape(knob)}:[ ]*)[^\s,}}#]+", re.MULTILINE | re.DOTALL)
+    changed = pattern.sub(lambda found: found[1] + value, text, count=1)
+    if yaml.safe_load(changed) != wanted:
+        raise ValueError(f"{path} does not say {section}.{knob} plainly; set it to {value} by hand and run again")
+    write_text(changed, path)

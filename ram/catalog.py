@@ -114,16 +114,29 @@ _TABLES: dict[str, tuple[str, list[pa.Field]]] = {
         "one row an (image, tag) found in that image's captions",
         [*_TAG_ROW, _required("caption_indices", pa.list_(pa.int16()))],
     ),
+    "tag_scores": (
+        "one row a picture of split train, and a labelled one of split dev: the generator's highest scores",
+        [
+            _IMAGE_ID,
+            _required("split", pa.string()),
+            # the highest first, as many as score_images.top_k that reach its floor; then those of other tags it has
+            _required("tag_ids", pa.list_(pa.int32())),
+            _required("scores", pa.list_(pa.float16())),
+            _required("model_version", pa.string()),  # content hash of the generator
+        ],
+    ),
     "generated_captions": (
-        "one generated caption a picture",
+        "one generated caption a train picture",
         [_IMAGE_ID, _required("caption", pa.string()), _required("log_probability", pa.float32())],
     ),
     "generated_tags": (
-        "parsed tags, and what the preliminary model adds to them",
+        "parsed tags, and what the generator adds to them",
         [
             *_TAG_ROW,
-            _required("image_score", pa.float32()),  # the preliminary model's score of the tag on the whole picture
-            _required("model_version", pa.string()),  # content hash of that model
+            _required(
+                "image_score", pa.float32()
+            ),  # the generator's score of the tag on the whole picture; 0: not kept
+            _required("model_version", pa.string()),  # content hash of the generator
         ],
     ),
     "caption_evidence": (
@@ -206,6 +219,8 @@ _OTHERS: list[tuple[str, str, Format, str]] = [
     ("tag_neighbours", "data/tag_neighbours.csv", Format.CSV, "tags whose embeddings are close: rows of a review file"),
     ("tag_embeddings", "data/tag_embeddings", Format.DIRECTORY, "text embeddings of the tags: safetensors and its provenance"),
     ("image_features", "data/image_features", Format.DIRECTORY, "outputs of the frozen part of the image encoder, view by view"),
+    ("generator_model", "data/models/generator", Format.DIRECTORY, "the model that proposes tags: the preliminary or another"),
+    ("score_report", "reports/scores.json", Format.JSON, "what was scored by which model, and how much of it was kept"),
     ("generation_report", "reports/generation.json", Format.JSON, "thresholds and counts of the generation"),
     ("region_report", "reports/regions.json", Format.JSON, "how many regions each localiser found"),
     ("cleaning_report", "reports/cleaning.json", Format.JSON, "counts of the cleaning by origin and reason"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import sys
 from collections.abc import Collection, Mapping
@@ -16,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ram.storage import temporary_path
+from ram.storage import link_or_copy, temporary_path
 
 
 class KeptParts:
@@ -37,7 +36,7 @@ class KeptParts:
             return False
         for name, target in files.items():
             if (source := folder / name).is_file():
-                _link(source, target)
+                link_or_copy(source, target)
         self.num_restored += 1
         return True
 
@@ -50,7 +49,7 @@ class KeptParts:
         unfinished.mkdir()
         for name, source in files.items():
             if source.is_file():
-                _link(source, unfinished / name)
+                link_or_copy(source, unfinished / name)
         unfinished.rename(folder)
 
     def forget_others(self, keys: Collection[str]) -> None:
@@ -88,15 +87,3 @@ def code_digest() -> str:
 
 def _digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:24]
-
-
-def _link(source: Path, target: Path) -> None:
-    """The same file under another name; a copy where the file system has no such links or `target` lies on another."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        temporary = temporary_path(target)
-        shutil.copyfile(source, temporary)
-        temporary.replace(target)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime
+import http.client
 import json
 import os
 import sys
@@ -35,13 +36,16 @@ def notify(event: str, text: str, facts: Mapping[str, Any], workspace: Path = Pa
 
 
 def _post(url: str, line: Mapping[str, Any]) -> str:
+    """What became of the message. The address is a secret of its own with most chat services, and is never shown."""
     if not url.startswith(("http://", "https://")):
-        raise ValueError(f"{WEBHOOK_VARIABLE} must be an http or https address, got {url!r}")
+        scheme = url.partition(":")[0] if ":" in url else ""
+        raise ValueError(f"{WEBHOOK_VARIABLE} must be an http or https address, got one of {scheme[:10]!r}")
     body = json.dumps(line, ensure_ascii=False, default=str).encode()
-    request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"}, method="POST")
     try:
+        request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"}, method="POST")
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
             return str(response.status)
-    except OSError as error:
-        print(f"the web hook was not reached: {error}", file=sys.stderr, flush=True)
-        return f"failed: {error}"
+    except (OSError, http.client.HTTPException, ValueError) as error:  # a ValueError: the address is none
+        said = str(error) if isinstance(error, OSError) else type(error).__name__
+        print(f"the web hook was not reached: {said}", file=sys.stderr, flush=True)
+        return f"failed: {said}"

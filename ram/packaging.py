@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ram.catalog import Artifact
 from ram.storage import read_json, write_json
-from ram.tracking import CHECKPOINT, MODEL_NAME, import_mlflow
+from ram.tracking import CHECKPOINT, MODEL_NAME, WORKSPACE_TAG, import_mlflow
 
 if TYPE_CHECKING:
     from ram.tracking import MlflowClient
@@ -57,12 +57,22 @@ def stage_checkpoint(workspace: Path, model: Artifact, thresholds: Artifact) -> 
         yield checkpoint
 
 
-def package(client: MlflowClient, experiment_id: str, run_id: str, checkpoint: Path) -> tuple[str, str]:
-    """Upload `checkpoint` as a logged model of the run; where it lies and its id. One that does not load is refused."""
+def package(
+    client: MlflowClient, experiment_id: str, run_id: str, checkpoint: Path, tags: Mapping[str, str]
+) -> tuple[str, str]:
+    """Upload `checkpoint` as a logged model of the run; where it lies and its id. One that does not load is refused.
+
+    `tags` name its `content`, by which one that was uploaded before is found again, and its workspace, whose uploads that a
+    kill left unfinished are marked as failed.
+    """
     mlflow = import_mlflow()
     with suppress(mlflow.exceptions.MlflowException):  # it exists, which is all that is wanted
         client.create_registered_model(MODEL_NAME)
-    logged = client.create_logged_model(experiment_id, name=MODEL_NAME, source_run_id=run_id)
+    _fail_unfinished(client, experiment_id, tags[WORKSPACE_TAG])
+    for known in client.search_logged_models([experiment_id], f"tags.content = '{tags['content']}'"):
+        if known.status == "READY":
+            return known.artifact_location, known.model_id
+    logged = client.create_logged_model(experiment_id, name=MODEL_NAME, source_run_id=run_id, tags=dict(tags))
     try:
         with tempfile.TemporaryDirectory(prefix="ram-package-") as directory:
             path = Path(directory, "model")
@@ -74,6 +84,12 @@ def package(client: MlflowClient, experiment_id: str, run_id: str, checkpoint: P
         raise
     client.finalize_logged_model(logged.model_id, "READY")
     return logged.artifact_location, logged.model_id
+
+
+def _fail_unfinished(client: MlflowClient, experiment_id: str, workspace: str) -> None:
+    for model in client.search_logged_models([experiment_id], f"tags.{WORKSPACE_TAG} = '{workspace}'"):
+        if model.status == "PENDING":
+            client.finalize_logged_model(model.model_id, "FAILED")
 
 
 def save(checkpoint: Path, path: Path, description: Any = None) -> None:

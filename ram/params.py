@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
+from ram.documents import nearest, parse_yaml
 
 # Sections that several stages read; a stage takes one by having a field of that name.
 SHARED_SECTIONS = ("seed", "model")
 # Sections that no stage depends on: where and how fast work is done, and what is done with its result.
-RUNTIME_SECTIONS = ("engine", "promotion")
+RUNTIME_SECTIONS = ("engine", "rounds", "promotion")
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     """The sections of a params file."""
     if not path.is_file():
         raise ValueError(f"no params file at {path}; `ram recipe use sample` writes one")
-    sections = yaml.safe_load(path.read_text(encoding="utf-8"))
+    sections = parse_yaml(path.read_text(encoding="utf-8"), path)
     if not isinstance(sections, dict):
         raise ValueError(f"{path} must hold a mapping of sections, got {type(sections).__name__}")
     return sections
@@ -32,6 +32,11 @@ def load_yaml(path: Path) -> dict[str, Any]:
 def stage_params(sections: Mapping[str, Any], stage: str, cls: type[T]) -> T:
     """The `Params` of a stage: its own section, and the shared sections it has a field for."""
     own = sections.get(stage) or {}
+    if not isinstance(own, Mapping):
+        raise ValueError(f"{stage} of params.yaml must be a mapping of knobs, got {own!r}")
+    if stage not in sections and _required(cls) - set(SHARED_SECTIONS):
+        meant = f"; is {near!r} meant for it?" if (near := nearest(stage, map(str, sections))) else ""
+        raise ValueError(f"params.yaml has no section {stage}{meant}")
     shared = {f.name for f in dataclasses.fields(cls) if f.name in SHARED_SECTIONS}  # type: ignore[arg-type]
     if missing := shared - sections.keys():
         raise ValueError(f"params.yaml lacks the section {', '.join(sorted(missing))}, which stage {stage} needs")
@@ -49,11 +54,10 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str) -> T:
         raise ValueError(f"{where} must be a mapping, got {values!r}")
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     if unknown := values.keys() - fields.keys():
-        raise ValueError(f"{where}: unknown knob {', '.join(sorted(unknown))}; known: {', '.join(fields)}")
-    required = {
-        n for n, f in fields.items() if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    }
-    if missing := required - values.keys():
+        names = sorted(map(str, unknown))
+        meant = f" (did you mean {near}?)" if (near := nearest(names[0], fields)) else ""
+        raise ValueError(f"{where}: unknown knob {', '.join(names)}{meant}; known: {', '.join(fields)}")
+    if missing := _required(cls) - values.keys():
         raise ValueError(f"{where}: missing knob {', '.join(sorted(missing))}")
     hints = typing.get_type_hints(cls)
     built = {name: _convert(hints[name], value, f"{where}.{name}") for name, value in values.items()}
@@ -61,6 +65,11 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str) -> T:
         return cls(**built)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
+
+
+def _required(cls: type) -> set[str]:
+    missing = dataclasses.MISSING
+    return {f.name for f in dataclasses.fields(cls) if f.default is missing and f.default_factory is missing}
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:

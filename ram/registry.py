@@ -12,23 +12,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ram.catalog import artifact
-from ram.notify import notify
+from ram.crown import Plan, aliased, carry_out, finish, version_number
+from ram.locks import exclusive
 from ram.packaging import package, stage_checkpoint
 from ram.params import from_mapping, load_yaml
-from ram.promotion.decision import as_sentence, make_decision, record
+from ram.promotion.decision import complete, make_decision
 from ram.promotion.evidence import collect, measure_latency_ms
 from ram.promotion.paired import Comparison, PictureScores, compare
 from ram.promotion.params import PromotionParams
 from ram.promotion.rules import Candidate, Finding, judge
 from ram.provenance import read_provenance, stages_of_other_inputs
 from ram.storage import content_hash, read_json
-from ram.tracking import MODEL_NAME, connect, fetch, find_version, flat_metrics, import_mlflow, track_run
+from ram.tracked_run import flat_metrics, track_run
+from ram.tracking import MODEL_NAME, STATE_DIR, WORKSPACE_TAG, connect, fetch, find_version, workspace_name
 
 if TYPE_CHECKING:
     from ram.tracking import MlflowClient, ModelVersion
 
 MODEL = "finetuned"
 MEASURING_STAGES = ("calibrate_thresholds", "evaluate")  # what is registered with a model is of that model
+_LOCK = Path(STATE_DIR, "promotion.lock")
 # tags that hold JSON; the others are text
 _JSON_TAGS = ("metrics", "evaluation_sets", "calibration_error", "data_checks", "shadow", "kept_stages")
 
@@ -44,6 +47,7 @@ def register(workspace: Path = Path()) -> str:
     origin = _origin(workspace)
     client, experiment_id = connect(workspace)
     with (
+        exclusive(workspace / STATE_DIR / "register.lock"),
         stage_checkpoint(workspace, artifact(f"{MODEL}_model"), artifact("thresholds")) as checkpoint,
         tempfile.TemporaryDirectory(prefix="ram-evidence-") as folder,
     ):
@@ -52,7 +56,8 @@ def register(workspace: Path = Path()) -> str:
         version = next((v for v in _versions(client) if v.tags.get("content") == content), None)
         if version is None:
             run_id = track_run(workspace)
-            source, model_id = package(client, experiment_id, run_id, checkpoint)
+            tags = {"content": content, WORKSPACE_TAG: workspace_name(workspace)}
+            source, model_id = package(client, experiment_id, run_id, checkpoint, tags)
             version = client.create_model_version(MODEL_NAME, source, run_id, {"content": content}, model_id=model_id)
         if "latency_ms" not in version.tags:  # measured once: the same question shall have the same answer
             facts["latency_ms"] = measure_latency_ms(checkpoint)
@@ -92,7 +97,10 @@ def write_evidence(client: MlflowClient, version: ModelVersion, facts: Mapping[s
     digest = content_hash(folder)[:16]
     if version.tags.get("evidence") != digest:
         client.log_artifacts(run_of(version), str(folder), _evidence_path(digest))
-    for name, value in {**facts, "evidence": digest}.items():
+    tags = {**facts, "evidence": digest}
+    # last, since where it is that of now the others count as measured on the test pictures of now
+    tags["evaluation_sets"] = tags.pop("evaluation_sets")
+    for name, value in tags.items():
         text = json.dumps(value, sort_keys=True) if name in _JSON_TAGS else str(value)
         client.set_model_version_tag(MODEL_NAME, version.version, name, text)
 
@@ -114,30 +122,40 @@ def promote(workspace: Path = Path(), override: str | None = None) -> dict[str, 
     With `override`, a person's reason, it is promoted whatever the rules find; the decision tells both. A decision is
     written to .state/decisions and to the version's tags; the same question again gives the same answer.
     """
+    with exclusive(workspace / _LOCK):
+        client, _ = connect(workspace)
+        finished = finish(client, workspace)
+        challenger, champion = aliased(client, "challenger"), aliased(client, "champion")
+        if challenger is None:
+            raise ValueError("there is no challenger; `ram models register` makes one")
+        decided = finished is not None and finished["version"] == str(challenger.version)
+        if finished and decided and finished["outcome"] != "rolled_back" and override is None:
+            return finished
+        return _decide(client, workspace, challenger, champion, override)
+
+
+def _decide(
+    client: MlflowClient, workspace: Path, challenger: ModelVersion, champion: ModelVersion | None, override: str | None
+) -> dict[str, Any]:
     params = promotion_params(workspace)
-    client, _ = connect(workspace)
-    challenger, champion = aliased(client, "challenger"), aliased(client, "champion")
-    if challenger is None:
-        raise ValueError("there is no challenger; `ram models register` makes one")
     rival = None if champion is None or champion.version == challenger.version else champion
     findings = _judge(client, challenger, rival, params)
     accepted = override is not None or all(finding.passed for finding in findings)
+    number, before = str(challenger.version), version_number(champion)
     if champion is not None and rival is None:
-        outcome = "unchanged"
-    elif not accepted:
-        outcome = "refused"
-    else:
-        outcome = "first" if champion is None else "promoted"
-    crowned = outcome in ("first", "promoted")
-    before = _number(champion)
-    decision = make_decision(outcome, _number(challenger), _number(challenger) if crowned else before, before, findings)
-    if outcome == "unchanged":
-        return {"model": MODEL_NAME, **decision}
-    if crowned:
-        _crown(client, challenger, champion)
-    for name in ("outcome", "failures"):
-        client.set_model_version_tag(MODEL_NAME, challenger.version, f"decision_{name}", json.dumps(decision[name]))
-    return _recorded(workspace, {**decision, "override": override}, challenger, params)
+        return {"model": MODEL_NAME, **make_decision("unchanged", number, before, before, findings)}
+    tags: dict[str, str] = {}
+    aliases: dict[str, str | None] = {}
+    outcome = "refused"
+    if accepted:
+        outcome = "first" if before is None else "promoted"
+        if before is not None:
+            tags["replaced"], aliases["previous"] = before, before
+        aliases["champion"] = number  # last, so that there is one at every moment
+    decision = make_decision(outcome, number, number if accepted else before, before, findings)
+    tags |= {f"decision_{name}": json.dumps(decision[name]) for name in ("outcome", "failures")}
+    decided = {"model": MODEL_NAME, **complete({**decision, "override": override}, candidate(challenger), params)}
+    return carry_out(client, workspace, Plan(decision=decided, tags=tags, aliases=aliases, champion=before))
 
 
 def _judge(
@@ -171,19 +189,21 @@ def compare_versions(
 
 def rollback(workspace: Path = Path(), reason: str = "rolled back by hand") -> dict[str, Any]:
     """Make the previous champion the champion again; the decision. The one taken back is not promoted again."""
-    client, _ = connect(workspace)
-    champion, previous = aliased(client, "champion"), aliased(client, "previous")
-    if champion is None or previous is None:
-        raise ValueError("there is no previous champion to go back to; `ram models list` shows the versions")
-    client.set_model_version_tag(MODEL_NAME, champion.version, "rolled_back", reason)
-    client.set_registered_model_alias(MODEL_NAME, "champion", previous.version)
-    if earlier := previous.tags.get("replaced"):
-        client.set_registered_model_alias(MODEL_NAME, "previous", earlier)
-    else:
-        client.delete_registered_model_alias(MODEL_NAME, "previous")
-    finding = Finding(rule="rollback", passed=True, detail=reason)
-    decision = make_decision("rolled_back", _number(champion), _number(previous), _number(champion), [finding])
-    return _recorded(workspace, decision, champion, None)
+    with exclusive(workspace / _LOCK):
+        client, _ = connect(workspace)
+        finished = finish(client, workspace)
+        if finished is not None and finished["outcome"] == "rolled_back":
+            return finished
+        champion, previous = aliased(client, "champion"), aliased(client, "previous")
+        if champion is None or previous is None:
+            raise ValueError("there is no previous champion to go back to; `ram models list` shows the versions")
+        number, back = str(champion.version), str(previous.version)
+        finding = Finding(rule="rollback", passed=True, detail=reason)
+        decision = make_decision("rolled_back", number, back, number, [finding])
+        decided = {"model": MODEL_NAME, **complete(decision, candidate(champion), None)}
+        aliases = {"champion": back, "previous": previous.tags.get("replaced")}
+        plan = Plan(decision=decided, tags={"rolled_back": reason}, aliases=aliases, champion=number)
+        return carry_out(client, workspace, plan)
 
 
 def list_models(workspace: Path = Path()) -> list[dict[str, Any]]:
@@ -235,40 +255,7 @@ def _versions(client: MlflowClient) -> list[ModelVersion]:
     return list(client.search_model_versions(f"name='{MODEL_NAME}'"))
 
 
-def aliased(client: MlflowClient, alias: str) -> ModelVersion | None:
-    """The version that has the alias; None where none has it."""
-    exceptions = import_mlflow().exceptions
-    try:
-        return client.get_model_version_by_alias(MODEL_NAME, alias)
-    except exceptions.MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise
-
-
-def _number(version: ModelVersion | None) -> str | None:
-    return None if version is None else str(version.version)
-
-
-def _crown(client: MlflowClient, challenger: ModelVersion, champion: ModelVersion | None) -> None:
-    """Move the aliases; `champion` last, so that there is one at every moment."""
-    if champion is not None:
-        client.set_model_version_tag(MODEL_NAME, challenger.version, "replaced", str(champion.version))
-        client.set_registered_model_alias(MODEL_NAME, "previous", champion.version)
-    client.set_registered_model_alias(MODEL_NAME, "champion", challenger.version)
-
-
 def promotion_params(workspace: Path) -> PromotionParams:
     """Section `promotion` of the workspace's params.yaml."""
     sections = load_yaml(workspace / "params.yaml")
     return from_mapping(PromotionParams, sections.get("promotion") or {}, where="promotion")
-
-
-def _recorded(
-    workspace: Path, decision: Mapping[str, Any], version: ModelVersion, params: PromotionParams | None
-) -> dict[str, Any]:
-    """Write a decision down, and tell people of it where it is new."""
-    decided, new = record(workspace, {"model": MODEL_NAME, **decision}, candidate(version), params)
-    if new:
-        notify(decided["outcome"], as_sentence(decided), {"decision": decided}, workspace)
-    return decided

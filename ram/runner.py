@@ -33,6 +33,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -45,6 +46,7 @@ from ram import storage
 from ram.catalog import CATALOG, Artifact, Format, artifact
 from ram.engine import Engine, EngineParams, Lazy, make_engine
 from ram.kept_parts import KeptParts
+from ram.locks import exclusive
 from ram.params import from_mapping, load_yaml, stage_params
 from ram.progress import track
 from ram.resources import ResourceSampler, resources_path, small_outputs
@@ -104,7 +106,13 @@ def run_stage(name: str, params_path: Path = Path("params.yaml"), workspace: Pat
     call = stage_call(name)
     if _rank() > 0 and not getattr(call.module, "SHARED_BY_PROCESSES", False):
         return
-    sections = load_yaml(params_path)
+    with (
+        nullcontext() if _rank() > 0 else exclusive(workspace / PARTIAL_DIR / f"{call.name}.lock", lambda: _tell(call))
+    ):
+        _run_alone(call, load_yaml(params_path), workspace)
+
+
+def _run_alone(call: StageCall, sections: Mapping[str, Any], workspace: Path) -> None:
     params = stage_params(sections, call.stage, call.module.Params)
     engine = make_engine(from_mapping(EngineParams, sections.get("engine") or {}, where="engine"))
     scratch = _scratch_dir(call, params, workspace)
@@ -123,6 +131,10 @@ def run_stage(name: str, params_path: Path = Path("params.yaml"), workspace: Pat
     shutil.rmtree(scratch)
     _write_resources(call, sampler, workspace)
     print(f"{call.name}: {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
+
+
+def _tell(call: StageCall) -> None:  # its parent was killed, or somebody runs it by hand
+    print(f"{call.name}: another process is at it; waiting for it to end", file=sys.stderr, flush=True)
 
 
 def _write_resources(call: StageCall, sampler: ResourceSampler, workspace: Path) -> None:

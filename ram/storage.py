@@ -19,6 +19,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ram.documents import parse_json
+
 ROWS_PER_PART = 100_000
 
 
@@ -34,6 +36,7 @@ class Table:
 
     @property
     def num_rows(self) -> int:
+        """Of all parts, by their footers: no row is read."""
         return sum(pq.read_metadata(part).num_rows for part in self.part_paths)
 
     def read(self, columns: Sequence[str] | None = None, filters: Any = None) -> pa.Table:
@@ -145,10 +148,13 @@ def temporary_path(target: Path) -> Path:
     return target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}.tmp")
 
 
-def remove_temporaries(directory: Path) -> None:
-    """Remove what processes that were killed had begun to write under `directory`."""
-    for path in directory.rglob(".*.tmp"):
-        path.unlink()
+def remove_temporaries(directory: Path, of: str = "*") -> None:
+    """Remove what processes that were killed had begun to write under `directory`; with `of`, under that name alone."""
+    for path in list(directory.rglob(f".{of}.*.tmp*")):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def require_space(directory: Path, num_bytes: int, what: str) -> None:
@@ -225,7 +231,7 @@ def write_json(document: Any, path: Path) -> None:
 def read_json(path: Path) -> Any:
     if not path.is_file():
         raise ValueError(f"no file at {path}; run the stage that makes it")
-    return json.loads(path.read_text(encoding="utf-8"))
+    return parse_json(path.read_bytes(), path)
 
 
 def move_into_place(source: Path, target: Path) -> None:
@@ -236,6 +242,31 @@ def move_into_place(source: Path, target: Path) -> None:
     elif target.exists() or target.is_symlink():
         target.unlink()
     source.replace(target)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """The same file under another name; a copy where the file system has no such links or `target` lies on another."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        temporary = temporary_path(target)
+        shutil.copyfile(source, temporary)
+        temporary.replace(target)
+
+
+def copy_folder(source: Path, target: Path, *, link: bool) -> None:
+    """`target` made anew as a copy of `source`; with `link`, as other names of the same files where that can be."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for file in sorted(p for p in source.rglob("*") if p.is_file()):
+        place = target / file.relative_to(source)
+        if link:
+            link_or_copy(file.resolve(), place)
+        else:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, place)
 
 
 def content_hash(path: Path) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from hypothesis import settings
 
 from ram.catalog import artifact
 from ram.label_system import LabelSystem, Tag
@@ -23,6 +24,9 @@ from ram.storage import write_json, write_table
 
 TagScore = namedtuple("TagScore", "tag_id name score threshold kind")
 BENCHMARK = "drawn"
+
+settings.register_profile("ram", deadline=None)  # a busy machine is no failure
+settings.load_profile("ram")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -18,16 +18,13 @@ def explain(
     tag: Annotated[str, typer.Argument(help="A tag: its name, a synonym, or its id.")],
     out: Annotated[Path | None, typer.Option(help="Write the picture with the region's box here, as PNG.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
-    model: Annotated[
-        bool, typer.Option(help="Ask the preliminary model for the score of a row that does not exist.")
-    ] = True,
     params: Annotated[Path, typer.Option("--params", help="The parameter file.")] = Path("params.yaml"),
 ) -> None:
     """Where a tag of a picture came from, what spoke for and against it, what became of it, and what is trained on.
 
     A row that does not exist is told of as well: at which steps it could have come, and why it did not.
     """
-    life = life_of(image, tag, Path(), params, ask_model=model)
+    life = life_of(image, tag, Path(), params)
     if out is not None:
         _write_picture(out, life, Path())
     if as_json:
@@ -40,7 +37,7 @@ def explain(
         print(f"  {'picture at':<26}{out}")
 
 
-def life_of(image: str, tag: str, workspace: Path, params_path: Path, *, ask_model: bool) -> Any:
+def life_of(image: str, tag: str, workspace: Path, params_path: Path) -> Any:
     """A `ram.evaluation.explain.life.Life`."""
     from ram.evaluation.explain.find import find_image, find_tag
     from ram.evaluation.explain.life import naming, tell
@@ -66,9 +63,10 @@ def life_of(image: str, tag: str, workspace: Path, params_path: Path, *, ask_mod
         phrases = _parse(life.generated_caption["caption"])
         life.generated_caption["naming"] = naming(phrases, found_tag.tag_id, tagger)
     if life.generated is None and life.cleaned is None:
-        asked = ask_model and found_image["split"] == "train" and read("preliminary_model") is not None
-        score, num_higher = _score(life, label_system, read) if asked else (None, None)
-        life = replace(life, why_not=why_not(life, score, num_higher, sections["generate_tags"]["max_added"]))
+        score, num_higher = _score(life, label_system, read)
+        life = replace(
+            life, why_not=why_not(life, score, num_higher, sections["generate_tags"]["max_added"], read("score_report"))
+        )
     return life
 
 
@@ -91,27 +89,19 @@ def _parse(caption: str) -> list[tuple[str, str]]:
     return [(phrase.text, phrase.kind) for phrase in parse_captions([caption])[0]]
 
 
-def _score(life: Any, label_system: Any, read: Any) -> tuple[float, int]:
-    """The preliminary model's score of the tag, and how many tags that reach their thresholds have a higher one."""
-    import torch
-
-    from ram.inference.images import ImageStore
-    from ram.inference.scorer import Scorer
-    from ram.model.checkpoint import load_checkpoint
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    checkpoint = load_checkpoint(read("preliminary_model"), device=device)
-    if checkpoint.label_system.version != label_system.version:
-        raise ValueError(
-            f"the preliminary model has label system {checkpoint.label_system.version}, the pipeline "
-            f"{label_system.version}; run pretrain again, or use --no-model"
-        )
-    scorer = Scorer(checkpoint, ImageStore(read("images"), read("image_shards")))
-    _, scores_BK = next(scorer.scores([life.image["image_id"]]))
-    score = float(scores_BK[0, life.tag["tag_id"]])
+def _score(life: Any, label_system: Any, read: Any) -> tuple[float | None, int | None]:
+    """The generator's kept score of the tag, and how many tags that reach their thresholds have a higher one."""
+    scores = read("tag_scores")
+    rows = None if scores is None else scores.read(filters=[("image_id", "=", life.image["image_id"])])
+    if rows is None or not rows.num_rows:
+        return None, None
+    kept = dict(zip(rows["tag_ids"][0].as_py(), map(float, rows["scores"][0].as_py()), strict=True))
+    score = kept.get(life.tag["tag_id"])
+    if score is None:
+        return None, None
     thresholds: Mapping[str, Any] = (read("generation_report") or {}).get("thresholds", {})
     num_higher = sum(
-        tag.name in thresholds and scores_BK[0, tag.tag_id] >= max(thresholds[tag.name]["threshold"], score)
+        tag.name in thresholds and kept.get(tag.tag_id, 0.0) >= max(thresholds[tag.name]["threshold"], score)
         for tag in label_system
         if tag.tag_id != life.tag["tag_id"]
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -43,7 +43,7 @@ class LocaliserParams:
         for knob in (self.kind, self.fallback):
             if knob not in LOCALISERS:
                 raise ValueError(f"unknown localiser {knob!r}; known: {', '.join(LOCALISERS)}")
-        if self.fallback in FALLIBLE:
+        if LOCALISERS[self.fallback].leaves_rows:
             raise ValueError(
                 f"localiser.fallback must find a box for every row, {self.fallback} does not; use attention"
             )
@@ -70,6 +70,7 @@ class Rows:
         return list(self.tag_R.split(self.picture_R.bincount(minlength=len(self.image_ids)).tolist()))
 
     def subset(self, rows: Tensor) -> Rows:
+        """Those of the rows that `rows` names by position, in the same pictures."""
         return Rows(self.image_ids, self.tokens_BND, self.grid, self.picture_R[rows], self.tag_R[rows])
 
 
@@ -84,13 +85,21 @@ class Sources:
 
 
 class Localiser(Protocol):
-    """boxes_R4, and found_R: false where there is no find, whatever the box then says."""
+    """Says where in a picture a tag is; one is made for a run of the stage, and called batch by batch."""
 
-    def __call__(self, rows: Rows) -> tuple[Tensor, Tensor]: ...
+    leaves_rows: ClassVar[bool]  # to the fallback, if it has no box for them
+
+    def __init__(self, sources: Sources, params: LocaliserParams) -> None: ...
+
+    def __call__(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        """boxes_R4, x0, y0, x1, y1 in shares of width and height, and found_R: false where it has no box to give."""
+        ...
 
 
 class ByAttention:
     """The window that holds most of what speaks for the tag, cells of little relevance counting against it."""
+
+    leaves_rows: ClassVar[bool] = False
 
     def __init__(self, sources: Sources, params: LocaliserParams) -> None:
         self._model, self._params = sources.model, params
@@ -102,6 +111,8 @@ class ByAttention:
 
 class ByGrid:
     """The one of many overlapping windows on which the model, seeing that window alone, scores the tag highest."""
+
+    leaves_rows: ClassVar[bool] = False
 
     def __init__(self, sources: Sources, params: LocaliserParams) -> None:
         self._model = sources.model
@@ -121,6 +132,8 @@ class ByGrid:
 class ByDetector:
     """The box that a Grounding-DINO is surest of, asked by the tags' names."""
 
+    leaves_rows: ClassVar[bool] = True
+
     def __init__(self, sources: Sources, params: LocaliserParams) -> None:
         if sources.images is None:
             raise ValueError("localiser grounding_dino needs the pictures; give an image store")
@@ -138,6 +151,8 @@ class ByDetector:
 class ByBoxes:
     """The boxes that came with the labels."""
 
+    leaves_rows: ClassVar[bool] = True
+
     def __init__(self, sources: Sources, params: LocaliserParams) -> None:
         if sources.boxes is None:
             raise ValueError("localiser boxes needs the boxes of table labels")
@@ -151,6 +166,8 @@ class ByBoxes:
 class Whole:
     """The whole picture, for every row."""
 
+    leaves_rows: ClassVar[bool] = False
+
     def __init__(self, sources: Sources, params: LocaliserParams) -> None:
         pass
 
@@ -158,21 +175,20 @@ class Whole:
         return _filled([WHOLE_PICTURE] * len(rows.tag_R), rows.tokens_BND.device)
 
 
-LOCALISERS: dict[str, Callable[[Sources, LocaliserParams], Localiser]] = {
+LOCALISERS: dict[str, type[Localiser]] = {
     "attention": ByAttention,
     "grid": ByGrid,
     "grounding_dino": ByDetector,
     "boxes": ByBoxes,
     "whole": Whole,
 }
-FALLIBLE = ("grounding_dino", "boxes")  # those that leave rows to the fallback
 
 
 class Finder:
     """The chosen localiser, then its fallback, then the whole picture: every row has a box, and who found it."""
 
     def __init__(self, sources: Sources, params: LocaliserParams) -> None:
-        kinds = [params.kind] + ([params.fallback] if params.kind in FALLIBLE else [])
+        kinds = [params.kind] + ([params.fallback] if LOCALISERS[params.kind].leaves_rows else [])
         self._chain = [(kind, LOCALISERS[kind](sources, params)) for kind in kinds]
 
     def __call__(self, rows: Rows) -> tuple[Tensor, np.ndarray]:

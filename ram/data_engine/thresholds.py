@@ -64,6 +64,27 @@ class ScoreHistogram:
         for counts_KT, chosen_BK in ((self.totals_KT, known), (self.positives_KT, known & positive_BK)):
             counts_KT += np.bincount(cells_BK[chosen_BK], minlength=counts_KT.size).reshape(counts_KT.shape)
 
+    def add_kept(
+        self,
+        tag_S: np.ndarray,
+        score_S: np.ndarray,
+        positive_S: np.ndarray,
+        num_pictures: int,
+        num_positives_K: np.ndarray,
+    ) -> None:
+        """Count the kept scores of some pictures, of whose labels all are known.
+
+        Those that were not kept, of which `num_positives_K` less the kept ones are positive, count as the lowest.
+        """
+        cells_S = np.maximum(np.searchsorted(self.edges(), score_S, side="right") - 1, 0) + tag_S * self.NUM_BINS
+        rests = (np.full(len(self.totals_KT), num_pictures), num_positives_K)
+        for counts_KT, chosen, all_K in zip(
+            (self.totals_KT, self.positives_KT), (slice(None), positive_S), rests, strict=True
+        ):
+            counted_KT = np.bincount(cells_S[chosen], minlength=counts_KT.size).reshape(counts_KT.shape)
+            counts_KT += counted_KT
+            counts_KT[:, 0] += all_K - counted_KT.sum(1)
+
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:

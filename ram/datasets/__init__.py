@@ -11,6 +11,7 @@ from ram.datasets.source import Benchmark, Label, Refusal, Sample, Source
 from ram.datasets.table import TableFile
 from ram.datasets.webdataset import WebDataset
 from ram.params import from_mapping
+from ram.redact import holds_secret, redacted
 
 KINDS: dict[str, type] = {
     "coco": Coco,
@@ -23,12 +24,19 @@ KINDS: dict[str, type] = {
 def make_source(description: Mapping[str, Any]) -> Source:
     """The source that an entry of params.yaml describes: its `kind`, and the knobs of that kind.
 
-    Raises `ValueError` for an unknown kind, listing the known ones, and for an unknown or wrong knob.
+    Raises `ValueError` for an unknown kind, listing the known ones, for an unknown or wrong knob, and for an address with a
+    password or token in it.
     """
     kind = description.get("kind")
     if kind not in KINDS:
         raise ValueError(f"unknown kind of source {kind!r}; known: {', '.join(KINDS)}")
     knobs = {name: value for name, value in description.items() if name != "kind"}
+    for name, value in knobs.items():
+        if isinstance(value, str) and holds_secret(value):
+            raise ValueError(
+                f"{name} of source {description.get('name', '?')} holds a password or token ({redacted(value)}), which would "
+                "stand in dvc.lock, MLflow and the report; put the address into an environment variable: $NAME"
+            )
     source: Source = from_mapping(KINDS[kind], knobs, where=f"source {description.get('name', '?')}")
     return source
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import tarfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -11,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Literal
 
+from ram.datasets.coco_json import CocoDocument, read_coco
 from ram.datasets.remote import RemotePath
 from ram.datasets.source import (
     MAX_PICTURE_BYTES,
@@ -26,6 +25,7 @@ from ram.datasets.source import (
     find_files,
     read_inside,
 )
+from ram.tars import TarError, each_member
 
 PICTURES_PER_CHUNK = 1000
 
@@ -79,12 +79,12 @@ class Coco(FileSource):
         return Benchmark(name=self.benchmark_name, names=tuple(names), unseen=self.unseen, description=self.description)
 
     def _categories(self) -> list[str]:
-        return sorted({c["name"].lower() for document in self._documents() for c in document.get("categories", [])})
+        return sorted({name.lower() for document in self._documents() for name in document.categories.values()})
 
-    def _documents(self) -> Iterator[dict[str, Any]]:
+    def _documents(self) -> Iterator[CocoDocument]:
         for pattern in self.annotations:
             for name in find_files(pattern):
-                yield json.loads(expand(name).read_text(encoding="utf-8"))
+                yield read_coco(expand(name))
 
     def chunks(self, files: Sequence[str]) -> list[CocoChunk]:
         pictures_path = expand(self.path)
@@ -100,22 +100,21 @@ class Coco(FileSource):
         labels: dict[str, list[Label]] = defaultdict(list)
         file_names: set[str] = set()
         for document in self._documents():
-            images = {image["id"]: image for image in document["images"]}
-            names = {category["id"]: category["name"].lower() for category in document.get("categories", [])}
-            file_names.update(image["file_name"] for image in images.values())
-            for annotation in document["annotations"]:
-                image = _lookup(images, annotation["image_id"], "image")
+            file_names.update(image["file_name"] for image in document.images.values())
+            for annotation in document.annotations:
+                image = _lookup(document, document.images, annotation["image_id"], "image")
                 if "caption" in annotation and self.captions != "off":
-                    captions[image["file_name"]].append(str(annotation["caption"]))
+                    captions[image["file_name"]].append(annotation["caption"])
                 if "category_id" in annotation:
-                    name = _lookup(names, annotation["category_id"], "category")
+                    name = _lookup(document, document.categories, annotation["category_id"], "category").lower()
                     labels[image["file_name"]].append(Label(name=name, box=_relative_box(annotation, image)))
         return [Entry(f, tuple(captions[f]), _distinct(labels[f])) for f in sorted(file_names)]
 
     def read(self, chunk: CocoChunk) -> Iterator[Sample | Refusal]:
         with nullcontext() if chunk.pictures_path.is_dir() else chunk.pictures_path.open("rb") as tar:
             for entry in chunk.entries:
-                key = str(Path(entry.file_name).with_suffix(""))
+                path = PurePosixPath(entry.file_name)
+                key = str(path.with_suffix("")) if path.name else entry.file_name
                 image = _picture(chunk.pictures_path, tar, entry)
                 if isinstance(image, str):
                     yield Refusal(key=key, reason="unreadable", detail=image)
@@ -128,9 +127,11 @@ def _distinct(labels: Sequence[Label]) -> tuple[Label, ...]:
     return tuple(dict.fromkeys(labels))
 
 
-def _lookup(table: Mapping[Any, Any], key: Any, what: str) -> Any:
+def _lookup(document: CocoDocument, table: Mapping[Any, Any], key: Any, what: str) -> Any:
     if key not in table:
-        raise ValueError(f"an annotation refers to {what} {key}, which the JSON does not describe; mend the JSON")
+        raise ValueError(
+            f"{document.path}: an annotation refers to {what} {key}, which the JSON does not describe; mend the JSON"
+        )
     return table[key]
 
 
@@ -138,7 +139,7 @@ def _relative_box(annotation: Mapping[str, Any], image: Mapping[str, Any]) -> Bo
     if "bbox" not in annotation:
         return None
     x, y, width, height = annotation["bbox"]
-    if not image.get("width") or not image.get("height"):
+    if not all(isinstance(image.get(side), int | float) and image[side] > 0 for side in ("width", "height")):
         raise ValueError(f"{image['file_name']} has boxes but no width and height in the JSON; add them")
     corners = (x / image["width"], y / image["height"], (x + width) / image["width"], (y + height) / image["height"])
     x0, y0, x1, y1 = (min(max(corner, 0.0), 1.0) for corner in corners)
@@ -147,8 +148,11 @@ def _relative_box(annotation: Mapping[str, Any], image: Mapping[str, Any]) -> Bo
 
 def _with_offsets(entries: Sequence[Entry], tar_path: Path | RemotePath) -> list[Entry]:
     """The entries, each with the place of its bytes in the tar; -1 where the tar has no such file."""
-    with tar_path.open("rb") as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
-        places = {m.name.removeprefix("./"): (m.offset_data, m.size) for m in tar if m.isfile() and not m.issparse()}
+    try:
+        with tar_path.open("rb") as stream:
+            places = {m.name.removeprefix("./"): (m.offset, m.num_bytes) for m in each_member(stream) if m.is_file}
+    except TarError as error:
+        raise ValueError(f"{tar_path}: {error}; write it anew") from error
     missing = (-1, 0)
     return [Entry(e.file_name, e.captions, e.labels, *places.get(e.file_name, missing)) for e in entries]
 

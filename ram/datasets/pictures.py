@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import warnings
 from dataclasses import dataclass
 
-from PIL import Image
+from PIL import ImageFile
 
+from ram.decoding import PictureError, open_header, upright_rgb
+
+FORMATS = ("JPEG", "PNG", "WEBP")  # that shards are made of
 # MPO is a JPEG with previews behind it, as cameras write them.
 SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 
@@ -32,7 +33,7 @@ class PictureLimits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PictureFacts:
-    """An accepted picture: size in pixels, hash of its bytes, and a 64-bit hash of what it shows."""
+    """An accepted picture: size in pixels as it is seen, upright; hash of its bytes, and a 64-bit hash of what it shows."""
 
     width: int
     height: int
@@ -43,7 +44,7 @@ class PictureFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refused:
-    """Why a picture is not accepted: `reason` is `undecodable`, `animated`, `too_small`, `too_large` or `too_long`."""
+    """Why a picture is not accepted: `reason` is `animated`, `too_small`, or one of `PictureError`'s."""
 
     reason: str
     detail: str
@@ -52,16 +53,13 @@ class Refused:
 def examine(content: bytes, limits: PictureLimits) -> PictureFacts | Refused:
     """Decode a picture in full, and measure it."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # max_pixels is the bound; Pillow warns at one of its own
-            with Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP")) as image:
-                return _refusal(image, limits) or _facts(image, content)
-    # Decoders of broken files raise anything from OSError to SyntaxError and struct.error: each is a quarantine row.
-    except Exception as error:
-        return Refused(reason="undecodable", detail=f"{type(error).__name__}: {error}"[:200])
+        with open_header(content, limits.max_pixels, FORMATS) as image:
+            return _refusal(image, limits) or _facts(image, content)
+    except PictureError as error:
+        return Refused(reason=error.reason, detail=str(error))
 
 
-def _refusal(image: Image.Image, limits: PictureLimits) -> Refused | None:
+def _refusal(image: ImageFile.ImageFile, limits: PictureLimits) -> Refused | None:
     """What the header alone speaks against."""
     short, long = sorted(image.size)
     size = f"{image.width} x {image.height} pixels"
@@ -69,22 +67,20 @@ def _refusal(image: Image.Image, limits: PictureLimits) -> Refused | None:
         return Refused(reason="animated", detail=f"{getattr(image, 'n_frames', 2)} frames")
     if short < limits.min_side:
         return Refused(reason="too_small", detail=f"{size}, min_side is {limits.min_side}")
-    if short * long > limits.max_pixels:
-        return Refused(reason="too_large", detail=f"{size}, max_pixels is {limits.max_pixels}")
     if long > limits.max_aspect * short:
         return Refused(reason="too_long", detail=f"{size}, max_aspect is {limits.max_aspect}")
     return None
 
 
-def _facts(image: Image.Image, content: bytes) -> PictureFacts:
+def _facts(image: ImageFile.ImageFile, content: bytes) -> PictureFacts:
     import imagehash  # brings scipy along
 
-    rgb = image.convert("RGB")  # decodes all of it: a truncated file fails here
+    rgb = upright_rgb(image)  # decodes all of it: a truncated file fails here
     # DCT hash of 8 x 8 signs (imagehash.phash); near pictures differ in few bits.
     bits = imagehash.phash(rgb).hash.ravel()
     return PictureFacts(
-        width=image.width,
-        height=image.height,
+        width=rgb.width,
+        height=rgb.height,
         suffix=SUFFIXES[str(image.format)],
         sha256=hashlib.sha256(content).digest(),
         perceptual_hash=int("".join("1" if bit else "0" for bit in bits), 2),

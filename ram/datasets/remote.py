@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, TypeVar
 
+from ram.redact import redacted
+
 R = TypeVar("R")
 
 BLOCK_BYTES = 8 << 20  # of one request; tars are read from one end to the other
@@ -39,7 +41,7 @@ class RemotePath:
     url: str
 
     def __str__(self) -> str:
-        return self.url
+        return redacted(self.url)  # it stands in messages and logs
 
     def __truediv__(self, relative: str) -> RemotePath:
         return RemotePath(f"{self.url.rstrip('/')}/{relative}")
@@ -95,7 +97,7 @@ class RemotePath:
     def _known(self) -> dict[str, Any]:
         info = self._info()
         if info.get("type") != "file":
-            raise ValueError(f"no file at {self.url}; mend the path of its source")
+            raise ValueError(f"no file at {self}; mend the path of its source")
         return info
 
     def _info(self) -> dict[str, Any]:
@@ -114,10 +116,10 @@ class RemotePath:
         except ImportError as error:
             package = {"s3": "'ram-tagger[s3]'", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
             raise ValueError(
-                f"{self.url} needs a package that is not installed: pip install {package.get(protocol, 'it')} ({error})"
+                f"{self} needs a package that is not installed: pip install {package.get(protocol, 'it')} ({error})"
             ) from error
         except ValueError as error:
-            raise ValueError(f"{self.url}: {protocol}:// is no store that fsspec knows ({error})") from error
+            raise ValueError(f"{self}: {protocol}:// is no store that fsspec knows ({error})") from error
 
     def _try(self, call: Callable[[Any], R]) -> R:
         """`call(filesystem)`; again after a while where the connection, not the request, was at fault."""
@@ -129,8 +131,8 @@ class RemotePath:
             except Exception as error:
                 self._raise_if_lasting(error)
                 if trial == NUM_TRIALS:
-                    raise StoreError(f"{self.url} could not be read, tried {trial} times: {error!r}") from error
-                print(f"{self.url}: {error!r}; trying again in {pause_s:g} s", file=sys.stderr, flush=True)
+                    raise StoreError(f"{self} could not be read, tried {trial} times: {error!r}") from error
+                print(f"{self}: {error!r}; trying again in {pause_s:g} s", file=sys.stderr, flush=True)
                 time.sleep(pause_s)
                 pause_s *= 2
         raise AssertionError("unreachable")
@@ -139,14 +141,14 @@ class RemotePath:
         """Raise what another trial would not mend."""
         if type(error).__name__ in _NO_CREDENTIALS:
             raise ValueError(
-                f"no credentials to read {self.url} ({error}); set those of its store (for S3: AWS_ACCESS_KEY_ID and "
+                f"no credentials to read {self} ({error}); set those of its store (for S3: AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY, a profile, or a role of the machine)"
             ) from error
         if isinstance(error, PermissionError):
-            raise ValueError(f"{self.url} may not be read with these credentials: {error}") from error
+            raise ValueError(f"{self} may not be read with these credentials: {error}") from error
         if isinstance(error, FileNotFoundError):
             if "bucket does not exist" in str(error):
-                raise ValueError(f"{self.url}: {error}; mend the bucket's name in the path of its source") from error
+                raise ValueError(f"{self}: {error}; mend the bucket's name in the path of its source") from error
             raise error
         module = type(error).__module__.partition(".")[0]
         if not isinstance(error, OSError | EOFError | TimeoutError) and module not in _CLIENTS:

@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol
 
 from ram.catalog import SPLITS
 from ram.datasets.remote import RemotePath
+from ram.decoding import PictureError, read_file
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 as fractions of width and height
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -108,12 +109,15 @@ class FileSource:
             raise ValueError(f"dev_share of source {self.name} must be in [0, 1), got {self.dev_share}")
 
     def files(self) -> list[str]:
+        """The files that `path` matches, sorted; `ValueError` where there is none."""
         return find_files(self.path)
 
     def provenance(self) -> dict[str, Any]:
+        """Nothing: what files hold is known by their hashes."""
         return {}
 
     def benchmark(self) -> Benchmark | None:
+        """None: a source that has labels says which."""
         return None
 
     def split_of(self, key: str) -> str:
@@ -182,14 +186,17 @@ def read_inside(root: Path | RemotePath, relative: str) -> bytes | str:
     if isinstance(root, RemotePath):
         return _read_inside_remote(root, relative)
     base = root.resolve()
-    path = (base / relative).resolve()
-    if not path.is_relative_to(base):
-        return f"{relative!r} leads out of its folder"
-    if not path.is_file():
-        return f"no file {relative!r}"
-    if path.stat().st_size > MAX_PICTURE_BYTES:
-        return f"{relative!r} has more than {MAX_PICTURE_BYTES} bytes"
-    return path.read_bytes()
+    try:
+        path = (base / relative).resolve()
+        if not path.is_relative_to(base):
+            return f"{relative!r} leads out of its folder"
+        if not path.is_file():
+            return f"no file {relative!r}"
+        return read_file(path, MAX_PICTURE_BYTES)
+    except PictureError as error:
+        return f"{relative!r}: {error}"
+    except (OSError, ValueError, RuntimeError) as error:  # names too long or of no letters, links in a ring
+        return f"{relative[:200]!r} cannot be opened: {type(error).__name__}: {error}"[:500]
 
 
 def _read_inside_remote(root: RemotePath, relative: str) -> bytes | str:

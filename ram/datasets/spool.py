@@ -40,6 +40,8 @@ RECORDS = pa.schema(
 REFUSED = CATALOG["quarantine"].schema
 # A caption that is refused for one of these leaves its picture accepted.
 CAPTION_REASONS = ("empty_caption", "repeated_caption")
+MAX_KEY_LENGTH = 1000  # characters
+_ROWS_PER_WRITE = 10_000
 
 
 @dataclass(frozen=True)
@@ -85,27 +87,31 @@ class SpoolWriter:
 
     def __call__(self, item: SpoolItem) -> int:
         """Write the chunk; how many samples and refusals it had."""
-        records: list[dict[str, Any]] = []
-        refused: list[dict[str, str]] = []
         bytes_path = self.spool.bytes_path(item.number)
         temporary = temporary_path(bytes_path)
-        with temporary.open("wb") as stream:
+        records = _Rows(self.spool.records_path(item.number), RECORDS)
+        refused = _Rows(self.spool.refused_path(item.number), REFUSED)
+        with temporary.open("wb") as stream, records, refused:
             for sample in item.source.read(item.chunk):
                 for row in self._rows(sample, item.source, stream):
-                    (refused if "reason" in row else records).append(row)
+                    (refused if "reason" in row else records).add(row)
         temporary.replace(bytes_path)
-        _write(pa.Table.from_pylist(records, schema=RECORDS), self.spool.records_path(item.number))
-        _write(pa.Table.from_pylist(refused, schema=REFUSED), self.spool.refused_path(item.number))
-        return len(records) + len(refused)
+        records.move_into_place()
+        refused.move_into_place()
+        return records.num + refused.num
 
     def _rows(self, sample: Sample | Refusal, source: Source, stream: BinaryIO) -> Iterator[dict[str, Any]]:
         """The sample's record, if it is accepted, and a row for all that is refused of it."""
 
         def refuse(reason: str, detail: str) -> dict[str, str]:
-            return {"source": source.name, "key": sample.key, "reason": reason, "detail": detail}
+            key, said = (_as_text(text)[:MAX_KEY_LENGTH] for text in (sample.key, detail))
+            return {"source": source.name, "key": key, "reason": reason, "detail": said}
 
         if isinstance(sample, Refusal):
             yield refuse(sample.reason, sample.detail)
+            return
+        if problem := _key_problem(sample.key):
+            yield refuse("bad_key", problem)
             return
         facts = examine(sample.image, self.limits)
         if isinstance(facts, Refused):
@@ -136,7 +142,7 @@ class SpoolWriter:
 
 def tidy_captions(captions: tuple[str, ...]) -> tuple[list[str], list[tuple[str, str]]]:
     """Captions with white space and control characters made single spaces; and (reason, detail) of those left out."""
-    kept: list[str] = []
+    kept: dict[str, int] = {}  # and its place
     problems: list[tuple[str, str]] = []
     for index, caption in enumerate(captions):
         printable = "".join(" " if unicodedata.category(c) in ("Cc", "Cs") else c for c in caption)
@@ -144,17 +150,56 @@ def tidy_captions(captions: tuple[str, ...]) -> tuple[list[str], list[tuple[str,
         if not any(c.isalnum() for c in text):
             problems.append(("empty_caption", f"caption {index} is {caption[:80]!r}"))
         elif text in kept:
-            problems.append(("repeated_caption", f"caption {index} is caption {kept.index(text)} again"))
+            problems.append(("repeated_caption", f"caption {index} is caption {kept[text]} again"))
         else:
-            kept.append(text)
-    return kept, problems
+            kept[text] = len(kept)
+    return list(kept), problems
 
 
 def _label_row(name: str, box: tuple[float, float, float, float] | None) -> dict[str, Any]:
-    return {"name": name, **dict(zip(("x0", "y0", "x1", "y1"), box or (None,) * 4, strict=True))}
+    return {"name": _as_text(name), **dict(zip(("x0", "y0", "x1", "y1"), box or (None,) * 4, strict=True))}
 
 
-def _write(table: pa.Table, target: Path) -> None:
-    temporary = temporary_path(target)
-    pq.write_table(table, temporary, compression="zstd")
-    temporary.replace(target)
+def _as_text(text: str) -> str:
+    """The text with what no UTF-8 can hold, lone surrogates, written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _key_problem(key: str) -> str:
+    if not key.rpartition("/")[2]:
+        return "the key is empty; give the file a name before its suffix"
+    if len(key) > MAX_KEY_LENGTH:
+        return f"the key has {len(key)} characters, more than {MAX_KEY_LENGTH}; give the file a shorter name"
+    return "" if _as_text(key) == key else f"the key {_as_text(key)!r} is no text; give the file another name"
+
+
+class _Rows:
+    """Rows on their way to a Parquet file under a temporary name: however many there are, few are in memory."""
+
+    def __init__(self, target: Path, schema: pa.Schema) -> None:
+        self.num = 0
+        self._target, self._schema, self._temporary = target, schema, temporary_path(target)
+        self._pending: list[dict[str, Any]] = []
+
+    def __enter__(self) -> _Rows:
+        self._writer = pq.ParquetWriter(self._temporary, self._schema, compression="zstd")
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is None:
+            self._flush()
+        self._writer.close()
+
+    def add(self, row: dict[str, Any]) -> None:
+        self._pending.append(row)
+        self.num += 1
+        if len(self._pending) == _ROWS_PER_WRITE:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._pending:
+            self._writer.write_table(pa.Table.from_pylist(self._pending, schema=self._schema))
+        self._pending = []
+
+    def move_into_place(self) -> None:
+        self._temporary.replace(self._target)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,8 @@ from ram.datasets.source import (
     Sample,
     expand,
 )
+from ram.documents import parse_json
+from ram.tars import Member, TarError, each_member
 
 TEXT_SUFFIXES = (".json", ".txt")
 
@@ -37,24 +37,27 @@ class WebDataset(FileSource):
         key = ""
         parts: dict[str, bytes | str | None] = {}
         try:
-            with chunk.open("rb") as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
-                for member in tar:
-                    if member.isdir():
-                        continue
+            with chunk.open("rb") as stream:
+                for member in each_member(stream):
                     member_key, suffix = split_key(member.name)
-                    if member_key != key:
+                    # The same member again begins the key anew: it is a duplicate, and shall be seen to be one.
+                    if member_key != key or suffix in parts:
                         yield from self._sample(key, parts)
                         key, parts = member_key, {}
-                    parts[suffix] = _content(tar, member, suffix)
-        except (tarfile.TarError, EOFError, OSError) as error:
-            yield Refusal(key=chunk.name, reason="broken_archive", detail=f"read up to {key!r}: {error}")
+                    parts[suffix] = _content(member, suffix)
+        except (TarError, OSError) as error:
+            yield Refusal(key=chunk.name, reason="broken_archive", detail=str(error))
         yield from self._sample(key, parts)
 
     def _sample(self, key: str, parts: dict[str, bytes | str | None]) -> Iterator[Sample | Refusal]:
         """The sample that the members of one key make. A part is its bytes, or the reason in words why it has none."""
         if not parts:
             return
-        image = next((parts[s] for s in PICTURE_SUFFIXES if s in parts), "no picture under this key")
+        pictures = [suffix for suffix in PICTURE_SUFFIXES if suffix in parts]
+        for other in pictures[1:]:
+            detail = f"{other} is left out: the picture of this key is {pictures[0]}"
+            yield Refusal(key=key, reason="second_picture", detail=detail)
+        image = parts[pictures[0]] if pictures else "no picture under this key"
         if not isinstance(image, bytes):
             yield Refusal(key=key, reason="unreadable", detail=str(image))
             return
@@ -73,20 +76,13 @@ def split_key(name: str) -> tuple[str, str]:
     return f"{folder}/{stem}" if folder else stem, (dot + suffix).lower()
 
 
-def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, suffix: str) -> bytes | str | None:
+def _content(member: Member, suffix: str) -> bytes | str | None:
     if suffix not in PICTURE_SUFFIXES + TEXT_SUFFIXES:
         return None
-    limit = MAX_TEXT_BYTES if suffix in TEXT_SUFFIXES else MAX_PICTURE_BYTES
-    if not member.isfile():
-        return f"{member.name!r} is a link or a device, no file"
-    if member.size > limit:
-        return f"{member.name!r} has {member.size} bytes, more than {limit}"
-    stream = tar.extractfile(member)
-    assert stream is not None
     try:
-        return stream.read()
-    except tarfile.ReadError:
-        return f"{member.name!r} is cut off"
+        return member.read(MAX_TEXT_BYTES if suffix in TEXT_SUFFIXES else MAX_PICTURE_BYTES)
+    except ValueError as error:
+        return str(error)
 
 
 def _captions(parts: dict[str, bytes | str | None]) -> tuple[str, ...]:
@@ -109,10 +105,7 @@ def _text(part: bytes | str | None) -> str:
 
 
 def _parse_json(text: str) -> dict[str, Any]:
-    try:
-        document = json.loads(text)
-    except RecursionError as error:
-        raise ValueError("the JSON is nested too deeply") from error
+    document = parse_json(text, "the JSON")
     if not isinstance(document, dict):
         raise ValueError(f"the JSON must be an object, got {text[:40]!r}")
     return document

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
@@ -19,6 +20,20 @@ R = TypeVar("R")
 def available_cores() -> int:
     """Cores this process may use, which in a container are fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _start_worker() -> None:
+    """What a worker does first: one thread for its work, and one that ends it with the process it works for."""
+    _one_thread_each()
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    # A pool whose process was killed would wait for work for ever, and go on writing where the next run works.
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _one_thread_each() -> None:
@@ -107,7 +122,7 @@ class _Pool(Generic[T, R]):
 
     def _start(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self._num_workers, mp_context=context, initializer=_one_thread_each)
+        return ProcessPoolExecutor(self._num_workers, mp_context=context, initializer=_start_worker)
 
     def _revive(self, error: BrokenProcessPool) -> None:
         """New processes, which begin with the items that were lost. All that were under way are: nobody knows whose fault

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tarfile
-import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,10 +10,11 @@ import numpy as np
 from PIL import Image
 
 from ram.datasets.remote import RemotePath
-from ram.datasets.source import MAX_PICTURE_BYTES, expand, find_files
+from ram.datasets.source import expand, find_files
+from ram.decoding import SUFFIXES, FileRanges, open_image, read_file
 from ram.evaluation.labelled import Problems
-from ram.inference.sources import SUFFIXES
-from ram.model.preprocess import PictureError, open_image
+from ram.inference.folder import walk
+from ram.tars import TarError, each_member
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +39,7 @@ class PictureFinder:
         for name in self._places:
             for table, key in zip(self._by, _looser(name), strict=True):
                 table.setdefault(key, []).append(name)
-        self._descriptors: dict[Path, int] = {}
-        self._lock = threading.Lock()
+        self._files = FileRanges()
 
     def __len__(self) -> int:
         return len(self._places)
@@ -76,28 +73,14 @@ class PictureFinder:
         """The RGB picture; with `min_size`, perhaps decoded smaller, no side under it."""
         try:
             return open_image(self._read(self._places[name]), min_size=min_size)
-        except (PictureError, OSError) as error:
+        except OSError as error:
             self.broken[name] = str(error)
             return Image.new("RGB", (64, 64))
 
     def _read(self, place: _Place) -> bytes:
         if place.num_bytes < 0:
-            return place.path.read_bytes()
-        if place.num_bytes > MAX_PICTURE_BYTES:
-            raise PictureError(f"has {place.num_bytes} bytes, more than {MAX_PICTURE_BYTES}")
-        with self._lock:
-            if place.path not in self._descriptors:
-                self._descriptors[place.path] = os.open(place.path, os.O_RDONLY)
-        return os.pread(self._descriptors[place.path], place.num_bytes, place.offset)
-
-    def close(self) -> None:
-        for descriptor in self._descriptors.values():
-            os.close(descriptor)
-        self._descriptors.clear()
-
-    def __del__(self) -> None:
-        if hasattr(self, "_descriptors"):
-            self.close()
+            return read_file(place.path)
+        return self._files.read(place.path, place.offset, place.num_bytes)
 
 
 def find_pictures(path: str) -> PictureFinder:
@@ -109,10 +92,9 @@ def find_pictures(path: str) -> PictureFinder:
     if isinstance(root, RemotePath):
         raise ValueError(f"{path}: pictures to evaluate on are read from this machine; copy them here")
     if root.is_dir():
-        files = [file for file in sorted(root.rglob("*")) if _is_picture(file.name) and file.is_file()]
-        places = [(file.relative_to(root).as_posix(), _Place(file)) for file in files]
+        places = [(file.relative_to(root).as_posix(), _Place(file)) for file in sorted(walk(root))]
         if not places:
-            places = [place for tar in sorted(root.rglob("*.tar")) for place in _in_tar(tar)]
+            places = [place for tar in sorted(walk(root, (".tar",))) for place in _in_tar(tar)]
     else:
         tars = [expand(name) for name in find_files(path)]
         places = [place for tar in tars if isinstance(tar, Path) for place in _in_tar(tar)]
@@ -123,14 +105,14 @@ def find_pictures(path: str) -> PictureFinder:
 
 def _in_tar(path: Path) -> list[tuple[str, _Place]]:
     try:
-        with tarfile.open(path, "r:") as tar:
+        with path.open("rb") as stream:
             return [
-                (member.name.removeprefix("./"), _Place(path, member.offset_data, member.size))
-                for member in tar
-                if member.isfile() and not member.issparse() and _is_picture(member.name)
+                (member.name.removeprefix("./"), _Place(path, member.offset, member.num_bytes))
+                for member in each_member(stream)
+                if member.is_file and _is_picture(member.name)
             ]
-    except tarfile.TarError as error:
-        raise ValueError(f"{path} is no plain tar: {error}; unpack what is compressed") from error
+    except TarError as error:
+        raise ValueError(f"{path}: {error}; write it anew") from error
 
 
 def _is_picture(name: str) -> bool:

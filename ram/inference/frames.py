@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections.abc import Iterator
@@ -10,11 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
-
+from ram.decoding import MAX_PIXELS, SUFFIXES, PictureError, check_size, each_frame, read_file, upright_rgb
 from ram.inference.pictures import NamedPicture
-from ram.inference.sources import SUFFIXES
-from ram.model.preprocess import MAX_PIXELS, PictureError, upright_rgb
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".wmv")
 _DEFAULT_DURATION_S = 0.1  # of a frame of an animation that says none, as browsers take it
@@ -107,22 +103,14 @@ def _number_key(path: Path) -> list[tuple[int, str]]:
 def _of_animation(path: Path, every: Every, max_pixels: int) -> Iterator[NamedPicture]:
     wanted, time_s, index = _Sampler(every), 0.0, 0
     try:
-        with Image.open(path) as image:
-            if image.width * image.height > max_pixels:
-                raise PictureError(f"it has {image.width} x {image.height} pixels a frame, more than {max_pixels}")
-            for index in itertools.count():
-                try:
-                    image.seek(index)
-                except EOFError:
-                    return
-                image.load()  # frames are drawn over those before them
-                if wanted(index, time_s):
-                    yield _named(path, index, time_s, upright_rgb(image))
-                time_s += (image.info.get("duration") or 0) / 1000 or _DEFAULT_DURATION_S
+        for frame, duration_s in each_frame(read_file(path), max_pixels):
+            if wanted(index, time_s):
+                yield _named(path, index, time_s, upright_rgb(frame))
+            time_s += duration_s or _DEFAULT_DURATION_S
+            index += 1
     except PictureError as error:
-        yield _named(path, index, None, error)
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        yield _named(path, index, None, PictureError(f"the animation cannot be read from here on: {error}"))
+        reason = PictureError(f"the animation cannot be read from here on: {error}", error.reason)
+        yield _named(path, index, None, reason)
 
 
 def _pyav(path: Path) -> Any:
@@ -143,8 +131,7 @@ def _of_video(path: Path, every: Every, max_pixels: int, av: Any) -> Iterator[Na
             if not container.streams.video:
                 raise PictureError("it has no pictures")
             stream = container.streams.video[0]
-            if stream.width * stream.height > max_pixels:
-                raise PictureError(f"it has {stream.width} x {stream.height} pixels a frame, more than {max_pixels}")
+            check_size(stream.width, stream.height, max_pixels)
             for index, frame in enumerate(container.decode(stream)):
                 time_s = frame.time if frame.time is not None else _by_rate(index, stream.average_rate)
                 if wanted(index, time_s):

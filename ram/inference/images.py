@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -12,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from ram.model.preprocess import MAX_PIXELS, PictureError, open_image
+from ram.decoding import MAX_PIXELS, FileRanges, PictureError, open_image
 from ram.storage import Table
 
 _COLUMNS = ("image_id", "split", "shard", "offset", "num_bytes")
@@ -40,8 +38,7 @@ class ImageStore:
         self._shard = shards.indices.to_numpy(zero_copy_only=False)
         self._offset = rows["offset"].to_numpy()
         self._num_bytes = rows["num_bytes"].to_numpy()
-        self._descriptors: dict[int, int] = {}
-        self._lock = threading.Lock()
+        self._files = FileRanges()
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -55,11 +52,13 @@ class ImageStore:
             raise ValueError(f"no picture {image_id!r} in the table images ({len(self)} rows)")
         row = self._row[image_id]
         num_bytes = int(self._num_bytes[row])
-        # pread moves no shared position: threads may read one shard at once.
-        data = os.pread(self._descriptor(int(self._shard[row])), num_bytes, int(self._offset[row]))
+        path = self.shards_dir / self.shards[self._shard[row]]
+        try:
+            data = self._files.read(path, int(self._offset[row]), num_bytes)
+        except FileNotFoundError as error:
+            raise ValueError(f"no shard at {path}; run ingest_pairs") from error
         if len(data) != num_bytes:
-            shard = self.shards[self._shard[row]]
-            raise ValueError(f"{shard} ends before picture {image_id!r}; run ingest_pairs again")
+            raise ValueError(f"{path.name} ends before picture {image_id!r}; run ingest_pairs again")
         return data
 
     def open(self, image_id: str, min_size: int | None = None) -> Image.Image:
@@ -67,7 +66,7 @@ class ImageStore:
         try:
             return open_image(self.read_bytes(image_id), self.max_pixels, min_size)
         except PictureError as error:
-            raise PictureError(f"{image_id}: {error}") from error
+            raise PictureError(f"{image_id}: {error}", error.reason) from error
 
     def in_shard_order(self, image_ids: Sequence[str] | None = None) -> list[str]:
         """These ids (all: None) in the order in which their pictures lie on disk: reading them so is sequential."""
@@ -100,37 +99,10 @@ class ImageStore:
     def subset(self, image_ids: Sequence[str]) -> ImageStore:
         """These pictures alone, small enough to be sent to a worker."""
         rows = np.array([self._row[image_id] for image_id in image_ids], dtype=np.int64)
-        other = copy.copy(self)  # which shares no descriptor with this one: see __getstate__
+        other = copy.copy(self)
         other.image_ids, other.splits = list(image_ids), [self.splits[row] for row in rows]
         other._row = {image_id: row for row, image_id in enumerate(image_ids)}
         shard, places = np.unique(self._shard[rows], return_inverse=True)
         other.shards, other._shard = [self.shards[i] for i in shard], places
         other._offset, other._num_bytes = self._offset[rows], self._num_bytes[rows]
         return other
-
-    def _descriptor(self, shard: int) -> int:
-        with self._lock:
-            if shard not in self._descriptors:
-                path = self.shards_dir / self.shards[shard]
-                if not path.is_file():
-                    raise ValueError(f"no shard at {path}; run ingest_pairs")
-                self._descriptors[shard] = os.open(path, os.O_RDONLY)
-            return self._descriptors[shard]
-
-    def close(self) -> None:
-        for descriptor in self._descriptors.values():
-            os.close(descriptor)
-        self._descriptors.clear()
-
-    def __del__(self) -> None:
-        if hasattr(self, "_descriptors"):
-            self.close()
-
-    def __getstate__(self) -> dict[str, object]:
-        # Descriptors and locks belong to a process: a worker opens its own.
-        state = self.__dict__.copy()
-        return state | {"_descriptors": {}, "_lock": None}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state)
-        self._lock = threading.Lock()

@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ram.model.preprocess import MAX_PIXELS, PictureError, as_image, open_image, upright_rgb
+from ram.decoding import MAX_PIXELS, PictureError, as_image, check_size, open_image, read_file, upright_rgb
 
-MAX_BYTES = 256 << 20  # of an encoded picture; a longer file is refused unread
 _CHANNELS = (1, 3, 4)
 
 
@@ -67,11 +66,8 @@ def read_picture(picture: Picture, min_size: int | None = None, max_pixels: int 
     if isinstance(picture, NamedPicture):
         return _read_named(picture, min_size, max_pixels)
     if isinstance(picture, Image.Image):
-        _check_pixels(*picture.size, max_pixels)
-        try:
-            return upright_rgb(picture)
-        except (OSError, SyntaxError, ValueError) as error:  # PIL reads a file's pixels only now
-            raise PictureError(f"not a readable picture: {error}") from error
+        check_size(*picture.size, max_pixels)
+        return upright_rgb(picture)
     if isinstance(picture, torch.Tensor):
         return _of_array(_hwc(picture), max_pixels)
     if isinstance(picture, np.ndarray):
@@ -83,9 +79,9 @@ def read_picture(picture: Picture, min_size: int | None = None, max_pixels: int 
             f"a picture is a path, bytes, a PIL image, an array or a tensor, got {type(picture).__name__}"
         )
     try:
-        return open_image(_file_bytes(Path(picture)), max_pixels, min_size)
+        return open_image(read_file(Path(picture)), max_pixels, min_size)
     except PictureError as error:
-        raise PictureError(f"{picture}: {error}") from error
+        raise PictureError(f"{picture}: {error}", error.reason) from error
 
 
 def _read_named(picture: NamedPicture, min_size: int | None, max_pixels: int) -> Image.Image:
@@ -96,22 +92,7 @@ def _read_named(picture: NamedPicture, min_size: int | None, max_pixels: int) ->
     except PictureError as error:
         if isinstance(picture.content, str | Path) and str(picture.content) == picture.name:
             raise  # it is named already
-        raise PictureError(f"{picture.name}: {error}") from error
-
-
-def _file_bytes(path: Path) -> bytes:
-    if "\0" in str(path):
-        raise PictureError("a path cannot have a zero character")
-    if path.exists() and not path.is_file():  # a pipe would be waited for, a device has no end
-        raise PictureError("not a file")
-    if (num_bytes := path.stat().st_size) > MAX_BYTES:
-        raise PictureError(f"the file has {num_bytes} bytes, more than {MAX_BYTES}")
-    return path.read_bytes()
-
-
-def _check_pixels(width: int, height: int, max_pixels: int) -> None:
-    if width * height > max_pixels:
-        raise PictureError(f"picture has {width} x {height} pixels, more than {max_pixels} in all")
+        raise PictureError(f"{picture.name}: {error}", error.reason) from error
 
 
 def _hwc(tensor: torch.Tensor) -> np.ndarray:
@@ -125,7 +106,7 @@ def _hwc(tensor: torch.Tensor) -> np.ndarray:
 def _of_array(array: np.ndarray, max_pixels: int) -> Image.Image:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in _CHANNELS) or array.size == 0:
         raise PictureError(f"an array must be H × W × 3, or H × W, to be a picture, got {_shape(array)}")
-    _check_pixels(array.shape[1], array.shape[0], max_pixels)
+    check_size(array.shape[1], array.shape[0], max_pixels)
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if np.issubdtype(array.dtype, np.floating):

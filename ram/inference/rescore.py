@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from ram.decoding import read_file
 from ram.inference.folder import pictures_in
 from ram.progress import track
 from ram.storage import write_text
@@ -44,19 +45,25 @@ def rescore(tagger: TagsPictures, folder: Path, out: Path) -> Rescored:
     """Tag the pictures of `folder` that this model has not tagged yet; a killed run goes on where it was."""
     target, progress = out / f"{tagger.version}.jsonl", out / f".{tagger.version}.progress.jsonl"
     out.mkdir(parents=True, exist_ok=True)
-    known = {line["sha256"]: line for path in (target, progress) for line in _lines(path)}
+    known = {line["sha256"]: line for path in (target, progress) for line in _lines(path) if line["sha256"]}
     pictures = pictures_in(folder)
     lines, num_scored = [], 0
     with progress.open("a", encoding="utf-8") as stream:
         for path in track(pictures, "rescoring", unit="picture"):
-            content = path.read_bytes()
+            name = path.relative_to(folder).as_posix()
+            try:
+                content = read_file(path)
+            except OSError as error:  # no file, or too long a one: without a hash it is tried again every time
+                lines.append({"sha256": None, "model": tagger.version, "error": str(error), "picture": name})
+                num_scored += 1
+                continue
             digest = hashlib.sha256(content).hexdigest()
             if digest not in known:
                 known[digest] = {"sha256": digest, "model": tagger.version, **_tagged(tagger, content)}
                 num_scored += 1
                 stream.write(json.dumps(known[digest], ensure_ascii=False) + "\n")
                 stream.flush()
-            lines.append({**known[digest], "picture": path.relative_to(folder).as_posix()})
+            lines.append({**known[digest], "picture": name})
     write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), target)
     progress.unlink()
     num_refused = sum("error" in line for line in lines)

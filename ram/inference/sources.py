@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import glob
-import os
-import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ram.inference.pictures import MAX_BYTES, NamedPicture
-from ram.model.preprocess import PictureError
+from ram.decoding import MAX_BYTES, SUFFIXES, PictureError
+from ram.inference.folder import walk
+from ram.inference.pictures import NamedPicture
+from ram.tars import Member, TarError, each_member
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SHARD_SUFFIX = ".tar"
 STDIN = "-"
+_WANTED = (*SUFFIXES, SHARD_SUFFIX)
 _PATTERN = set("*?[")
 
 
@@ -35,23 +35,15 @@ def paths_of(argument: str) -> Iterator[Path]:
     """The files that one argument means: itself, the pictures and shards of a folder, or what a pattern matches."""
     path = Path(argument)
     if path.is_dir():
-        yield from _in_folder(path)
+        yield from walk(path, _WANTED)
     elif _PATTERN & set(argument) and not path.exists():
         matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207 (Path.glob refuses absolute patterns)
         for match in map(Path, matches):
-            yield from _in_folder(match) if match.is_dir() and "**" not in argument else [match]
+            yield from walk(match, _WANTED) if match.is_dir() and "**" not in argument else [match]
         if not matches:
             yield path
     else:
         yield path
-
-
-def _in_folder(folder: Path) -> Iterator[Path]:
-    for directory, names, files in os.walk(folder):
-        names.sort()  # os.walk goes on in this order
-        for name in sorted(files):
-            if name.lower().endswith((*SUFFIXES, SHARD_SUFFIX)):
-                yield Path(directory, name)
 
 
 def _of_file(path: Path) -> NamedPicture:
@@ -64,23 +56,17 @@ def _of_file(path: Path) -> NamedPicture:
 
 def of_shard(path: Path) -> Iterator[NamedPicture]:
     """The pictures of a tar, by the names of its members, read in one pass and never extracted."""
-    last = ""
     try:
-        with tarfile.open(path, "r|*") as tar:
-            for member in tar:
+        with path.open("rb") as stream:
+            for member in each_member(stream):
                 if member.name.lower().endswith(SUFFIXES):
-                    yield NamedPicture(f"{path}/{member.name}", _member(tar, member))
-                last = member.name
-    except (tarfile.TarError, EOFError, OSError) as error:
-        end = f"it ends after {last!r}" if last else "it has no whole member"
-        yield NamedPicture(str(path), PictureError(f"a broken archive, {end}: {error}"))
+                    yield NamedPicture(f"{path}/{member.name}", _content(member))
+    except (TarError, OSError) as error:
+        yield NamedPicture(str(path), PictureError(str(error)))
 
 
-def _member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | PictureError:
-    if not member.isfile():
-        return PictureError("a link or a device, no file")
-    if member.size > MAX_BYTES:
-        return PictureError(f"the member has {member.size} bytes, more than {MAX_BYTES}")
-    stream = tar.extractfile(member)
-    assert stream is not None
-    return stream.read()
+def _content(member: Member) -> bytes | PictureError:
+    try:
+        return member.read(MAX_BYTES)
+    except ValueError as error:
+        return PictureError(str(error))

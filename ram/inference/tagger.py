@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ram.decoding import MAX_PIXELS
 from ram.inference.ahead import read_ahead
 from ram.inference.answers import PictureTags, Result, TagScore
 from ram.inference.choose import Query, choose, tag_scores
@@ -24,7 +25,6 @@ from ram.inference.text_cache import TextCache, default_text_cache
 from ram.inference.thresholds import DEFAULT_THRESHOLD, THRESHOLDS_FILE, Thresholds, limits_of, thresholds_in
 from ram.label_system import LabelSystem
 from ram.model.checkpoint import Checkpoint, load_checkpoint
-from ram.model.preprocess import MAX_PIXELS
 from ram.model.text_encoder import make_text_encoder
 
 # B pictures, K tags, N image tokens, D token width, E text embedding width

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ram.model.generation import beam_search
+from ram.model.generation import beam_search, nucleus_sample
 from ram.model.layers import LAYER_NORM_EPS, Attention, FeedForward, causal_mask
 from ram.model.tag_decoder import TagDecoder
 from ram.model.vocabulary import DECODE, ENCODE, WordPieces, clean_caption
@@ -167,8 +167,19 @@ class CaptionBranch(nn.Module):
         num_beams: int,
         min_tokens: int,
         length_penalty: float,
+        top_p: float | None = None,
+        temperature: float = 1.0,
+        seeds: Sequence[int] = (),
     ) -> tuple[list[str], list[float]]:
-        """Captions of at least `min_tokens` pieces, and the natural logarithm of their probability."""
+        """Captions of at least `min_tokens` pieces, and the natural logarithm of their probability.
+
+        By beam search; with `top_p` drawn from the nucleus instead, each picture's by its own seed.
+        """
+        if top_p is not None and (num_beams != 1 or len(seeds) != len(tokens_BND)):
+            raise ValueError(
+                f"sampling takes 1 beam and a seed a picture, got {num_beams} beams, {len(seeds)} seeds for "
+                f"{len(tokens_BND)} pictures"
+            )
         context_BMW, mask_BM = self.encode_tags(tokens_BND, tag_texts, tag_decoder)
         mask_RM = mask_BM.repeat_interleave(num_beams, 0)
         contexts = self.project_context(context_BMW.repeat_interleave(num_beams, 0))
@@ -179,17 +190,21 @@ class CaptionBranch(nn.Module):
             log_probability_RV[:, self.word_pieces.unwritable_ids] = -torch.inf
             return log_probability_RV, grown
 
-        ids, log_probabilities = beam_search(
-            step,
-            batch_size=len(tokens_BND),
-            num_beams=num_beams,
-            start_id=self.word_pieces.start_id(DECODE),
-            end_id=self.word_pieces.end_id,
-            max_tokens=self.max_tokens,
-            min_tokens=min_tokens,
-            length_penalty=length_penalty,
-            device=tokens_BND.device,
-        )
+        places = {
+            "start_id": self.word_pieces.start_id(DECODE),
+            "end_id": self.word_pieces.end_id,
+            "max_tokens": self.max_tokens,
+            "min_tokens": min_tokens,
+        }
+        device, num = tokens_BND.device, len(tokens_BND)
+        if top_p is None:
+            ids, log_probabilities = beam_search(
+                step, batch_size=num, num_beams=num_beams, length_penalty=length_penalty, device=device, **places
+            )
+        else:
+            ids, log_probabilities = nucleus_sample(
+                step, seeds=seeds, top_p=top_p, temperature=temperature, device=device, **places
+            )
         return [self.word_pieces.decode(row) for row in ids], log_probabilities
 
 

@@ -128,8 +128,14 @@ class RAM(nn.Module):
         num_beams: int = 1,
         min_tokens: int = 0,
         length_penalty: float = 1.0,
+        top_p: float | None = None,
+        temperature: float = 1.0,
+        seeds: Sequence[int] = (),
     ) -> tuple[list[str], list[float]]:
-        """One caption a picture and its log-probability (natural, summed over its word pieces and the end)."""
+        """One caption a picture and its log-probability (natural, summed over its word pieces and the end).
+
+        By beam search; with `top_p` drawn from the likeliest pieces that hold that probability, by a seed a picture.
+        """
         return self._captions().generate(
             tokens_BND,
             tag_texts,
@@ -137,6 +143,9 @@ class RAM(nn.Module):
             num_beams=num_beams,
             min_tokens=min_tokens,
             length_penalty=length_penalty,
+            top_p=top_p,
+            temperature=temperature,
+            seeds=seeds,
         )
 
     def distillation_loss(self, tokens_BND: Tensor, paired_embedding_BD: Tensor) -> Tensor:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
+from ram.decoding import PictureError, open_image, read_file
 from ram.engine.local import available_cores
 from ram.inference.images import ImageStore
-from ram.model.preprocess import PictureError, open_image
 from ram.progress import track
 from ram.storage import Table, write_table
 
@@ -33,7 +33,7 @@ class PictureFolder(ImageStore):
     """A store whose ids are paths of files in a folder; its shards are runs of files, and exist in name alone."""
 
     def read_bytes(self, image_id: str) -> bytes:
-        return (self.shards_dir / image_id).read_bytes()
+        return read_file(self.shards_dir / image_id)
 
 
 def check_pictures(root: Path, paths: Sequence[str]) -> tuple[dict[str, str], dict[str, tuple[str, str]]]:
@@ -41,13 +41,12 @@ def check_pictures(root: Path, paths: Sequence[str]) -> tuple[dict[str, str], di
 
     def check(path: str) -> tuple[str, str, str]:
         try:
-            content = (root / path).read_bytes()
-        except (OSError, ValueError) as error:
-            return "", "missing_picture", str(error)
-        try:
+            content = read_file(root / path)
             open_image(content)
         except PictureError as error:
             return "", "broken_picture", str(error)
+        except OSError as error:
+            return "", "missing_picture", str(error)
         return hashlib.sha256(content).hexdigest(), "", ""
 
     hashes: dict[str, str] = {}

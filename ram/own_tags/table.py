@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import posixpath
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from ram.datasets.table import table_rows
 from ram.label_system import LabelSystem
 
 COLUMNS = ("image", "tag", "label")
@@ -37,35 +36,18 @@ def read_table(path: Path) -> pd.DataFrame:
     """Columns row (number in the file, from 1, without the header), image, tag and label, all text as it stands."""
     if not path.is_file():
         raise ValueError(f"no table at {path}; name a CSV or Parquet file with columns image and tag")
-    frame = _parquet(path) if path.suffix == ".parquet" else _csv(path)
-    for name in COLUMNS[:2]:
-        if name not in frame:
-            has = ", ".join(map(str, frame.columns)) or "none"
-            raise ValueError(
-                f"{path} has no column {name!r}; it has {has}. It wants image (a path), tag, and if you like label (1 or 0)"
-            )
+    frame = pd.DataFrame(table_rows(path, COLUMNS, COLUMNS[:2]))
     if frame.empty:
         raise ValueError(f"{path} has no row; write one row an image and tag")
     found = frame.reindex(columns=list(COLUMNS))
+    for name in COLUMNS:
+        if (odd := next((v for v in found[name] if isinstance(v, list | dict | bytes | np.ndarray)), None)) is not None:
+            raise ValueError(f"{path}: column {name!r} must hold one text or number a row, got {str(odd)[:60]!r}")
     if "label" not in frame:
         found["label"] = "1"
     found = found.map(lambda value: "" if pd.isna(value) else str(value).strip())
     found.insert(0, "row", range(1, len(found) + 1))
     return found
-
-
-def _csv(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, quoting=csv.QUOTE_MINIMAL, encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no CSV that can be read: {error}; mend it") from error
-
-
-def _parquet(path: Path) -> pd.DataFrame:
-    try:
-        return pq.read_table(path).to_pandas()
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{path} is no Parquet file: {error}") from error
 
 
 def resolve(table: pd.DataFrame, start: LabelSystem) -> Labels:

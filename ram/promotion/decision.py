@@ -38,18 +38,20 @@ def make_decision(
     }
 
 
-def record(
-    workspace: Path, decision: Mapping[str, Any], candidate: Candidate, params: PromotionParams | None
-) -> tuple[dict[str, Any], bool]:
-    """Write a decision that was not taken before; the recorded one with its time, and whether it is new."""
-    decision = {**decision, "metrics": dict(candidate.metrics), "params": None if params is None else str(params)}
+def complete(decision: Mapping[str, Any], candidate: Candidate, params: PromotionParams | None) -> dict[str, Any]:
+    """The decision with what it was taken on: the metrics of the version and the knobs."""
+    return {**decision, "metrics": dict(candidate.metrics), "params": None if params is None else str(params)}
+
+
+def record(workspace: Path, decision: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    """Write a complete decision that was not taken before; the recorded one with its time, and whether it is new."""
     key = hashlib.sha256(json.dumps(decision, sort_keys=True).encode()).hexdigest()[:8]
-    path = workspace / DECISIONS_DIR / f"v{candidate.version}-{decision['outcome']}-{key}.json"
+    path = workspace / DECISIONS_DIR / f"v{decision['version']}-{decision['outcome']}-{key}.json"
     if path.is_file():
         return {**read_json(path), "path": str(path)}, False
     decided = {**decision, "decided_at": datetime.datetime.now(datetime.UTC).isoformat()}
-    write_json(decided, path)
     write_text(as_page(decided), workspace / PAGE_PATH)
+    write_json(decided, path)
     return {**decided, "path": str(path)}, True
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ram.model.preprocess import open_image
+from ram.decoding import open_image
 from ram.quality.frames import hash_strings
 from ram.quality_report.language import count_languages
 from ram.storage import Table

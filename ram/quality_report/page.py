@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 
 from ram.catalog import artifact
+from ram.decoding import PictureError, open_image
 from ram.evaluation.report.examples import thumbnail
 from ram.evaluation.report.page import make_environment
-from ram.model.preprocess import PictureError, open_image
 from ram.quality_report import PAGE, history
 from ram.quality_report.measures import read_picture
 from ram.quality_report.refused import first_of_each_reason, is_accepted, read_refused

@@ -20,7 +20,8 @@ from ram.run_log import figures
 from ram.run_log.confusion import confusion_counts, confusions, said_at
 from ram.runner import read_artifact
 from ram.storage import content_hash, read_json
-from ram.tracking import TRAINING_STAGES, connect, track_run
+from ram.tracked_run import TRAINING_STAGES, track_run
+from ram.tracking import connect
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

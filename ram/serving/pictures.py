@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from ram.model.preprocess import PictureError, Preprocess, open_image
-
-# What browsers and cameras make. Pillow reads many more, some by starting other programs.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+from ram.decoding import open_image
+from ram.model.preprocess import Preprocess
 
 
 def decode(data: bytes, preprocess: Preprocess, max_pixels: int) -> Image.Image:
     """The picture, squeezed to the square that the model sees. Raises `PictureError` for what is none, or too large."""
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as header:
-            width, height = header.size
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        if isinstance(error, Image.DecompressionBombError):
-            raise PictureError(f"picture has more than {max_pixels} pixels") from error
-        raise PictureError(f"not a readable picture; send one of {', '.join(FORMATS)}") from error
-    if width * height > max_pixels:
-        raise PictureError(f"picture has {width} x {height} pixels, more than {max_pixels} in all")
     return preprocess.resize(open_image(data, max_pixels, min_size=preprocess.image_size))
 
 

@@ -71,18 +71,20 @@ def _answer(tags: Sequence[Any] = (), error: str | None = None) -> dict[str, Any
 
 def read_picture(value: Any, allow_paths: bool = False) -> Image:
     """The picture that one row holds; a `ValueError` or `OSError` that says what is wrong with it."""
-    from ram.model.preprocess import open_image
+    from ram.decoding import open_image
 
     return open_image(_picture_bytes(value, allow_paths))
 
 
 def _picture_bytes(value: Any, allow_paths: bool) -> bytes:
+    from ram.decoding import read_file
+
     if isinstance(value, bytes):
         return value
     if not isinstance(value, str):
         raise ValueError(f"image must be text, got {type(value).__name__}")
     if allow_paths and len(value) < 4096 and Path(value).is_file():
-        return Path(value).read_bytes()
+        return read_file(Path(value))
     text = value.partition(",")[2] if value.startswith("data:") else value
     try:
         return base64.b64decode(text, validate=True)

@@ -1,10 +1,9 @@
-"""preliminary model, images, parsed tags -> generated_tags: what the model adds to the tags of the captions."""
+"""tag_scores, generated_captions, parsed tags -> generated_tags: what the generator adds to the tags of the captions."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -14,46 +13,45 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from ram import storage
 from ram.catalog import artifact
-from ram.data_engine.generate import CaptionParams, Generator, TagLists, calibration_histograms, caption_parser, chunks
+from ram.data_engine.generate import (
+    CaptionTagParams,
+    Generator,
+    caption_parser,
+    captioned_histogram,
+    labelled_histogram,
+    score_batches,
+)
+from ram.data_engine.sparse_scores import SparseScores
+from ram.data_engine.tag_lists import Known, TagLists
 from ram.data_engine.thresholds import NEVER, ThresholdParams, Thresholds, precision_thresholds
 from ram.data_engine.truth import Truth
 from ram.engine import Engine, Lazy
-from ram.inference.features import FeatureStore
-from ram.inference.images import ImageStore
-from ram.inference.scorer import Scorer, kept_scorer
 from ram.kept_parts import KeptParts
 from ram.label_system import LabelSystem
-from ram.model.checkpoint import checkpoint_version
 from ram.progress import track
 from ram.storage import Table
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Params:
-    seed: int
     thresholds: ThresholdParams
     max_added: int  # predicted tags that a picture gets at most
-    caption: CaptionParams | None  # null: no captions are generated
-    num_calibration_images: int  # training pictures on which thresholds of tags without labels are measured
-    batch_size: int
-    images_per_part: int
+    caption: CaptionTagParams | None  # null: generated captions add no tags
 
     def __post_init__(self) -> None:
-        if min(self.batch_size, self.images_per_part) < 1 or min(self.max_added, self.num_calibration_images) < 0:
-            raise ValueError(
-                "batch_size and images_per_part must be 1 or more, max_added and num_calibration_images 0 or more, got "
-                f"{self.batch_size}, {self.images_per_part}, {self.max_added}, {self.num_calibration_images}"
-            )
+        if self.max_added < 0:
+            raise ValueError(f"max_added must be 0 or more, got {self.max_added}")
 
 
 class Inputs(NamedTuple):
-    preliminary_model: Path
+    tag_scores: Table
+    generated_captions: Table
+    score_report: dict[str, Any]
     images: Table
-    image_shards: Path
-    image_features: Path
     parsed_tags: Table
     labels: Table
     benchmarks: dict[str, Any]
@@ -65,132 +63,139 @@ class Inputs(NamedTuple):
 
 class Outputs(NamedTuple):
     generated_tags: Path
-    generated_captions: Path
     generation_report: dict[str, Any]
 
 
 def run(inputs: Inputs, params: Params) -> Outputs:
-    """Parts of pictures in the order of their shards; finished parts are kept when a killed run goes on.
+    """Part i is of the pictures of part i of tag_scores. No model is asked: its scores are there.
 
-    Where the preliminary model is that of the last run, so are its thresholds, and pictures that it has looked at with
-    the same tags are not looked at again.
+    Where the generator is that of the last run, so are its thresholds, and parts of the same scores, captions and tags
+    are taken from there. Finished parts are kept when a killed run goes on.
     """
     label_system = LabelSystem.from_json(inputs.label_system)
-    model = (inputs.preliminary_model, checkpoint_version(inputs.preliminary_model))
-    scorer = kept_scorer(*model)
-    if scorer.checkpoint.label_system.version != label_system.version:
+    scored = inputs.score_report
+    if params.thresholds.min_score < scored["floor"]:
         raise ValueError(
-            f"the preliminary model has label system {scorer.checkpoint.label_system.version}, the pipeline "
-            f"{label_system.version}; run pretrain again"
+            f"generate_tags.thresholds.min_score is {params.thresholds.min_score} and score_images.floor {scored['floor']}: "
+            "scores between them were not kept; lower the floor or raise min_score"
         )
-    store, features = ImageStore(inputs.images, inputs.image_shards), FeatureStore(inputs.image_features)
-    image_ids = store.of_split("train")
+    if params.caption is not None and inputs.generated_captions.num_rows == 0 and scored["num_images"].get("train"):
+        raise ValueError("generate_tags.caption wants captions, and score_images.caption is null; set both or neither")
+    parts = _Parts.of(inputs)
     calibrated = kept_thresholds(
         None if inputs.state is None else inputs.state / "thresholds",
-        [model[1], dataclasses.asdict(params), storage.content_hash(inputs.labels.path), inputs.benchmarks],
-        lambda: _thresholds(inputs, params, scorer.over(store, features), label_system, image_ids),
+        [scored["model_version"], scored["top_k"], scored["floor"], label_system.version, dataclasses.asdict(params),
+         storage.content_hash(inputs.labels.path), inputs.benchmarks],
+        lambda: _thresholds(inputs, params, parts, label_system),
+    )  # fmt: skip
+    generate = _Generate(
+        json.dumps(inputs.label_system),
+        params,
+        threshold_K=calibrated[0].threshold_K,
+        captioned_threshold_K=calibrated[1],
+        scored=scored,
+        directory=inputs.scratch / "generated_tags",
     )
-    generate = _Generate(model, params, calibrated[0].threshold_K, calibrated[1], inputs.scratch)
-    known = TagLists(inputs.parsed_tags, image_ids)
-    bounds = list(chunks_of_sources(image_ids, params.images_per_part)) or [(0, 0)]
-
-    def part(index: int) -> _Part:
-        start, stop = bounds[index]
-        mine = image_ids[start:stop]
-        return _Part(index, mine, known.of(start, stop), store.subset(mine), features.subset(mine))
-
     kept = KeptParts(
         None if inputs.state is None else inputs.state / "parts",
-        model[1], dataclasses.asdict(params), calibrated[0].threshold_K.tolist(), calibrated[1].tolist(),
+        dataclasses.asdict(params), label_system.version, calibrated[0].threshold_K.tolist(), calibrated[1].tolist(),
     )  # fmt: skip
-    keys = [kept.key(content) for content in _content(inputs.images, known, image_ids, bounds)]
-    files = [_files(generate, i) for i in range(len(bounds))]
-    missing = [i for i in range(len(bounds)) if not storage.part_path(generate.tags_dir, i).exists()]
+    num_parts = len(parts.scores)
+    keys = [kept.key(parts.content(i)) for i in range(num_parts)]
+    files = [{"tags.parquet": storage.part_path(generate.directory, i)} for i in range(num_parts)]
+    missing = [i for i in range(num_parts) if not files[i]["tags.parquet"].exists()]
     missing = [i for i in missing if not kept.restore(keys[i], files[i])]
-    kept.tell("generating tags", len(bounds))
-    results = inputs.engine.for_models().map(generate, Lazy(part, missing))
+    kept.tell("generating tags", num_parts)
+    results = inputs.engine.map(generate, Lazy(parts.item, missing))
     for _ in track(results, "generating tags", len(missing), "part"):
         pass
     for key, mine in zip(keys, files, strict=True):
         kept.keep(key, mine)
     kept.forget_others(keys)
-    tags = Table(generate.tags_dir, _schema("generated_tags"))
-    report = _report(tags, calibrated[0], label_system, len(image_ids))
-    return Outputs(generated_tags=generate.tags_dir, generated_captions=generate.captions_dir, generation_report=report)
+    tags = Table(generate.directory, _schema("generated_tags"))
+    report = _report(tags, calibrated[0], label_system, scored["num_images"].get("train", 0))
+    return Outputs(
+        generated_tags=generate.directory, generation_report=report | {"model_version": scored["model_version"]}
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Some pictures with all that is known of them."""
+    """The files of some train pictures, and the tags that they have."""
 
     index: int
-    image_ids: list[str]
-    known: tuple[np.ndarray, np.ndarray, np.ndarray]  # as TagLists gives them
-    images: ImageStore
-    features: FeatureStore
+    scores: Path
+    captions: Path | None
+    known: Known
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The parts of tag_scores that have train pictures, with the tags of these."""
+
+    scores: list[Path]
+    captions: list[Path | None]
+    starts: list[int]  # of the pictures of each part among all; and their number
+    tags: TagLists
+
+    @classmethod
+    def of(cls, inputs: Inputs) -> _Parts:
+        scores, captions, starts, image_ids = [], [], [0], []
+        written = {path.name: path for path in inputs.generated_captions.part_paths}
+        for path in inputs.tag_scores.part_paths:
+            rows = pq.read_table(path, columns=["image_id", "split"])
+            if rows.num_rows and rows["split"][0].as_py() != "train":
+                continue
+            image_ids += rows["image_id"].to_pylist()
+            scores.append(path)
+            captions.append(written.get(path.name))
+            starts.append(len(image_ids))
+        return cls(scores, captions, starts, TagLists(inputs.parsed_tags, image_ids))
+
+    def known(self, part: int) -> Known:
+        return self.tags.of(self.starts[part], self.starts[part + 1])
+
+    def item(self, part: int) -> _Part:
+        return _Part(part, self.scores[part], self.captions[part], self.known(part))
+
+    def content(self, part: int) -> Any:
+        """What a part is made of: the scores, the captions and the tags of its pictures."""
+        hashes = [storage.content_hash(path) for path in (self.scores[part], self.captions[part]) if path is not None]
+        return hashes, [column.tolist() for column in self.known(part)]
+
+    def captioned(self) -> Iterator[tuple[SparseScores, Known]]:
+        for part, path in enumerate(self.scores):
+            yield SparseScores.from_arrow(pq.read_table(path)), self.known(part)
 
 
 @dataclass(frozen=True)
 class _Generate:
-    """Writes a part of both tables, in whichever process it is called; what it loads for that is kept there."""
+    """Writes a part, in whichever process it is called."""
 
-    model: tuple[Path, str]  # folder and version
+    label_system: str  # as JSON text
     params: Params
     threshold_K: np.ndarray
     captioned_threshold_K: np.ndarray
-    scratch: Path
-
-    @property
-    def tags_dir(self) -> Path:
-        return self.scratch / "generated_tags"
-
-    @property
-    def captions_dir(self) -> Path:
-        return self.scratch / "generated_captions"
+    scored: dict[str, Any]  # the report on the scores
+    directory: Path
 
     def __call__(self, part: _Part) -> None:
         caption = self.params.caption
         generator = Generator(
-            scorer=kept_scorer(*self.model).over(part.images, part.features),
             threshold_K=self.threshold_K,
             max_added=self.params.max_added,
-            caption=caption,
             captioned_threshold_K=self.captioned_threshold_K,
-            parse=_kept_parser(*self.model, caption is not None and caption.implied_parents),
-            batch_size=self.params.batch_size,
+            top_k=self.scored["top_k"],
+            floor=self.scored["floor"],
+            parse=None if caption is None else _kept_parser(self.label_system, caption.implied_parents),
         )
-        tags, captions = generator.run(part.image_ids, part.known)
-        tags["model_version"] = self.model[1]
-        # The tags last: a part that has them is whole.
-        for rows, directory in ((captions, self.captions_dir), (tags, self.tags_dir)):
-            schema = _schema(directory.name)
-            storage.write_part(storage.as_arrow(rows, schema), directory, part.index, schema)
-
-
-def chunks_of_sources(image_ids: Sequence[str], size: int) -> Iterator[tuple[int, int]]:
-    """Starts and stops of parts of `size` pictures of one source: a source that grows moves no part of another."""
-    start = 0
-    for _, ids in itertools.groupby(image_ids, key=lambda image_id: image_id.partition("/")[0]):
-        num = sum(1 for _ in ids)
-        yield from ((start + a, start + b) for a, b in chunks(num, size))
-        start += num
-
-
-def _content(
-    images: Table, known: TagLists, image_ids: Sequence[str], bounds: Sequence[tuple[int, int]]
-) -> Iterator[Any]:
-    """What each part is made of: its pictures, their content and the tags that they have."""
-    rows = images.read(["image_id", "sha256"])
-    sha256 = dict(zip(rows["image_id"].to_pylist(), rows["sha256"].to_pylist(), strict=True))
-    for start, stop in bounds:
-        pictures = [(image_id, sha256[image_id]) for image_id in image_ids[start:stop]]
-        yield pictures, [column.tolist() for column in known.of(start, stop)]
-
-
-def _files(generate: _Generate, part: int) -> dict[str, Path]:
-    """The files of a part. The tags last: a part that has them is whole."""
-    folders = {"captions.parquet": generate.captions_dir, "tags.parquet": generate.tags_dir}
-    return {name: storage.part_path(folder, part) for name, folder in folders.items()}
+        captions: list[str] = []
+        if part.captions is not None:
+            captions = pq.read_table(part.captions, columns=["caption"])["caption"].to_pylist()
+        tags = generator.rows(SparseScores.from_arrow(pq.read_table(part.scores)), captions, part.known)
+        tags["model_version"] = self.scored["model_version"]
+        schema = _schema("generated_tags")
+        storage.write_part(storage.as_arrow(tags, schema), self.directory, part.index, schema)
 
 
 def kept_thresholds(
@@ -226,9 +231,9 @@ def kept_thresholds(
 
 
 @lru_cache(maxsize=1)
-def _kept_parser(model_dir: Path, version: str, implied_parents: bool) -> Callable[[Sequence[str]], list[list[int]]]:
-    """Of the label system of that model; made once a process."""
-    return caption_parser(kept_scorer(model_dir, version).checkpoint.label_system, implied_parents)
+def _kept_parser(label_system: str, implied_parents: bool) -> Callable[[Sequence[str]], list[list[int]]]:
+    """Of a label system as JSON text; made once a process."""
+    return caption_parser(LabelSystem.from_json(json.loads(label_system)), implied_parents)
 
 
 def _schema(name: str) -> Any:
@@ -236,14 +241,14 @@ def _schema(name: str) -> Any:
 
 
 def _thresholds(
-    inputs: Inputs, params: Params, scorer: Scorer, label_system: LabelSystem, image_ids: list[str]
+    inputs: Inputs, params: Params, parts: _Parts, label_system: LabelSystem
 ) -> tuple[Thresholds, np.ndarray]:
     """Of tags that the model adds by itself; and, as an array, of those that its captions name."""
     truth = Truth(inputs.labels, inputs.benchmarks, inputs.images, label_system, split="dev")
-    num_sampled = min(params.num_calibration_images, len(image_ids))
-    sample = np.random.default_rng(params.seed).choice(len(image_ids), num_sampled, replace=False)
-    histograms = calibration_histograms(
-        scorer, truth, [image_ids[i] for i in np.sort(sample)], inputs.parsed_tags, params.batch_size
+    num_tags, scored = len(label_system), inputs.score_report
+    histograms = (
+        labelled_histogram(score_batches(inputs.tag_scores, "dev"), truth, num_tags),
+        captioned_histogram(parts.captioned(), scored["top_k"], scored["floor"], num_tags),
     )
     kinds = [tag.kind for tag in label_system.tags]
     names = {name for facts in inputs.benchmarks.values() for name in facts["unseen"]}

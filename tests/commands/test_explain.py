@@ -10,9 +10,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from ram.__main__ import app
+from ram.catalog import artifact
 from ram.commands.explain import life_of
 from ram.evaluation.explain.life import Life
-from ram.storage import Table
+from ram.storage import Table, write_table
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,8 +32,8 @@ def here(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return workspace
 
 
-def told(workspace: Path, image: str, tag: str, *, ask_model: bool = True) -> Life:
-    return life_of(image, tag, workspace, workspace / "params.yaml", ask_model=ask_model)
+def told(workspace: Path, image: str, tag: str) -> Life:
+    return life_of(image, tag, workspace, workspace / "params.yaml")
 
 
 def test_a_row_of_a_caption_names_the_caption_and_its_phrase(workspace: Path) -> None:
@@ -73,12 +74,23 @@ def test_a_row_that_does_not_exist_says_at_which_steps_it_could_have_come(worksp
     assert reasons["generated caption"] == "'a ball' does not name it"
     assert "`keep`" in reasons["a person"]
     assert "0.600 (by labels)" in reasons["prediction"]
-    assert "score is" in reasons["prediction"]
-    assert "was not asked" in told(workspace, "drawn/000", "roll", ask_model=False).why_not[1]["reason"]
+    assert "its score was not kept, being below 0.02 or not among the 7 highest" in reasons["prediction"]
+
+
+def test_a_tag_whose_score_was_kept_tells_it(workspace: Path, tmp_path: Path) -> None:
+    root = tmp_path / "without"
+    shutil.copytree(workspace, root)
+    for name in ("generated_tags", "cleaned_tags"):  # as if roll had never been added to drawn/001
+        entry = artifact(name)
+        assert entry.schema is not None
+        rows = Table(root / entry.path, entry.schema).to_pandas()
+        write_table(rows[rows["tag_id"] != 7], root / entry.path, entry.schema)
+    reasons = {why["step"]: why["reason"] for why in told(root, "drawn/001", "roll").why_not}
+    assert reasons["prediction"].startswith("the generator's score is 0.300, below its threshold 0.600")
 
 
 def test_a_tag_without_a_threshold_can_never_be_predicted(workspace: Path) -> None:
-    reasons = {why["step"]: why["reason"] for why in told(workspace, "drawn/000", "tree", ask_model=False).why_not}
+    reasons = {why["step"]: why["reason"] for why in told(workspace, "drawn/000", "tree").why_not}
     assert "the tag has no threshold" in reasons["prediction"]
 
 
@@ -102,9 +114,7 @@ def test_what_is_not_there_names_the_nearest(workspace: Path, image: str, tag: s
 
 
 def test_a_name_of_several_pictures_is_refused_with_some_of_them(workspace: Path) -> None:
-    from ram.catalog import artifact
     from ram.evaluation.explain.find import find_image
-    from ram.storage import write_table
 
     schema = artifact("images").schema
     assert schema is not None

@@ -66,7 +66,7 @@ def test_every_truncation_is_refused() -> None:
     for cut in range(0, len(content) - 200, 97):
         refused = examine(content[:cut], LIMITS)
         assert isinstance(refused, Refused), cut
-        assert refused.reason == "undecodable"
+        assert refused.reason in ("empty", "truncated", "undecodable")
 
 
 def test_broken_bytes_never_raise() -> None:

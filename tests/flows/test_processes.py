@@ -3,14 +3,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from flows.processes import exclusive, stream
+from flows.processes import stream
+from ram.locks import exclusive
 
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
 # starts a grandchild that would write a file in one second, prints its process id, and waits
 PARENT = """
 import subprocess, sys, time
@@ -60,25 +61,21 @@ def test_an_exception_on_our_side_ends_the_child_too(tmp_path: Path) -> None:
     assert _ends(int(seen[0]))
 
 
-def test_a_lock_that_another_process_holds_is_waited_for_and_said(tmp_path: Path) -> None:
-    path = tmp_path / "locks" / "one.lock"
-    path.parent.mkdir()
-    code = (
-        f"import fcntl; f = open({str(path)!r}, 'w'); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); input()"
-    )
-    holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert holder.stdin is not None
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    waiting = threading.Event()
-
-    def let_go() -> None:
-        waiting.wait(10)
-        holder.communicate("\n")
-
-    thread = threading.Thread(target=let_go)
-    thread.start()
-    with exclusive(path, waiting.set):
-        assert waiting.is_set()
-    thread.join()
-    assert holder.returncode == 0
+def test_a_child_that_outlives_its_killed_parent_keeps_the_lock_for_as_long_as_it_lives(tmp_path: Path) -> None:
+    path, gate = tmp_path / "run.lock", tmp_path / "gate"
+    child = f"import os, time\nprint('at work', flush=True)\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.02)"
+    code = f"""
+import os, sys
+from pathlib import Path
+from flows.processes import held_with_children, stream
+with held_with_children(Path({str(path)!r})):
+    stream([sys.executable, "-c", {child!r}], Path(), os.environ, lambda line: print(line, flush=True))
+"""
+    run = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    assert run.stdout is not None
+    assert run.stdout.readline() == "at work\n"
+    run.kill()
+    run.wait()
+    with exclusive(path, gate.touch):  # called where the lock is held: it lets the child end
+        assert gate.exists()
+    run.stdout.close()

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ram.decoding import PictureError
 from ram.inference.frames import Every, read_frames
 from ram.inference.tagger import Tagger
 from ram.inference.timeline import Timeline, tag_video
 from ram.model.checkpoint import Checkpoint
-from ram.model.preprocess import PictureError
 
 
 def colours(number: int) -> list[Image.Image]:
@@ -99,7 +99,7 @@ def test_sources_that_are_none_are_refused_and_broken_ones_say_from_where(tmp_pa
     (frame,) = read_frames(tmp_path / "text.gif", Every.of("1"))
     assert isinstance(frame.content, PictureError)
     (frame,) = read_frames(animation(tmp_path / "a.gif"), Every.of("1"), max_pixels=383)
-    assert "24 x 16 pixels a frame, more than 383" in str(frame.content)
+    assert "24 x 16 pixels, more than 383" in str(frame.content)
 
 
 def test_a_video_without_pyav_names_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +153,7 @@ def test_frames_of_a_video_are_taken_by_its_times_or_its_rate(tmp_path: Path, mo
     *_, last = read_frames(tmp_path / "v.mp4", Every.of("1"))
     assert "cannot be read from here on: cut off" in str(last.content)
     (refused,) = read_frames(tmp_path / "v.mp4", Every.of("1"), max_pixels=10)
-    assert "24 x 16 pixels a frame, more than 10" in str(refused.content)
+    assert "24 x 16 pixels, more than 10" in str(refused.content)
 
 
 def test_a_real_video_is_read_where_pyav_is_installed(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
+from ram.decoding import PictureError
 from ram.inference.tagger import Tagger, TagScore, Thresholds, load
 from ram.label_system import LabelSystem, Tag
 from ram.model.checkpoint import Checkpoint
-from ram.model.preprocess import PictureError
 from ram.model.text_encoder import make_text_encoder
 
 NAMES = ["dog", "cat", "beach", "red", "run"]

@@ -115,6 +115,21 @@ def test_one_generation_for_many_equals_one_for_each(model: RAM, images_BCHW: to
     assert together == alone
 
 
+def test_a_sampled_caption_is_the_same_alone_and_among_others_and_differs_by_its_seed(
+    model: RAM, images_BCHW: torch.Tensor
+) -> None:
+    tokens_BND, seeds = model.encode(images_BCHW), [3, 5, 7]
+    together, _ = model.generate_captions(tokens_BND, TAGS, top_p=0.9, seeds=seeds)
+    alone = [
+        model.generate_captions(tokens_BND[i : i + 1], TAGS[i : i + 1], top_p=0.9, seeds=seeds[i : i + 1])[0][0]
+        for i in range(3)
+    ]
+    assert together == alone
+    assert model.generate_captions(tokens_BND, TAGS, top_p=0.9, seeds=[4, 6, 8])[0] != together
+    with pytest.raises(ValueError, match="a seed a picture"):
+        model.generate_captions(tokens_BND, TAGS, top_p=0.9, seeds=seeds[:1])
+
+
 def test_wrong_numbers_of_captions_are_refused(model: RAM, images_BCHW: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="3 pictures, 3 tag lists, 1 captions"):
         model.caption_loss(model.encode(images_BCHW), TAGS, ["a dog"])

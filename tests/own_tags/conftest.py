@@ -4,55 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
-import torch
-
-from ram.datasets.sample_world import SampleWorld
-from ram.datasets.source import Sample
-from ram.label_system import LabelSystem, Tag
-from ram.model.build import build_model
-from ram.model.checkpoint import save_checkpoint
-from ram.model.params import ModelParams
-from ram.model.text_encoder import make_text_encoder
-from ram.storage import write_json
-
-KNOWN = [
-    Tag(tag_id=0, name="tree", synonyms=("oak",)),
-    Tag(tag_id=1, name="road", kind="scene"),
-    Tag(tag_id=2, name="zebra"),
-]
-NEW = ["beach", "kitchen", "snow"]
+from photos import draw_photos, write_model
 
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with 160 pictures, and `everything.csv`: all that each shows."""
-    root = tmp_path_factory.mktemp("pictures")
-    world, rows = SampleWorld(name="world"), []
-    (root / "drawn").mkdir()
-    for sample in world.read(("finetune", 0, 160)):
-        assert isinstance(sample, Sample)
-        path = f"drawn/{sample.key}.jpg"
-        (root / path).write_bytes(sample.image)
-        rows += [(path, name) for name in sorted({label.name for label in sample.labels})]
-    pd.DataFrame(rows, columns=["image", "tag"]).to_csv(root / "everything.csv", index=False)
-    return root
-
-
-def write_model(directory: Path, **changes: object) -> Path:
-    params = ModelParams(
-        **{
-            "image_encoder": "efficientnet_lite0", "pretrained": "package:efficientnet_lite0", "image_size": 64,
-            "num_frozen_blocks": "all", "token_width": 64, "width": 64, "num_heads": 2, "ffn_ratio": 2.0,
-            "pre_norm": True, "dropout": 0.0, "text_encoder": "package:wordllama", "templates": "plain", **changes,
-        }
-    )  # fmt: skip
-    labels = LabelSystem(KNOWN)
-    embedding_KE = torch.from_numpy(make_text_encoder(params.text_encoder).embed(labels.names, params.templates))
-    save_checkpoint(directory, build_model(params, embedding_KE, seed=0), labels)
-    write_json({"default": 0.4, "open_set": 0.3, "tags": {"zebra": 0.77}}, directory / "thresholds.json")
-    return directory
+    return draw_photos(tmp_path_factory.mktemp("pictures"))
 
 
 @pytest.fixture(scope="session")

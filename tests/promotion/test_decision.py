@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ram.promotion.decision import PAGE_PATH, as_page, as_sentence, make_decision, record
+from ram.promotion.decision import PAGE_PATH, as_page, as_sentence, complete, make_decision, record
 from ram.promotion.rules import Candidate, Finding
 
 RULES = [
@@ -40,12 +40,13 @@ def test_what_a_rule_says_is_text_in_the_page_and_a_person_who_overrode_is_named
 
 
 def test_a_decision_taken_before_keeps_its_time_and_is_not_new(tmp_path: Path) -> None:
-    decision = make_decision("refused", "2", "1", "1", RULES)
-    first, new = record(tmp_path, decision, CANDIDATE, None)
-    again, new_again = record(tmp_path, decision, CANDIDATE, None)
+    decision = complete(make_decision("refused", "2", "1", "1", RULES), CANDIDATE, None)
+    assert decision["metrics"] == {"coco/mAP": 0.4}
+    first, new = record(tmp_path, decision)
+    again, new_again = record(tmp_path, decision)
     assert (new, new_again) == (True, False)
     assert again == first
-    other, new_other = record(tmp_path, {**decision, "outcome": "promoted"}, CANDIDATE, None)
+    other, new_other = record(tmp_path, {**decision, "outcome": "promoted"})
     assert new_other
     assert other["path"] != first["path"]
     assert "is the champion now" in (tmp_path / PAGE_PATH).read_text()

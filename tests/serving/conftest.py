@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import socket
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from listening import listening
 from PIL import Image
 
 from ram.label_system import LabelSystem, Tag
@@ -105,29 +103,7 @@ def make_app() -> Callable[..., Any]:
 @pytest.fixture
 def listen() -> Callable[..., Any]:
     """Serves an application on a free port of the loopback while the context lasts; gives the port."""
-    import uvicorn
-
-    from ram.serving import process
-
-    @contextlib.contextmanager
-    def run(app: Any) -> Iterator[int]:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            server = process.DrainingServer(process.config_of(app, "127.0.0.1", 0), app, 0.0)
-            thread = threading.Thread(target=uvicorn.Server.run, args=(server, [listener]), daemon=True)
-            thread.start()
-            deadline_s = time.monotonic() + 60
-            while not server.started:
-                assert thread.is_alive()
-                assert time.monotonic() < deadline_s
-                time.sleep(0.01)
-            try:
-                yield listener.getsockname()[1]
-            finally:
-                server.should_exit = True
-                thread.join(60)
-                assert not thread.is_alive()
-
-    return run
+    return listening
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ram.model.preprocess import PictureError, Preprocess, open_image
-from ram.serving.pictures import FORMATS, decode
+from ram.decoding import FORMATS, PictureError, open_image
+from ram.model.preprocess import Preprocess
+from ram.serving.pictures import decode
 
 PREPROCESS = Preprocess(image_size=8, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
@@ -25,7 +26,7 @@ def test_a_picture_is_what_the_model_would_have_made_of_it(kind: str) -> None:
 
 
 def test_a_header_that_promises_too_many_pixels_is_refused_before_any_is_decoded() -> None:
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", 40_000, 40_000, 8, 2, 0, 0, 0)
     chunk = b"IHDR" + header
     bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
     bomb += struct.pack(">I", 9) + b"IDAT" + b"x\x9c"
@@ -42,11 +43,9 @@ def test_a_picture_of_just_so_many_pixels_is_read_and_of_one_more_is_not(make_pi
 @pytest.mark.parametrize(
     "data",
     [
-        b"",
         b"text",
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
         b"P6 2 2 255 " + b"0" * 12,
-        b"\x89PNG\r\n\x1a\n",
     ],
 )
 def test_what_is_no_picture_of_a_known_kind_is_refused(data: bytes) -> None:

@@ -186,7 +186,7 @@ def test_sigterm_ends_the_process_when_all_that_were_asked_have_their_answers(
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     code = _SERVE.format(tests=str(Path(__file__).parent), port=port, drain_s=drain_s)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     process = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE)
     try:
         _wait_for_port(process, port)

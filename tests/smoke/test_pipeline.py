@@ -14,32 +14,19 @@ import yaml
 
 import ram
 from benchmarks.model_ablation import measure
+from benchmarks.workspaces import tiny
 from ram.catalog import CATALOG
 from ram.runner import stage_call
 
 ROOT = Path(__file__).resolve().parents[2]
 ORDER = [
     "list_sources", "ingest_pairs", "check_tables@pairs", "parse_captions", "build_label_system", "tag_captions",
-    "check_tables@parsed_tags", "embed_tags", "embed_images", "pretrain", "generate_tags", "check_tables@generated_tags",
-    "embed_regions", "judge_captions", "clean_tags", "check_tables@cleaned_tags", "compare_tags", "review_gallery",
-    "retrain@cleaned", "retrain@generated", "finetune", "calibrate_thresholds", "evaluate", "report",
+    "check_tables@parsed_tags", "embed_tags", "embed_images", "pretrain", "choose_generator", "score_images",
+    "generate_tags", "check_tables@generated_tags", "embed_regions", "judge_captions", "clean_tags",
+    "check_tables@cleaned_tags", "compare_tags", "review_gallery", "retrain@cleaned", "retrain@generated", "finetune",
+    "calibrate_thresholds", "evaluate", "report",
 ]  # fmt: skip
 GIVEN = ("vocabularies", "reviews")  # in git
-
-
-def _tiny(sections: dict) -> dict:
-    """The sample recipe, made so small that it runs in a minute: it proves that the parts fit, not that they learn."""
-    source = sections["list_sources"]["sources"][0]
-    source |= {"num_train": 200, "num_finetune": 40, "num_dev": 40, "num_test": 40}
-    sections["model"]["image_size"] = 64
-    sections["embed_images"]["num_views"] = 2
-    for stage in ("pretrain", "retrain", "finetune"):
-        sections[stage]["training"]["epochs"] = 1
-    for bounds in ("pairs", "parsed_tags", "generated_tags", "cleaned_tags"):
-        sections["check_tables"][bounds]["min_rows"] = 1
-    sections["build_label_system"]["selection"] |= {"min_frequency": 2, "vocabulary_min_frequency": 2}
-    sections["engine"] = {"kind": "local", "num_workers": 1}
-    return sections
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +34,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("workspace")
     for given in GIVEN:
         shutil.copytree(ROOT / "data" / given, folder / "data" / given)
-    params = _tiny(yaml.safe_load((ROOT / "recipes" / "sample.yaml").read_text()))
+    params = tiny(yaml.safe_load((ROOT / "recipes" / "sample.yaml").read_text()))
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     code = "import sys; from ram.runner import run_stage; [run_stage(name) for name in sys.argv[1:]]"
     done = subprocess.run(

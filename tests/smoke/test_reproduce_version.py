@@ -59,7 +59,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sections["list_sources"]["sources"][0] |= {"num_train": 120, "num_finetune": 30, "num_dev": 30, "num_test": 30}
     sections["model"]["image_size"] = 64
     sections["embed_images"]["num_views"] = 1
-    sections["generate_tags"]["caption"] = None
+    sections["score_images"]["caption"] = sections["generate_tags"]["caption"] = None
     for stage in ("pretrain", "retrain", "finetune"):
         sections[stage]["training"]["epochs"] = 1
     for bounds in ("pairs", "parsed_tags", "generated_tags", "cleaned_tags"):

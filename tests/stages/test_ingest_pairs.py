@@ -93,7 +93,7 @@ def test_every_key_is_accepted_or_in_quarantine_with_its_reason(tmp_path: Path, 
     assert sorted(refused) == [
         ("web/again", "exact_duplicate"),
         ("web/blank", "no_caption"),
-        ("web/cut", "undecodable"),
+        ("web/cut", "truncated"),
         ("web/good", "duplicate_key"),
         ("web/good", "empty_caption"),
         ("web/good", "repeated_caption"),
@@ -206,7 +206,7 @@ def test_a_file_that_changed_since_it_was_listed_stops_the_stage(tmp_path: Path,
 def test_sources_without_one_good_picture_are_an_error_with_the_reasons(tmp_path: Path) -> None:
     write_shard(tmp_path / "x.tar", {"a": (b"nothing", ["a"]), "b": (picture(0), [])})
     source = {"name": "web", "kind": "webdataset", "path": str(tmp_path / "x.tar")}
-    with pytest.raises(ValueError, match=r"no picture could be accepted.*1 undecodable"):
+    with pytest.raises(ValueError, match=r"no picture could be accepted.*1 wrong_type"):
         ingest(tmp_path / "ws", [source])
 
 

@@ -16,7 +16,7 @@ from ram.catalog import artifact
 from ram.engine import EngineParams, make_engine
 from ram.runner import read_artifact, run_stage, stage_call
 
-STAGES = ("parse_captions", "generate_tags", "embed_regions", "clean_tags")
+STAGES = ("parse_captions", "score_images", "generate_tags", "embed_regions", "clean_tags")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -43,8 +43,9 @@ def workspace(drawn_workspace: Path, tmp_path: Path) -> Path:
         path = root / artifact(name).path
         storage.write_json(storage.read_json(path) | {"passed": True, "failures": []}, path)
     sections = yaml.safe_load((ROOT / "params.yaml").read_text())
-    sections["generate_tags"] |= {"caption": None, "images_per_part": 8, "batch_size": 4}
-    sections["generate_tags"]["thresholds"] |= {"target_precision": 0.1, "caution": 0.0, "min_score": 0.01}
+    sections["score_images"] |= {"caption": None, "images_per_part": 8, "batch_size": 4}
+    sections["generate_tags"]["caption"] = None
+    sections["generate_tags"]["thresholds"] |= {"target_precision": 0.1, "caution": 0.0, "min_score": 0.02}
     sections["embed_regions"]["localiser"]["relevance"] = "occlusion"  # the drawn model is not aligned with texts
     sections["clean_tags"]["max_rows_at_once"] = 20
     (root / "params.yaml").write_text(yaml.safe_dump(sections))
@@ -62,7 +63,7 @@ def run(workspace: Path, stages: Sequence[str]) -> dict[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "stages", "num_maps"), [("local", STAGES[1:2], 1), ("ray", STAGES, 6)])
+@pytest.mark.parametrize(("kind", "stages", "num_maps"), [("local", STAGES[1:2], 1), ("ray", STAGES, 7)])
 def test_workers_of_which_some_are_killed_give_the_bytes_of_this_process(
     kind: str,
     stages: Sequence[str],
@@ -78,7 +79,7 @@ def test_workers_of_which_some_are_killed_give_the_bytes_of_this_process(
     shutil.copytree(workspace, other)
     monkeypatch.setattr("ram.runner.make_engine", lambda params: make_engine(EngineParams(num_workers=1)))
     expected = run(workspace, stages)
-    assert len(read_artifact(artifact("generated_tags"), workspace).part_paths) == 3
+    assert len(read_artifact(artifact("tag_scores"), workspace).part_paths) == 3 + 3  # of train, of dev
     (tmp_path / "dead").mkdir()
     params = EngineParams(kind=kind, num_workers=2, num_model_workers=2)  # type: ignore[arg-type]
     engine = KillingEngine(make_engine(params), tmp_path / "dead")

@@ -24,6 +24,8 @@ COMBINATIONS = ("mean", "max", "any")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DetectorParams:
+    """Which detectors judge the regions of a tag, how several are combined, and the knobs of each."""
+
     use: Mapping[str, float]  # the detectors that judge, and their weights in the mean
     combine: str  # of several, their ranks: mean by weight | max | any, where each one's outlying share counts
     points: PointParams

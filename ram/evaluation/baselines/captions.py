@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from ram.datasets.coco_json import read_coco
 from ram.datasets.source import expand
 from ram.datasets.table import table_rows
+from ram.documents import parse_json
 from ram.evaluation.baselines.interface import Asked, NameScorer, read_label_system
 from ram.evaluation.mapping import MappedName
 from ram.label_system.tagging import CaptionTagger
@@ -99,15 +100,15 @@ def _stem(picture: str) -> str:
 
 def _caption_rows(file: Path) -> Iterator[tuple[str, str]]:
     if file.suffix == ".json":
-        document = json.loads(file.read_text(encoding="utf-8"))
-        names = {image["id"]: image["file_name"] for image in document["images"]}
-        for annotation in document["annotations"]:
-            if annotation["image_id"] in names:
-                yield names[annotation["image_id"]], str(annotation["caption"])
+        document = read_coco(file)
+        for annotation in document.annotations:
+            if annotation["image_id"] in document.images and "caption" in annotation:
+                yield document.images[annotation["image_id"]]["file_name"], annotation["caption"]
         return
     rows: Iterator[Mapping[str, Any]]
     if file.suffix == ".jsonl":
-        rows = (json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
+        lines = enumerate(file.read_text(encoding="utf-8").split("\n"), start=1)
+        rows = (_object(line, f"{file}, line {number}") for number, line in lines if line.strip())
     else:
         rows = table_rows(file)
     for row in rows:
@@ -118,3 +119,10 @@ def _caption_rows(file: Path) -> Iterator[tuple[str, str]]:
                 f"{file}: a row wants image (or id) and caption (or captions), got {sorted(map(str, row))}"
             )
         yield from ((str(name), str(caption)) for caption in ([said] if isinstance(said, str) else said))
+
+
+def _object(line: str, where: str) -> Mapping[str, Any]:
+    found = parse_json(line, where)
+    if not isinstance(found, Mapping):
+        raise ValueError(f"{where} must be a JSON object, got {line[:40]!r}")
+    return found

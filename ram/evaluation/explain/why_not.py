@@ -8,11 +8,17 @@ from typing import Any
 from ram.evaluation.explain.life import Life
 
 
-def why_not(life: Life, score: float | None, num_higher: int | None, max_added: int | None) -> list[dict[str, str]]:
+def why_not(
+    life: Life,
+    score: float | None,
+    num_higher: int | None,
+    max_added: int | None,
+    scored: Mapping[str, Any] | None,
+) -> list[dict[str, str]]:
     """{"step", "reason"} of the steps that could have made the row; none where it is there.
 
-    `score` is the preliminary model's of the tag on the picture; `num_higher` predicted tags that reach their thresholds have
-    a higher one; None where the model was not asked.
+    `score` is the generator's of the tag on the picture; `num_higher` predicted tags that reach their thresholds have a
+    higher one; both None where the score was not kept. `scored` is the report on the scores, None where there are none.
     """
     if life.generated is not None or life.cleaned is not None:
         return []
@@ -22,7 +28,7 @@ def why_not(life: Life, score: float | None, num_higher: int | None, max_added: 
     if life.image["split"] != "train":
         reason = f"the picture is of split {life.image['split']}; the data engine works on train alone"
         return [{"step": s, "reason": r} for s, r in [*reasons, ("data engine", reason)]]
-    reasons.append(("prediction", _prediction(life.threshold, score, num_higher, max_added)))
+    reasons.append(("prediction", _prediction(life.threshold, score, num_higher, max_added, scored)))
     reasons.append(("generated caption", _generated(life.generated_caption, score)))
     if life.verdict is None:
         reasons.append(("a person", "no verdict; a line `keep` in data/reviews/verdicts.csv would add the row"))
@@ -42,9 +48,18 @@ def _captions(captions: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _prediction(
-    threshold: Mapping[str, Any] | None, score: float | None, num_higher: int | None, max_added: int | None
+    threshold: Mapping[str, Any] | None,
+    score: float | None,
+    num_higher: int | None,
+    max_added: int | None,
+    scored: Mapping[str, Any] | None,
 ) -> str:
-    said = "the preliminary model was not asked" if score is None else f"the preliminary model's score is {score:.3f}"
+    if score is not None:
+        said = f"the generator's score is {score:.3f}"
+    elif scored is None:
+        said = "no picture was scored yet"
+    else:
+        said = f"its score was not kept, being below {scored['floor']} or not among the {scored['top_k']} highest"
     if threshold is None:
         return f"{said}; the tag has no threshold: at no score is it right often enough, or a benchmark holds it back"
     limit = f"its threshold {threshold['threshold']:.3f} (by {threshold['basis']})"

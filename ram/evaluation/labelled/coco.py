@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ram.datasets.coco_json import read_coco
 from ram.evaluation.labelled.description import Description
 from ram.evaluation.labelled.files import label_files, names_of
 from ram.evaluation.labelled.labels import LabelBuilder, Labelled, Names, Problems
@@ -15,18 +15,18 @@ def read(description: Description, problems: Problems) -> Labelled:
     """A crowd counts as a label. Names are the categories by id, or those of `names`, where that is given."""
     documents = []
     for path in label_files(description, ".json"):
-        document = json.loads(path.read_text(encoding="utf-8"))
-        if missing := {"images", "annotations", "categories"} - set(document):
-            raise ValueError(f"{path} is no COCO JSON of instances or segments: it lacks {', '.join(sorted(missing))}")
-        documents.append((path.name, document))
-    categories = {c["id"]: c["name"] for _, document in documents for c in document["categories"]}
+        document = read_coco(path)
+        if not document.categories:
+            raise ValueError(f"{path} is no COCO JSON of instances or segments: it lacks categories")
+        documents.append(document)
+    categories = {number: name for document in documents for number, name in document.categories.items()}
     listed = list(dict.fromkeys(categories[i] for i in sorted(categories)))
     names = names_of(description, "") if description.names else Names.of(listed)
     builder = LabelBuilder(names, problems, complete=description.is_complete(usual=True))
-    for file, document in documents:
-        pictures = {image["id"]: builder.picture(image["file_name"]) for image in document["images"]}
-        for annotation in document["annotations"]:
-            _add(builder, annotation, pictures, categories, file)
+    for document in documents:
+        pictures = {number: builder.picture(image["file_name"]) for number, image in document.images.items()}
+        for annotation in document.annotations:
+            _add(builder, annotation, pictures, categories, document.path.name)
     return builder.build()
 
 
@@ -53,5 +53,5 @@ def _add(
 def _categories_of(annotation: Mapping[str, Any]) -> Iterator[Any]:
     if "segments_info" in annotation:
         yield from (segment["category_id"] for segment in annotation["segments_info"])
-    else:
+    elif "category_id" in annotation:
         yield annotation["category_id"]

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from ram.catalog import artifact
+from ram.documents import parse_yaml
 from ram.params import from_mapping
 
 
@@ -92,7 +91,7 @@ def describe(benchmark: str, **changes: Any) -> Description:
 
 
 def _from_yaml(path: Path) -> dict[str, Any]:
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content = parse_yaml(path.read_text(encoding="utf-8"), path)
     if not isinstance(content, Mapping):
         raise ValueError(f"{path} must be a mapping of the fields {', '.join(_fields())}")
     fields = dict(content)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import PurePosixPath
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
+from ram.decoding import PictureError, decoded, open_header
 from ram.evaluation.labelled.description import Description
 from ram.evaluation.labelled.files import check_length, label_files, names_of
 from ram.evaluation.labelled.labels import LabelBuilder, Labelled, Problems
@@ -21,12 +20,12 @@ def read(description: Description, problems: Problems) -> Labelled:
     for path in label_files(description, ".png"):
         stem = PurePosixPath(path.name).stem
         try:
-            with path.open("rb") as stream, Image.open(io.BytesIO(stream.read())) as image:
+            with path.open("rb") as stream, open_header(stream.read(), formats=("PNG",)) as image:
                 if image.mode not in ("L", "P", "I", "I;16"):
                     problems.add("mask_in_colour", f"{path.name}: mode {image.mode}")
                     continue
-                numbers = np.unique(np.asarray(image))
-        except (UnidentifiedImageError, OSError, SyntaxError) as error:
+                numbers = np.unique(np.asarray(decoded(image)))
+        except PictureError as error:
             problems.add("broken_mask", f"{path.name}: {error}")
             continue
         picture = builder.picture(stem)

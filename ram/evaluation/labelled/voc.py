@@ -18,7 +18,7 @@ def read(description: Description, problems: Problems) -> Labelled:
     for path in label_files(description, ".xml"):
         try:
             root = ElementTree.fromstring(path.read_text(encoding="utf-8"))
-        except ElementTree.ParseError as error:
+        except (ElementTree.ParseError, ValueError) as error:  # no XML, too many entities, no UTF-8
             problems.add("broken_labels", f"{path.name}: {error}")
             continue
         picture = builder.picture(root.findtext("filename") or PurePosixPath(path.name).stem)

@@ -1,0 +1,131 @@
+"""What benchmarks of tag sets share: a seed's workspace on tables that all seeds share, models retrained on any tag set."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import yaml
+
+from benchmarks.model_ablation import link
+from benchmarks.workspaces import draws_its_data, open_workspace, run_stages, stages, with_seed
+from ram.catalog import artifact
+from ram.params import load_yaml, stage_params
+from ram.runner import read_artifact, stage_call
+from ram.stages import evaluate, retrain
+from ram.storage import Table, move_into_place, write_part
+
+SAID = ("caption", "implied", "human")  # origins of what captions and people say
+SHARED = "embed_images"  # it and what stands before it depend on no training
+
+
+def with_knobs(params: Mapping[str, Any], knobs: Sequence[str]) -> dict[str, Any]:
+    """The recipe with `section.knob=value` changed, values as in YAML; `ValueError` for a knob that it has not."""
+    changed: dict[str, Any] = copy.deepcopy(dict(params))
+    for knob in knobs:
+        name, found, value = knob.partition("=")
+        *sections, last = name.split(".")
+        place = changed
+        for section in sections:
+            place = place.get(section, {}) if isinstance(place, dict) else {}
+        if not found or not isinstance(place, dict) or last not in place:
+            raise ValueError(f"{knob!r} is no knob of the recipe; write section.knob=value")
+        place[last] = yaml.safe_load(value)
+    return changed
+
+
+def seed_workspace(root: Path, recipe: Path, knobs: Sequence[str], seed: int) -> Path:
+    """The workspace of a seed. Where data do not depend on the seed, what comes before training is made once for all."""
+    params = with_knobs(with_seed(load_yaml(recipe), seed), knobs)
+    workspace = root / f"seed-{seed}"
+    open_workspace(workspace, params)
+    if draws_its_data(params):
+        return workspace
+    names = stages()
+    shared = names[: names.index(SHARED) + 1]
+    upstream = root / "upstream"
+    open_workspace(upstream, {**params, "seed": 1})
+    run_stages(upstream, shared)
+    for name in shared:
+        for entry in stage_call(name).outputs().values():
+            link(upstream / entry.path, workspace / entry.path)
+    done = workspace / "done"
+    if not done.is_file():
+        done.write_text("".join(f"{name}\n" for name in shared))
+    return workspace
+
+
+def run_to(workspace: Path, *targets: str) -> None:
+    """Run what leads to these stages, but for what is finished."""
+    names = stages()
+    producer = {entry.path: name for name in names for entry in stage_call(name).outputs().values()}
+    wanted: set[str] = set()
+
+    def want(name: str) -> None:
+        if name not in wanted:
+            wanted.add(name)
+            for entry in stage_call(name).inputs().values():
+                if entry.path in producer:
+                    want(producer[entry.path])
+
+    for target in targets:
+        want(target)
+    run_stages(workspace, [name for name in names if name in wanted])
+
+
+def retrain_on(workspace: Path, tags: Table, name: str, epochs: int | None = None) -> Path:
+    """The model that stage retrain makes of `tags`, in the folder `arms/NAME` of the workspace; made once."""
+    folder = workspace / "arms" / name
+    if (folder / "model").is_dir():
+        return folder / "model"
+    print(f"{workspace.name}: retraining on {name}", file=sys.stderr, flush=True)
+    sections = load_yaml(workspace / "params.yaml")
+    if epochs is not None:
+        sections["retrain"]["training"]["epochs"] = epochs
+    params = stage_params(sections, "retrain", retrain.Params)
+    given = {
+        field: read_artifact(artifact(field), workspace)
+        for field in retrain.Inputs._fields
+        if field not in ("tags", "tags_check", "scratch")
+    }
+    (folder / "work").mkdir(parents=True, exist_ok=True)
+    inputs = retrain.Inputs(**given, tags=tags, tags_check={"passed": True, "failures": []}, scratch=folder / "work")
+    move_into_place(retrain.run(inputs, params).model, folder / "model")
+    shutil.rmtree(folder / "work")
+    return folder / "model"
+
+
+def said_tags(workspace: Path) -> Table:
+    """The rows of generated_tags that captions and people say: the parsed tag set, with all that retrain reads."""
+    source = read_artifact(artifact("generated_tags"), workspace)
+    target = workspace / "arms" / "parsed_tags"
+    for index, path in enumerate(source.part_paths):
+        rows = pq.read_table(path)
+        said = pc.is_in(rows["origin"].cast(pa.string()), pa.array(SAID))
+        write_part(rows.filter(said), target, index, source.schema)
+    return Table(target, source.schema)
+
+
+def mean_ap(workspace: Path, model: Path) -> dict[str, float]:
+    """{benchmark: mAP} of a model on the test pictures, as stage evaluate has it; kept beside the model."""
+    kept = model.parent / f"{model.name}.mAP.json"
+    if kept.is_file():
+        return dict(json.loads(kept.read_text()))
+    sections = load_yaml(workspace / "params.yaml")
+    params = stage_params(sections, "evaluate", evaluate.Params)
+    plain = ("images", "image_shards", "image_features", "labels", "benchmarks", "parsed_tags", "preliminary_model")
+    given = {name: read_artifact(artifact(name), workspace) for name in plain}
+    models = dict.fromkeys(("retrained_uncleaned_model", "retrained_model", "finetuned_model"), model)
+    inputs = evaluate.Inputs(**given, **models, thresholds={})
+    found = evaluate.evaluate_models(inputs, params, ["retrained"]).evaluation["retrained"]
+    result = {name: float(facts["mAP"]) for name, facts in found.items()}
+    kept.write_text(json.dumps(result))
+    return result
