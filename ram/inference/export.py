@@ -30,6 +30,7 @@ Format = Literal["onnx", "torch_export"]
 FORMATS: dict[str, str] = {"onnx": "model.onnx", "torch_export": "model.pt2"}
 FACTS = "export.json"
 _TOLERANCE = 1e-3  # of the logits' spread: rounding of another order of the same sums
+_ONE_FILE_BYTES = 1_800_000_000  # more than 2 GiB no ONNX file can hold: weights then lie in a second one
 _OPSET = 20  # the first with GELU
 Run = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -129,10 +130,19 @@ def _write_program(program: nn.Module, examples: tuple[Tensor, Tensor], path: Pa
 
 def _write_onnx(program: nn.Module, examples: tuple[Tensor, Tensor], path: Path) -> Run:
     _require_onnx()
+    num_bytes = sum(t.numel() * t.element_size() for t in program.state_dict().values())
     torch.onnx.export(
-        program, examples, path, dynamo=True, dynamic_shapes=_shapes(), opset_version=_OPSET, verbose=False,
-        input_names=["images", "tag_embeddings"], output_names=["logits"],
-    )  # fmt: skip
+        program,
+        examples,
+        path,
+        input_names=["images", "tag_embeddings"],
+        output_names=["logits"],
+        dynamic_shapes=_shapes(),
+        external_data=num_bytes > _ONE_FILE_BYTES,
+        opset_version=_OPSET,
+        dynamo=True,
+        verbose=False,
+    )
     return _onnx_run(path)
 
 
