@@ -100,6 +100,6 @@ def forget_dead_holders(workspace: Path) -> set[int]:
 
 def _is_dvc(pid: int) -> bool:
     try:
-        return any("dvc" in word for word in psutil.Process(pid).cmdline())
+        return any(Path(word).name == "dvc" for word in psutil.Process(pid).cmdline())
     except psutil.Error:
         return False

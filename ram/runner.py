@@ -44,6 +44,7 @@ import pyarrow as pa
 import ram.stages
 from ram import storage
 from ram.catalog import CATALOG, Artifact, Format, artifact
+from ram.disk import disk_explained
 from ram.engine import Engine, EngineParams, Lazy, make_engine
 from ram.kept_parts import KeptParts
 from ram.locks import exclusive
@@ -107,8 +108,7 @@ def run_stage(name: str, params_path: Path = Path("params.yaml"), workspace: Pat
     if _rank() > 0 and not getattr(call.module, "SHARED_BY_PROCESSES", False):
         return
     lock = workspace / PARTIAL_DIR / f"{call.name}.lock"
-    alone = nullcontext() if _rank() > 0 else exclusive(lock, lambda: _tell(call))
-    with alone, storage.disk_explained(workspace, call.name):
+    with nullcontext() if _rank() else exclusive(lock, lambda: _tell(call)), disk_explained(workspace, call.name):
         _run_alone(call, load_yaml(params_path), workspace)
 
 

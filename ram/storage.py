@@ -10,7 +10,6 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,16 +18,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from safetensors import SafetensorError
 
 from ram.documents import parse_json
 
 ROWS_PER_PART = 100_000
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
-# of libraries that write files by themselves, and keep the system's number to themselves
-_SAID_WHEN_FULL = ("No space left", "StorageFull", "File too large", "FileTooLarge", "file write failed")
-_MORE_SPACE = (
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+MORE_SPACE = (
     "free some, or put the folder data on a larger disk (a link will do). What is finished is kept, what was there before "
     "stands, and the next run goes on from there"
 )
@@ -177,34 +172,8 @@ def require_space(directory: Path, num_bytes: int, what: str) -> None:
 def _no_space(directory: Path, num_bytes: int, free: int, what: str) -> str:
     return (
         f"{what} needs {num_bytes / 1e9:,.2f} GB ({num_bytes} bytes) in {directory.resolve()}, and {free / 1e9:,.2f} GB "
-        f"({free} bytes) are free there; {_MORE_SPACE}"
+        f"({free} bytes) are free there; {MORE_SPACE}"
     )
-
-
-@contextmanager
-def disk_explained(directory: Path, what: str) -> Iterator[None]:
-    """`ValueError` with a remedy where the work fails since the disk of `directory` is full, or may not be written."""
-    try:
-        yield
-    except (OSError, RuntimeError, SafetensorError) as error:
-        told = _system_error(error) or error
-        number, said = getattr(told, "errno", None), str(told)
-        if number in _FULL or (number is None and any(words in said for words in _SAID_WHEN_FULL)):
-            free = shutil.disk_usage(directory).free
-            found = f"{free / 1e9:,.2f} GB ({free} bytes) are free in {directory.resolve()}"
-            raise ValueError(f"{what} could not write: {said}; {found}; {_MORE_SPACE}") from error
-        if number in _CLOSED:
-            remedy = "let the user of this process write there; what was there before stands"
-            raise ValueError(f"{what} may not write: {said}; {remedy}") from error
-        raise
-
-
-def _system_error(error: BaseException) -> OSError | None:
-    """The system's own error that `error` is, or that it was raised over."""
-    found: BaseException | None = error
-    while found is not None and not isinstance(found, OSError):
-        found = found.__cause__ or found.__context__
-    return found
 
 
 def new_array(path: Path, dtype: Any, shape: Sequence[int], what: str) -> np.memmap:
@@ -225,7 +194,7 @@ def new_array(path: Path, dtype: Any, shape: Sequence[int], what: str) -> np.mem
             if error.errno in (errno.EOPNOTSUPP, errno.EINVAL):  # this file system takes no place beforehand
                 return array
             path.unlink()
-            if error.errno not in _FULL:
+            if error.errno not in FULL:
                 raise
             free = shutil.disk_usage(path.parent).free
             raise ValueError(f"{_no_space(path.parent, num_bytes, free, what)} ({error.strerror})") from error

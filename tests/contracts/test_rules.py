@@ -96,7 +96,6 @@ _PLUMBING = {
     "ram/__init__.py",
     "ram/locks.py",
     "ram/progress.py",
-    "ram/redact.py",
     "ram/stages/__init__.py",
     "ram/engine",
 }  # change no result

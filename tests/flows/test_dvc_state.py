@@ -67,7 +67,7 @@ def _holder(pid: int) -> dict[str, Any]:
 
 def test_paths_that_no_dvc_holds_any_more_are_free_and_those_of_a_living_one_are_not(workspace: Path) -> None:
     path = workspace / ".dvc" / "tmp" / "rwlock"
-    living = subprocess.Popen([sys.executable, "-c", "input()  # dvc"], stdin=subprocess.PIPE)
+    living = subprocess.Popen([sys.executable, "-c", "input()", "dvc"], stdin=subprocess.PIPE)
     other = os.getppid()  # lives, but is no DVC: it has got the number of one that was killed
     held = {
         "write": {"a": _holder(living.pid), "b": _holder(other)},

@@ -58,7 +58,8 @@ def workspace(server_workspace: Path, dvc_project: Callable[..., Path]) -> Itera
 
 
 def _prefect(workspace: Path, *arguments: str) -> None:
-    done = subprocess.run([*PREFECT, *arguments], cwd=workspace, capture_output=True, text=True, check=False)
+    shell = {**os.environ, "PWD": str(workspace)}  # of a shell that stands there: prefect.yaml takes the folder from it
+    done = subprocess.run([*PREFECT, *arguments], cwd=workspace, env=shell, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -13,9 +13,10 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
+from ram.disk import disk_explained
 from ram.params import load_yaml
 from ram.runner import stage_call
-from ram.storage import content_hash, disk_explained, write_part, write_text
+from ram.storage import content_hash, write_part, write_text
 from ram.training.loop import save_state
 
 ROOT = Path(__file__).resolve().parents[2]
