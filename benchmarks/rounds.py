@@ -9,15 +9,13 @@ of round 1. Prints mAP on the test pictures and what each adds to round 1 in the
 
 from __future__ import annotations
 
-import argparse
 import shutil
-import time
 from pathlib import Path
 
 import yaml
 
-from benchmarks.tag_arms import mean_ap, retrain_on, run_to, seed_workspace
-from benchmarks.workspaces import ROOT, machine, mean_and_spread, run_stages
+from benchmarks.tag_arms import mean_ap, over_seeds, retrain_on, run_to
+from benchmarks.workspaces import mean_and_spread, run_stages
 from ram.catalog import artifact
 from ram.params import load_yaml
 from ram.rounds.change import tag_set_change
@@ -81,20 +79,7 @@ def _link(source: str, target: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--recipe", type=Path, default=ROOT / "recipes" / "sample.yaml")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KNOB=VALUE", dest="knobs")
-    parser.add_argument(
-        "--workspace", type=Path, default=None, help="that of benchmarks/tag_sets.py will do, with its --set"
-    )
-    args = parser.parse_args()
-    root = (args.workspace or ROOT / ".state" / "tag_sets" / args.recipe.stem).resolve()
-    start = time.monotonic()
-    rows = [run_seed(seed_workspace(root, args.recipe.resolve(), args.knobs, seed)) for seed in args.seeds]
-    print(
-        f"{args.recipe.stem} {' '.join(args.knobs)}, seeds {args.seeds}, {machine()}, {time.monotonic() - start:.0f} s"
-    )
+    rows = over_seeds(__doc__, "sample", run_seed)
     for benchmark in rows[0][0][ROUND_1]:
         first = [found[ROUND_1][benchmark] for found, _ in rows]
         print(f"\n{benchmark:28} mAP, mean ± deviation    over round 1, paired    each seed")

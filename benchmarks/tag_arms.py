@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import copy
 import json
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,15 +18,32 @@ import pyarrow.parquet as pq
 import yaml
 
 from benchmarks.model_ablation import link
-from benchmarks.workspaces import draws_its_data, open_workspace, run_stages, stages, with_seed
+from benchmarks.workspaces import ROOT, draws_its_data, machine, open_workspace, run_stages, stages, with_seed
 from ram.catalog import artifact
 from ram.params import load_yaml, stage_params
 from ram.runner import read_artifact, stage_call
 from ram.stages import evaluate, retrain
 from ram.storage import Table, move_into_place, write_part
 
+Result = TypeVar("Result")
 SAID = ("caption", "implied", "human")  # origins of what captions and people say
 SHARED = "embed_images"  # it and what stands before it depend on no training
+
+
+def over_seeds(doc: str | None, recipe: str, run_seed: Callable[[Path], Result]) -> list[Result]:
+    """What `run_seed` finds in the workspace of each seed that the command line names; prints what was asked for."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--recipe", type=Path, default=ROOT / "recipes" / f"{recipe}.yaml")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KNOB=VALUE", dest="knobs")
+    parser.add_argument("--workspace", type=Path, default=None, help="a folder of its own for each recipe and --set")
+    args = parser.parse_args()
+    root = (args.workspace or ROOT / ".state" / "tag_sets" / args.recipe.stem).resolve()
+    start = time.monotonic()
+    found = [run_seed(seed_workspace(root, args.recipe.resolve(), args.knobs, seed)) for seed in args.seeds]
+    asked = " ".join([args.recipe.stem, *args.knobs])
+    print(f"{asked}, seeds {args.seeds}, {machine()}, {time.monotonic() - start:.0f} s")
+    return found
 
 
 def with_knobs(params: Mapping[str, Any], knobs: Sequence[str]) -> dict[str, Any]:

@@ -10,14 +10,12 @@ seed, and what the tag sets hold. Finished stages and arms are kept.
 
 from __future__ import annotations
 
-import argparse
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tag_arms import mean_ap, retrain_on, run_to, said_tags, seed_workspace
-from benchmarks.workspaces import ROOT, machine, mean_and_spread
+from benchmarks.tag_arms import mean_ap, over_seeds, retrain_on, run_to, said_tags
+from benchmarks.workspaces import mean_and_spread
 from ram.catalog import artifact
 from ram.runner import read_artifact
 
@@ -77,18 +75,7 @@ def print_table(found: Sequence[Figures], sets: Sequence[Mapping[str, Any]]) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--recipe", type=Path, default=ROOT / "recipes" / "flickr8k.yaml")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KNOB=VALUE", dest="knobs")
-    parser.add_argument("--workspace", type=Path, default=None, help="a folder of its own for each recipe and --set")
-    args = parser.parse_args()
-    root = (args.workspace or ROOT / ".state" / "tag_sets" / args.recipe.stem).resolve()
-    start = time.monotonic()
-    rows = [run_seed(seed_workspace(root, args.recipe.resolve(), args.knobs, seed)) for seed in args.seeds]
-    print(
-        f"{args.recipe.stem} {' '.join(args.knobs)}, seeds {args.seeds}, {machine()}, {time.monotonic() - start:.0f} s"
-    )
+    rows = over_seeds(__doc__, "flickr8k", run_seed)
     print_table([figures for figures, _ in rows], [sets for _, sets in rows])
 
 

@@ -10,6 +10,7 @@ from ram.commands import labels, models, recipe
 from ram.commands.calibrate import calibrate
 from ram.commands.evaluate import evaluate
 from ram.commands.explain import explain
+from ram.commands.export import export
 from ram.commands.finetune import finetune
 from ram.commands.import_checkpoint import import_checkpoint
 from ram.commands.quality import quality
@@ -34,6 +35,7 @@ app.command()(explain)
 app.command()(finetune)
 app.command()(calibrate)
 app.command()(shortlist)
+app.command()(export)
 app.command()(serve)
 app.command("serve-key")(serve_key)
 app.command("import-checkpoint")(import_checkpoint)

@@ -22,11 +22,10 @@ from ram.inference.hierarchy import HIERARCHIES, Hierarchy, TagHierarchy
 from ram.inference.names import NewNames, Wanted, wanted_tags
 from ram.inference.pictures import NamedPicture, Picture, Pictures, each_picture, name_of, read_picture
 from ram.inference.text_cache import TextCache, default_text_cache
-from ram.inference.thresholds import DEFAULT_THRESHOLD, THRESHOLDS_FILE, Thresholds, limits_of
+from ram.inference.thresholds import DEFAULT_THRESHOLD, THRESHOLDS_FILE, Thresholds, limits_of, thresholds_in
 from ram.label_system import LabelSystem
 from ram.model.checkpoint import Checkpoint, load_checkpoint
 from ram.model.text_encoder import make_text_encoder
-from ram.storage import read_json
 
 # B pictures, K tags, N image tokens, D token width, E text embedding width
 
@@ -250,11 +249,8 @@ def load(
     """
     directory = checkpoint_dir(source, download=download)
     checkpoint = load_checkpoint(directory, device)
-    path = directory / THRESHOLDS_FILE
-    thresholds = Thresholds.from_json(read_json(path)) if path.is_file() else None
-    return Tagger(
-        checkpoint, thresholds, precision=precision, shortlist=shortlist, max_pixels=max_pixels, text_cache=text_cache
-    )
+    options = {"precision": precision, "shortlist": shortlist, "max_pixels": max_pixels, "text_cache": text_cache}
+    return Tagger(checkpoint, thresholds_in(directory), **options)  # type: ignore[arg-type]
 
 
 __all__ = [

@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from ram.inference.calibration import AnyCalibration, calibration_of
 from ram.label_system import LabelSystem, Tag
 from ram.label_system.forms import normalise
+from ram.storage import read_json
 
 THRESHOLDS_FILE = "thresholds.json"
 DEFAULT_THRESHOLD = 0.5  # where a checkpoint has no thresholds
@@ -51,6 +53,12 @@ class Thresholds:
         """The calibrated score of a tag of the label system, or of a new one; None without a calibration for such."""
         calibration = self.open_set_calibration if tag is None else self.calibration
         return None if calibration is None else float(calibration(np.array(score)))
+
+
+def thresholds_in(directory: Path) -> Thresholds:
+    """Those of `thresholds.json` in a checkpoint folder; where it has none, 0.5 for every tag."""
+    path = directory / THRESHOLDS_FILE
+    return Thresholds.from_json(read_json(path)) if path.is_file() else Thresholds()
 
 
 def limits_of(

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from ram.label_system import LabelSystem
 from ram.model.build import assemble
@@ -19,6 +19,7 @@ from ram.model.params import ModelParams
 from ram.model.preprocess import Preprocess
 from ram.model.ram import RAM
 from ram.model.tag_embeddings import check_embeddings, embeddings_hash, provenance_of
+from ram.model.tensor_files import check_finite, read_safetensors
 from ram.model.vocabulary import WordPieces
 from ram.params import from_mapping
 from ram.storage import content_hash, read_json, write_json, write_text
@@ -91,7 +92,7 @@ def load_checkpoint(directory: Path | str, device: str | torch.device = "cpu") -
     for name in (CONFIG, WEIGHTS, LABELS):
         if not (directory / name).is_file():
             raise ValueError(f"{directory} is no checkpoint: it has no {name}")
-    config = read_json(directory / CONFIG)
+    config = _read_config(directory / CONFIG)
     if config.get("format_version") != FORMAT_VERSION:
         raise ValueError(f"{directory} has format {config.get('format_version')}, this version reads {FORMAT_VERSION}")
     params = from_mapping(ModelParams, config["params"], where=f"{directory / CONFIG}: params")
@@ -101,8 +102,13 @@ def load_checkpoint(directory: Path | str, device: str | torch.device = "cpu") -
     if params.caption is not None:
         word_pieces = WordPieces.from_json((directory / WORD_PIECES).read_text(encoding="utf-8"))
     described = [config["num_descriptions"]] if config.get("num_descriptions") else []
-    embedding_KE = torch.zeros(len(label_system), *described, config["embedding_width"])
-    model = assemble(params, preprocess, embedding_KE, word_pieces, pretrained=False)
+    shape = (len(label_system), *described, config["embedding_width"])
+    _require_embedding(directory / WEIGHTS, shape)
+    embedding_KE = torch.zeros(shape)
+    try:
+        model = assemble(params, preprocess, embedding_KE, word_pieces, pretrained=False)
+    except RuntimeError as error:  # timm's and PyTorch's word on sizes that cannot be
+        raise ValueError(f"{directory / CONFIG} describes a model that cannot be built: {str(error)[:300]}") from error
     _load_weights(model, directory / WEIGHTS)
     _check_tag_embeddings(model, label_system, directory)
     return Checkpoint(
@@ -113,6 +119,30 @@ def load_checkpoint(directory: Path | str, device: str | torch.device = "cpu") -
         version=checkpoint_version(directory),
         directory=directory,
     )
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    config = read_json(path)
+    wanted = {"params": dict, "preprocess": dict, "embedding_width": int, "extra": dict}
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} must hold an object, got {type(config).__name__}; take the folder as it was saved")
+    wrong = [name for name, kind in wanted.items() if not isinstance(config.get(name), kind)]
+    if config.get("format_version") == FORMAT_VERSION and wrong:
+        raise ValueError(
+            f"{path}: {wrong[0]} must be {wanted[wrong[0]].__name__}, got {str(config.get(wrong[0]))[:80]!r}"
+        )
+    return config
+
+
+def _require_embedding(path: Path, shape: tuple[int, ...]) -> None:
+    """`ValueError` where the file has tag embeddings of another shape: before memory for a shape that lies is taken."""
+    try:
+        with safe_open(path, "pt") as tensors:
+            found = tuple(tensors.get_slice("tag_embedding_KE").get_shape())
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is broken or not whole: {error}") from error
+    if found != shape:
+        raise ValueError(f"{path} has tag embeddings of shape {found}, {CONFIG} and {LABELS} say {shape}")
 
 
 def checkpoint_version(directory: Path) -> str:
@@ -142,10 +172,7 @@ def _check_tag_embeddings(model: RAM, label_system: LabelSystem, directory: Path
 
 
 def _load_weights(model: RAM, path: Path) -> None:
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is broken or not whole: {error}") from error
+    tensors = read_safetensors(path)
     expected = model.state_dict()
     problems = [f"{name} is missing" for name in expected if name not in tensors]
     problems += [f"{name} is unknown" for name in tensors if name not in expected]
@@ -157,4 +184,6 @@ def _load_weights(model: RAM, path: Path) -> None:
     if problems:
         first = "; ".join(problems[:5])
         raise ValueError(f"{path} does not fit its configuration ({len(problems)} tensors), first: {first}")
+    # Of the tags' embeddings it is told by the tag.
+    check_finite({name: tensor for name, tensor in tensors.items() if name != "tag_embedding_KE"}, path)
     model.load_state_dict(tensors)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
 import re
-import zipfile
-from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +13,7 @@ from torch import Tensor
 
 from ram.model.params import CaptionParams, ModelParams
 from ram.model.ram import RAM
+from ram.model.tensor_files import named_tensors, read_pickled, read_safetensors
 from ram.model.text_encoder import LEARNED
 
 # K tags, J descriptions of a tag, E text embedding width, W decoder width
@@ -65,32 +63,9 @@ def read_published(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise ValueError(f"there is no checkpoint file {path}")
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        document: Any = load_file(path)
-    else:
-        document = _unpickled(path)
-    tensors = document.get("model", document) if isinstance(document, Mapping) else None
-    if not isinstance(tensors, Mapping) or not all(isinstance(t, Tensor) for t in tensors.values()):
-        held = sorted(map(str, document))[:_NUM_NAMED] if isinstance(document, Mapping) else type(document).__name__
-        raise ValueError(f'{path} must hold {{"model": named tensors}}, as the published files do; it holds {held}')
+    document = read_safetensors(path) if path.suffix == ".safetensors" else read_pickled(path)
+    tensors = named_tensors(document, path, "model")
     return {re.sub("^vision_multi", "tagging_head", name): tensor for name, tensor in tensors.items()}
-
-
-def _unpickled(path: Path) -> Any:
-    try:
-        with torch.serialization.safe_globals([Namespace]):
-            # Mapped, not read: most of a published file is the optimizer's state, which is not wanted.
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
-        reason = str(error).partition("Check the documentation")[0].split("\n\t")[-1].strip()
-        raise ValueError(
-            f"{path} is refused: it holds more than tensors, plain values and argparse.Namespace, or is broken; "
-            f'reading that could run code. Save its "model" entry alone, where you trust it. ({reason})'
-        ) from error
-    except (RuntimeError, EOFError, OSError) as error:
-        raise ValueError(f"{path} is broken or not whole: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -65,14 +66,14 @@ class TagDecoder(nn.Module):
         With gradients that holds where `recompute` is set: else every chunk keeps what it computed for its gradient.
         """
         contexts = self._contexts(tokens_BND)
-        chunks = embedding_KE.split(self.num_tags_per_chunk or max(len(embedding_KE), 1))
+        chunks = self._chunks(embedding_KE)
         logits = self._recomputed if self.recompute and self.training and torch.is_grad_enabled() else self._logits
         return torch.cat([logits(tokens_BND[:, 0], contexts, chunk) for chunk in chunks], dim=1)
 
     def attention(self, tokens_BND: Tensor, embedding_KE: Tensor) -> Tensor:
         """attention_BKN of the last layer over the spatial tokens, heads averaged; every row sums to 1."""
         contexts = self._contexts(tokens_BND)
-        chunks = embedding_KE.split(self.num_tags_per_chunk or max(len(embedding_KE), 1))
+        chunks = self._chunks(embedding_KE)
         return torch.cat([self._attention(tokens_BND[:, 0], contexts, chunk) for chunk in chunks], dim=1)
 
     def logits_without(self, tokens_ND: Tensor, hidden_MN: Tensor, pooled_MD: Tensor, embedding_KE: Tensor) -> Tensor:
@@ -98,6 +99,9 @@ class TagDecoder(nn.Module):
     def layers(self) -> list[TagDecoderLayer]:
         """The layers, the first of which the tag encoder of the caption branch shares."""
         return cast(list[TagDecoderLayer], list(self.layer))
+
+    def _chunks(self, embedding_KE: Tensor) -> Sequence[Tensor]:
+        return embedding_KE.split(self.num_tags_per_chunk) if self.num_tags_per_chunk else [embedding_KE]
 
     def _contexts(self, tokens_BND: Tensor) -> list[tuple[Tensor, Tensor]]:
         # The keys and values of a picture serve all tags: projected once, whatever the chunks.

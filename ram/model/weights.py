@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from ram.model.packages import is_package_spec, package_path
+from ram.model.tensor_files import named_tensors, read_pickled, read_safetensors
 
 # The input that a package's weights were trained on, where timm's configuration says otherwise: (mean, std).
 _INPUTS = {"package:efficientnet_lite0": ((127 / 255,) * 3, (128 / 255,) * 3)}
@@ -43,12 +43,8 @@ def input_statistics(
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    tensors = torch.load(path, map_location="cpu", weights_only=True)
-    return tensors.get("model", tensors.get("state_dict", tensors))
+    document = read_safetensors(path) if path.suffix == ".safetensors" else read_pickled(path)
+    return named_tensors(document, path, "model", "state_dict")
 
 
 def _by_order(tensors: dict[str, Tensor], expected: dict[str, Tensor], spec: str) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from ram.serving.limits import Limits, Refused
 
@@ -44,7 +45,7 @@ class BodyBuffer:
 
 
 async def read_body(request: Request, held: Held, limits: Limits) -> bytes:
-    """The whole body. Raises `Refused`: 413 too large, 408 too slow, 503 no room.
+    """The whole body. Raises `Refused`: 413 too large, 408 too slow, 499 gone, 503 no room.
 
     Bytes count when they have come, not when they are announced: who announces much and sends little blocks nobody.
     """
@@ -59,6 +60,8 @@ async def read_body(request: Request, held: Held, limits: Limits) -> bytes:
                     raise _too_large(limits)
                 held.grow(len(chunk))
                 body += chunk
+    except ClientDisconnect as error:
+        raise Refused(499, "the client left") from error
     except TimeoutError as error:
         raise Refused(408, f"the body did not come within {limits.body_timeout_s:g} s") from error
     return bytes(body)

@@ -74,13 +74,7 @@ def run(inputs: Inputs, params: Params) -> Outputs:
     """
     label_system = LabelSystem.from_json(inputs.label_system)
     scored = inputs.score_report
-    if params.thresholds.min_score < scored["floor"]:
-        raise ValueError(
-            f"generate_tags.thresholds.min_score is {params.thresholds.min_score} and score_images.floor {scored['floor']}: "
-            "scores between them were not kept; lower the floor or raise min_score"
-        )
-    if params.caption is not None and inputs.generated_captions.num_rows == 0 and scored["num_images"].get("train"):
-        raise ValueError("generate_tags.caption wants captions, and score_images.caption is null; set both or neither")
+    _require_scores(inputs, params)
     parts = _Parts.of(inputs)
     calibrated = kept_thresholds(
         None if inputs.state is None else inputs.state / "thresholds",
@@ -117,6 +111,18 @@ def run(inputs: Inputs, params: Params) -> Outputs:
     return Outputs(
         generated_tags=generate.directory, generation_report=report | {"model_version": scored["model_version"]}
     )
+
+
+def _require_scores(inputs: Inputs, params: Params) -> None:
+    """`ValueError` where score_images has not kept or written what the knobs want."""
+    scored = inputs.score_report
+    if params.thresholds.min_score < scored["floor"]:
+        raise ValueError(
+            f"generate_tags.thresholds.min_score is {params.thresholds.min_score} and score_images.floor {scored['floor']}: "
+            "scores between them were not kept; lower the floor or raise min_score"
+        )
+    if params.caption is not None and inputs.generated_captions.num_rows == 0 and scored["num_images"].get("train"):
+        raise ValueError("generate_tags.caption wants captions, and score_images.caption is null; set both or neither")
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +285,7 @@ def _report(tags: Table, thresholds: Thresholds, label_system: LabelSystem, num_
         "num_tags_per_image": sum(origins.values()) / max(num_images, 1),
         "estimated_precision_of_predicted": precision,
         "num_thresholds_by_basis": dict(Counter(b for b, found in zip(thresholds.basis, has, strict=True) if found)),
-        "num_tags_never_predicted": int((~has).sum()),
+        "num_tags_never_predicted": int((predicted_K == 0).sum()),  # no threshold, or one above all scores
         "thresholds": {
             tag.name: {
                 "threshold": float(thresholds.threshold_K[tag.tag_id]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -129,3 +130,12 @@ def test_every_section_of_the_results_with_figures_names_its_command_and_date() 
             f"{name}: no command"
         )
         assert re.search(r"\b20\d\d-\d\d-\d\d\b", section), f"{name} has figures and no date"
+
+
+def test_citation_and_changelog_are_of_this_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    # What version 1.2.0 of the format requires:
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+    assert (citation["version"], citation["license"]) == (project["version"], project["license"])
+    assert f"## [{project['version']}] - 20" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

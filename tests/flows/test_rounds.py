@@ -44,7 +44,9 @@ schema = artifact("cleaned_tags").schema
 rows = Table(Path("given/cleaned_tags"), schema).to_pandas()
 seed = hashlib.sha256((source / "config.json").read_bytes()).digest()[:8]
 generator = np.random.default_rng(list(seed))
-write_table(rows.assign(kept=generator.random(len(rows)) < 0.8), paths["cleaned_tags"], schema)
+kept = generator.random(len(rows)) < 0.8
+rows = rows.assign(kept=kept, reason=np.where(kept, None, "cluster_outlier"))
+write_table(rows, paths["cleaned_tags"], schema)
 """
 
 
@@ -96,7 +98,7 @@ def test_every_round_generates_by_the_model_of_the_round_before_and_dvc_keeps_th
 
 @pytest.mark.slow
 def test_rounds_end_where_the_tags_hardly_change(workspace: Path) -> None:
-    set_all_kept = ENGINE.replace("generator.random(len(rows)) < 0.8", "True")
+    set_all_kept = ENGINE.replace("generator.random(len(rows)) < 0.8", "np.full(len(rows), True)")
     (workspace / "engine.py").write_text(set_all_kept)
     noted = rounds(num_rounds=5, workspace=workspace)
     assert [r["tag_change"] for r in noted] == [None, 0.0]

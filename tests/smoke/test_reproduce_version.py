@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+from benchmarks.workspaces import tiny
 from ram import registry
+from ram.params import load_yaml
 from ram.reproduce import Reproduction, commands_up_to, reproduce
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,17 +57,10 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if (ROOT / name).is_file() and not name.startswith(("tests/", "benchmarks/")):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name)
-    sections = yaml.safe_load((ROOT / "recipes" / "sample.yaml").read_text())
+    sections = tiny(load_yaml(ROOT / "recipes" / "sample.yaml"))
     sections["list_sources"]["sources"][0] |= {"num_train": 120, "num_finetune": 30, "num_dev": 30, "num_test": 30}
-    sections["model"]["image_size"] = 64
     sections["embed_images"]["num_views"] = 1
     sections["score_images"]["caption"] = sections["generate_tags"]["caption"] = None
-    for stage in ("pretrain", "retrain", "finetune"):
-        sections[stage]["training"]["epochs"] = 1
-    for bounds in ("pairs", "parsed_tags", "generated_tags", "cleaned_tags"):
-        sections["check_tables"][bounds]["min_rows"] = 1
-    sections["build_label_system"]["selection"] |= {"min_frequency": 2, "vocabulary_min_frequency": 2}
-    sections["engine"] = {"kind": "local", "num_workers": 1}
     sections["promotion"] |= {"min_value": 0.0}
     (folder / "params.yaml").write_text(yaml.safe_dump(sections))
     locked = _locked(yaml.safe_load((ROOT / "dvc.yaml").read_text()))

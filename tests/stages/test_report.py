@@ -12,6 +12,7 @@ from PIL import Image
 from ram.catalog import artifact
 from ram.promotion.decision import PAGE_PATH
 from ram.quality.data_docs import external_references
+from ram.rounds.page import PAGE_PATH as ROUNDS_PAGE_PATH
 from ram.runner import read_artifact, run_stage, stage_call
 from ram.stages.report import Inputs, Params, plain_facts, run
 from ram.storage import write_json
@@ -87,10 +88,12 @@ def test_the_page_shows_the_balance_of_the_tags_and_leads_to_the_gallery(page: s
     assert 'href="../review_gallery/index.html"' in page
 
 
-def test_the_page_shows_the_last_decision_on_a_model_where_it_stands(page: str, workspace: Path) -> None:
-    match = re.search(r'<object type="text/html" data="([^"]+)"', page)
-    assert match is not None
-    assert (workspace / artifact("report").path / match[1]).resolve() == (workspace / PAGE_PATH).resolve()
+def test_the_page_shows_the_rounds_and_the_last_decision_on_a_model_where_they_stand(
+    page: str, workspace: Path
+) -> None:
+    shown = re.findall(r'<object type="text/html" data="([^"]+)"', page)
+    places = [(workspace / artifact("report").path / path).resolve() for path in shown]
+    assert places == [(workspace / path).resolve() for path in (ROUNDS_PAGE_PATH, PAGE_PATH)]
 
 
 def test_the_page_says_how_well_the_dictionary_agrees_with_the_parser(
