@@ -49,7 +49,7 @@ def left_behind(workspace: Path) -> Iterator[str]:
         if lock.exists() and not _is_free(lock):
             yield f"held: {lock.relative_to(workspace)}"
     held = json.loads((workspace / ".dvc" / "tmp" / "rwlock").read_text() or "{}")
-    yield from (f"DVC holds {path}" for path in held)
+    yield from (f"DVC {how}s {path}" for how, paths in held.items() for path in paths)
     if (workspace / ".state" / "prefect" / "server.json").exists():
         yield "a Prefect server is on record"
     yield from (f"process {p.pid} lives: {' '.join(p.cmdline())[:120]}" for p in processes_in(workspace))
