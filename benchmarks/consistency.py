@@ -16,7 +16,7 @@ import psutil
 
 from ram.catalog import CATALOG
 from ram.storage import content_hash, read_json
-from ram.tracking import MODEL_NAME, connect
+from ram.tracking.server import MODEL_NAME, connect
 
 # What tells when it was made, or how long that took: the rest of a page is compared by what it is made of.
 TIMED = ("_docs", "report")

@@ -39,6 +39,7 @@ from ram.inference.scorer import Scorer
 from ram.model.checkpoint import load_checkpoint
 from ram.model.text_encoder import make_text_encoder
 from ram.params import from_mapping, load_yaml
+from ram.reading.tars import each_member
 from ram.runner import PROVIDED, read_artifact
 from ram.stages import judge_captions
 
@@ -71,16 +72,12 @@ def write_judged(images: Path, pairs: pd.DataFrame, out: Path) -> None:
     captions = pairs.groupby("image")["caption"].agg(list)
     found = set()
     unfinished = out.with_suffix(".partial")
-    with tarfile.open(images) as source, tarfile.open(unfinished, "w") as target:
-        for member in source:
+    with images.open("rb") as stream, tarfile.open(unfinished, "w") as target:
+        for member in each_member(stream):
             name = PurePosixPath(member.name)
-            if member.isfile() and name.suffix.lower() in (".jpg", ".jpeg", ".png") and name.stem in captions.index:
-                if member.size > MAX_PICTURE_BYTES:
-                    raise ValueError(f"{member.name} has {member.size} bytes, more than {MAX_PICTURE_BYTES}")
-                stream = source.extractfile(member)
-                assert stream is not None
+            if name.suffix.lower() in (".jpg", ".jpeg", ".png") and name.stem in captions.index:
                 text = json.dumps({"captions": captions[name.stem]}).encode()
-                for suffix, content in ((name.suffix.lower(), stream.read()), (".json", text)):
+                for suffix, content in ((name.suffix.lower(), member.read(MAX_PICTURE_BYTES)), (".json", text)):
                     info = tarfile.TarInfo(name.stem + suffix)
                     info.size = len(content)
                     target.addfile(info, io.BytesIO(content))

@@ -102,7 +102,7 @@ def ram_serve(model: Path, *options: str) -> Iterator[Server]:
 @contextlib.contextmanager
 def mlflow_serve(model: Path) -> Iterator[Server]:
     """`mlflow models serve` of the same checkpoint, packaged as the registry has it."""
-    from ram.packaging import save
+    from ram.registry.packaging import save
 
     with tempfile.TemporaryDirectory() as directory:
         save(model, Path(directory, "model"))

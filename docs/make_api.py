@@ -21,7 +21,7 @@ PUBLIC: dict[str, list[tuple[str, list[str]]]] = {
         ("ram.inference.tagger", ["load", "Tagger"]),
         ("ram.inference.answers", ["TagScore", "PictureTags", "Result"]),
         ("ram.inference.thresholds", ["Thresholds"]),
-        ("ram.decoding", ["PictureError"]),
+        ("ram.reading.pictures", ["PictureError"]),
         ("ram.inference.timeline", ["tag_video", "Timeline"]),
     ],
     "Tags": [("ram.label_system", ["LabelSystem", "Tag", "EmbeddingProvenance"])],

@@ -29,7 +29,7 @@ def track(workspace: Path) -> str:
 @task(cache_policy=NO_CACHE, persist_result=False)
 def register(workspace: Path) -> str:
     """Register the fine-tuned model as challenger; its version."""
-    from ram.registry import register
+    from ram.registry.publish import register
 
     return register(workspace)
 
@@ -37,7 +37,7 @@ def register(workspace: Path) -> str:
 @task(cache_policy=NO_CACHE, persist_result=False)
 def make_comparable(workspace: Path) -> str | None:
     """Score the champion on the test pictures of now, where it was scored on others; its version if that was needed."""
-    from ram.versions import make_comparable
+    from ram.registry.versions import make_comparable
 
     return make_comparable(workspace)
 
@@ -45,7 +45,7 @@ def make_comparable(workspace: Path) -> str | None:
 @task(cache_policy=NO_CACHE, persist_result=False)
 def promote(workspace: Path) -> Any:
     """Let the challenger replace the champion if it is better; the task's state is named after the decision."""
-    from ram.registry import promote
+    from ram.registry.publish import promote
 
     decision = promote(workspace)
     return Completed(name=decision["outcome"].capitalize(), message="; ".join(decision["failures"]), data=decision)

@@ -11,7 +11,7 @@ from ram.catalog import CHECKED_TABLES, artifact
 from ram.commands.output import text_table
 from ram.quality_report import PAGE
 from ram.redact import redacted
-from ram.tracking import connect, tracking_uri
+from ram.tracking.server import connect, tracking_uri
 
 
 def show_stages(rows: list[dict[str, Any]]) -> None:

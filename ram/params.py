@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ram.documents import nearest, parse_yaml
+from ram.reading.documents import nearest, parse_yaml
 
 # Sections that several stages read; a stage takes one by having a field of that name.
 SHARED_SECTIONS = ("seed", "model")

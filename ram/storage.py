@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ram.documents import parse_json
+from ram.reading.documents import parse_json
 
 ROWS_PER_PART = 100_000
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

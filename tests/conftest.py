@@ -55,7 +55,7 @@ def ray_cluster() -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def empty_mlflow_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data base with MLflow's tables: making one takes ten seconds, a copy of it none."""
-    from ram.tracking import import_mlflow
+    from ram.tracking.server import import_mlflow
 
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     import_mlflow().MlflowClient(f"sqlite:///{path}").search_experiments()

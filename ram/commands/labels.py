@@ -35,7 +35,7 @@ def read_label_system(source: str) -> LabelSystem:
         raise ValueError(f"{source} has no {_LABELS}; name the file, a checkpoint folder or a workspace")
     if _is_revision(source):
         return _of_revision(source)
-    from ram.tracking import model_dir
+    from ram.tracking.server import model_dir
 
     return LabelSystem.from_json(read_json(model_dir(source) / _LABELS))
 

@@ -23,7 +23,7 @@ def _show(document: Any, as_json: bool, as_text: Callable[[Any], str]) -> None:
 @app.command("list")
 def models_list(as_json: AsJson = False) -> None:
     """Registered versions, with their metrics and aliases."""
-    from ram.registry import list_models, promotion_params
+    from ram.registry.publish import list_models, promotion_params
 
     versions = list_models(Path())
     deciding = promotion_params(Path()).deciding
@@ -48,7 +48,7 @@ def _list_row(version: Mapping[str, Any], deciding: str) -> dict[str, Any]:
 @app.command("register")
 def models_register() -> None:
     """Register the fine-tuned model of this workspace as `challenger`; the same model twice is one version."""
-    from ram.registry import register
+    from ram.registry.publish import register
 
     print(f"version {register(Path())}")
 
@@ -59,7 +59,7 @@ def models_evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score a version on the test pictures that this workspace has now, and keep that with the version."""
-    from ram.versions import evaluate_version
+    from ram.registry.versions import evaluate_version
 
     metrics = evaluate_version(version, Path())
     _show(metrics, as_json, lambda found: text_table([{"metric": k, "value": v} for k, v in found.items()]))
@@ -73,7 +73,7 @@ def models_promote(
     as_json: AsJson = False,
 ) -> None:
     """Make the challenger the champion if it keeps every rule of the section `promotion`; says why if not."""
-    from ram.registry import promote
+    from ram.registry.publish import promote
 
     _show(promote(Path(), override=override), as_json, _decision_text)
 
@@ -84,7 +84,7 @@ def models_rollback(
     as_json: AsJson = False,
 ) -> None:
     """Make the previous champion the champion again."""
-    from ram.registry import rollback
+    from ram.registry.publish import rollback
 
     _show(rollback(Path(), reason=reason), as_json, _decision_text)
 
@@ -103,7 +103,7 @@ def models_diff(
     as_json: AsJson = False,
 ) -> None:
     """What changed from one version to another: origin, metrics, thresholds, label system."""
-    from ram.versions import diff
+    from ram.registry.versions import diff
 
     _show(diff(before, after, Path()), as_json, _diff_text)
 
@@ -135,7 +135,7 @@ def models_shadow(
     as_json: AsJson = False,
 ) -> None:
     """Tag a folder with two versions: how much their answers differ, and on which pictures."""
-    from ram.shadow import shadow
+    from ram.registry.shadow import shadow
 
     _show(shadow(folder, Path(), challenger, champion), as_json, _shadow_text)
 

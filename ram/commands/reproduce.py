@@ -24,7 +24,7 @@ def reproduce(
 
     The exit status is 1 where a metric differs. This tree, its data and its cache are left alone.
     """
-    from ram.reproduce import Reproduction, reproduce
+    from ram.registry.reproduce import Reproduction, reproduce
 
     found = reproduce(version, Path(), into, tolerance, run=not check_out_only)
     if not isinstance(found, Reproduction):

@@ -25,7 +25,7 @@ from ram.datasets.source import (
     find_files,
     read_inside,
 )
-from ram.tars import TarError, each_member
+from ram.reading.tars import TarError, each_member
 
 PICTURES_PER_CHUNK = 1000
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ram.datasets.remote import RemotePath
-from ram.documents import parse_json
+from ram.reading.documents import parse_json
 
 _ID = (int, str)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from PIL import ImageFile
 
-from ram.decoding import PictureError, open_header, upright_rgb
+from ram.reading.pictures import PictureError, open_header, upright_rgb
 
 FORMATS = ("JPEG", "PNG", "WEBP")  # that shards are made of
 # MPO is a JPEG with previews behind it, as cameras write them.

@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 
 from ram.catalog import SPLITS
 from ram.datasets.remote import RemotePath
-from ram.decoding import PictureError, read_file
+from ram.reading.pictures import PictureError, read_file
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 as fractions of width and height
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")

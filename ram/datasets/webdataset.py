@@ -17,8 +17,8 @@ from ram.datasets.source import (
     Sample,
     expand,
 )
-from ram.documents import parse_json
-from ram.tars import Member, TarError, each_member
+from ram.reading.documents import parse_json
+from ram.reading.tars import Member, TarError, each_member
 
 TEXT_SUFFIXES = (".json", ".txt")
 

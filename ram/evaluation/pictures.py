@@ -11,10 +11,10 @@ from PIL import Image
 
 from ram.datasets.remote import RemotePath
 from ram.datasets.source import expand, find_files
-from ram.decoding import SUFFIXES, FileRanges, open_image, read_file
 from ram.evaluation.labelled import Problems
 from ram.inference.folder import walk
-from ram.tars import TarError, each_member
+from ram.reading.pictures import SUFFIXES, FileRanges, open_image, read_file
+from ram.reading.tars import TarError, each_member
 
 
 @dataclass(frozen=True, slots=True)

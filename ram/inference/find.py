@@ -35,7 +35,7 @@ def checkpoint_dir(source: str | Path = "champion", *, download: bool = False) -
         return _from_hub(hub["repo"], hub["revision"], download)
     if len(directory.parts) > 1 and ":" not in source:
         raise ValueError(f"{source} is no checkpoint: there is no such folder; name a checkpoint folder, or champion")
-    from ram.tracking import model_dir
+    from ram.tracking.server import model_dir
 
     return model_dir(source)
 

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from ram.decoding import MAX_PIXELS, FileRanges, PictureError, open_image
+from ram.reading.pictures import MAX_PIXELS, FileRanges, PictureError, open_image
 from ram.storage import Table
 
 _COLUMNS = ("image_id", "split", "shard", "offset", "num_bytes")

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ram.decoding import MAX_PIXELS, PictureError, as_image, check_size, open_image, read_file, upright_rgb
+from ram.reading.pictures import MAX_PIXELS, PictureError, as_image, check_size, open_image, read_file, upright_rgb
 
 _CHANNELS = (1, 3, 4)
 

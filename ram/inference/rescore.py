@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ram.decoding import read_file
 from ram.inference.folder import pictures_in
 from ram.progress import track
+from ram.reading.pictures import read_file
 from ram.storage import write_text
 
 

@@ -6,10 +6,10 @@ import glob
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ram.decoding import MAX_BYTES, SUFFIXES, PictureError
 from ram.inference.folder import walk
 from ram.inference.pictures import NamedPicture
-from ram.tars import Member, TarError, each_member
+from ram.reading.pictures import MAX_BYTES, SUFFIXES, PictureError
+from ram.reading.tars import Member, TarError, each_member
 
 SHARD_SUFFIX = ".tar"
 STDIN = "-"

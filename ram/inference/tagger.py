@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ram.decoding import MAX_PIXELS
 from ram.inference.ahead import read_ahead
 from ram.inference.answers import PictureTags, Result, TagScore
 from ram.inference.choose import Query, choose, tag_scores
@@ -26,6 +25,7 @@ from ram.inference.thresholds import DEFAULT_THRESHOLD, THRESHOLDS_FILE, Thresho
 from ram.label_system import LabelSystem
 from ram.model.checkpoint import Checkpoint, load_checkpoint
 from ram.model.text_encoder import make_text_encoder
+from ram.reading.pictures import MAX_PIXELS
 
 # B pictures, K tags, N image tokens, D token width, E text embedding width
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from ram.decoding import PictureError, open_image, read_file
 from ram.engine.local import available_cores
 from ram.inference.images import ImageStore
 from ram.progress import track
+from ram.reading.pictures import PictureError, open_image, read_file
 from ram.storage import Table, write_table
 
 PICTURES_PER_SHARD = 64  # of features: what a killed run makes anew at most

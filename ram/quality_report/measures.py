@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ram.decoding import open_image
 from ram.quality.frames import hash_strings
 from ram.quality_report.language import count_languages
+from ram.reading.pictures import open_image
 from ram.storage import Table
 
 SIDE = (0, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048, 4096)  # pixels

@@ -10,7 +10,6 @@ from typing import Any
 import pyarrow as pa
 
 from ram.catalog import artifact
-from ram.decoding import PictureError, open_image
 from ram.evaluation.report.examples import thumbnail
 from ram.evaluation.report.page import make_environment
 from ram.quality_report import PAGE, history
@@ -18,6 +17,7 @@ from ram.quality_report.measures import read_picture
 from ram.quality_report.refused import first_of_each_reason, is_accepted, read_refused
 from ram.quality_report.snapshot import num_leaks, optional, take_snapshot
 from ram.quality_report.views import check_views, coverage_view, drift_view, run_rows
+from ram.reading.pictures import PictureError, open_image
 from ram.runner import read_artifact
 from ram.storage import Table, write_text
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from ram.catalog import CHECKED_TABLES, artifact
 from ram.params import load_yaml
-from ram.provenance import read_provenance
 from ram.quality.frames import ImageIndex
 from ram.quality_report.leaks import picture_leaks, tag_leaks, unseen_leaks
 from ram.quality_report.measures import caption_statistics, picture_statistics
 from ram.quality_report.refused import count_reasons
 from ram.runner import read_artifact
+from ram.tracking.provenance import read_provenance
 
 
 def optional(name: str, workspace: Path) -> Any:

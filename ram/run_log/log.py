@@ -14,14 +14,14 @@ from ram import quality_report
 from ram.catalog import CHECKED_TABLES, artifact
 from ram.evaluation.benchmarks import load_benchmarks
 from ram.params import load_yaml
-from ram.provenance import locked_stages
 from ram.resources import CPU, MEMORY, RESOURCES_DIR, resources_path
 from ram.run_log import figures
 from ram.run_log.confusion import confusion_counts, confusions, said_at
 from ram.runner import read_artifact
 from ram.storage import content_hash, read_json
-from ram.tracked_run import TRAINING_STAGES, track_run
-from ram.tracking import connect
+from ram.tracking.pipeline_run import TRAINING_STAGES, track_run
+from ram.tracking.provenance import locked_stages
+from ram.tracking.server import connect
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -176,7 +176,7 @@ def from_registry(alias: str, workspace: Path) -> Find:
     """What the registry's alias points to, downloaded when it has moved; None where there is no such alias."""
 
     def find() -> Path | None:
-        from ram.tracking import model_dir
+        from ram.tracking.server import model_dir
 
         try:
             return model_dir(alias, workspace)

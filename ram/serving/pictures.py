@@ -7,8 +7,8 @@ import binascii
 
 from PIL import Image
 
-from ram.decoding import open_image
 from ram.model.preprocess import Preprocess
+from ram.reading.pictures import open_image
 
 
 def decode(data: bytes, preprocess: Preprocess, max_pixels: int) -> Image.Image:

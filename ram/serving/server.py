@@ -15,8 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive
 
 from ram import __version__
-from ram.decoding import PictureError
 from ram.engine.local import available_cores
+from ram.reading.pictures import PictureError
 from ram.serving import schema
 from ram.serving.batching import Batcher
 from ram.serving.body import BodyBuffer, read_body

@@ -43,7 +43,7 @@ def here(tmp_path: Path, photos: Path, model: Path, monkeypatch: pytest.MonkeyPa
         assert name == "champion"
         return model
 
-    monkeypatch.setattr("ram.tracking.model_dir", champion)
+    monkeypatch.setattr("ram.tracking.server.model_dir", champion)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

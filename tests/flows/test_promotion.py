@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from flows.promotion import as_markdown, promotion
-from ram import packaging
-from ram.tracking import champion_dir
+from ram.registry import packaging
+from ram.tracking.server import champion_dir
 
 
 @pytest.mark.usefixtures("server_workspace", "fake_tagger")

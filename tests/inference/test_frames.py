@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ram.decoding import PictureError
 from ram.inference.frames import Every, read_frames
 from ram.inference.tagger import Tagger
 from ram.inference.timeline import Timeline, tag_video
 from ram.model.checkpoint import Checkpoint
+from ram.reading.pictures import PictureError
 
 
 def colours(number: int) -> list[Image.Image]:

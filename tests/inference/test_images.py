@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ram.decoding import PictureError
 from ram.inference.images import ImageStore
+from ram.reading.pictures import PictureError
 from ram.storage import Table
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from ram.decoding import PictureError
 from ram.inference.pictures import NamedPicture, each_picture, name_of, read_picture
+from ram.reading.pictures import PictureError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ram.decoding import PictureError
 from ram.inference import sources
 from ram.inference.sources import named_pictures
+from ram.reading.pictures import PictureError
 
 
 def shard(path: Path, members: dict[str, bytes]) -> Path:

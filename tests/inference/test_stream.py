@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from ram.decoding import PictureError
 from ram.inference.tagger import NamedPicture, Tagger
 from ram.model.checkpoint import Checkpoint
+from ram.reading.pictures import PictureError
 
 
 def pictures(number: int) -> list[np.ndarray]:

@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from ram.decoding import PictureError
 from ram.inference.tagger import Tagger, TagScore, Thresholds, load
 from ram.label_system import LabelSystem, Tag
 from ram.model.checkpoint import Checkpoint
 from ram.model.text_encoder import make_text_encoder
+from ram.reading.pictures import PictureError
 
 NAMES = ["dog", "cat", "beach", "red", "run"]
 
@@ -118,9 +118,9 @@ def test_names_of_the_registry_are_asked_of_it_and_folders_are_not(
     checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    registry = types.ModuleType("ram.tracking")
+    registry = types.ModuleType("ram.tracking.server")
     registry.model_dir = lambda uri: asked.append(uri) or checkpoint.directory
-    monkeypatch.setitem(sys.modules, "ram.tracking", registry)
+    monkeypatch.setitem(sys.modules, "ram.tracking.server", registry)
     for source in ("champion", "3", "models:/ram-tagger@champion"):
         assert load(source).version == checkpoint.version
     assert asked == ["champion", "3", "models:/ram-tagger@champion"]

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from ram.datasets.coco_json import read_coco
 from ram.datasets.pictures import PictureFacts, PictureLimits, Refused, examine
 from ram.datasets.webdataset import WebDataset
-from ram.decoding import PictureError, open_image
-from ram.documents import parse_yaml
-from ram.tars import TarError, each_member
+from ram.reading.documents import parse_yaml
+from ram.reading.pictures import PictureError, open_image
+from ram.reading.tars import TarError, each_member
 
 fuzzed = settings(
     max_examples=int(os.environ.get("RAM_FUZZ_EXAMPLES", "40")),

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ram.documents import MAX_YAML_NODES, parse_json, parse_yaml
 from ram.evaluation.labelled import describe
 from ram.params import load_yaml, stage_params
+from ram.reading.documents import MAX_YAML_NODES, parse_json, parse_yaml
 from ram.runner import stage_call
 
 ROOT = Path(__file__).resolve().parents[2]

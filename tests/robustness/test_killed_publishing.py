@@ -18,20 +18,20 @@ from ram.storage import read_json
 CLIENT = "mlflow:MlflowClient"
 PUBLISHING = [
     At(CLIENT, "create_run", after=True),
-    At("ram.tracked_run", "_log_training", after=True),
+    At("ram.tracking.pipeline_run", "_log_training", after=True),
     At(CLIENT, "create_logged_model", after=True),
     At(CLIENT, "create_model_version"),
     At(CLIENT, "create_model_version", after=True),
     At(CLIENT, "set_model_version_tag", nth=4),
-    At("ram.registry", "carry_out"),
+    At("ram.registry.publish", "carry_out"),
     At(CLIENT, "set_registered_model_alias", nth=2, after=True),  # previous, after challenger and before champion
-    At("ram.crown", "record"),
-    At("ram.crown", "notify", after=True),
+    At("ram.registry.crown", "record"),
+    At("ram.registry.crown", "notify", after=True),
 ]
 ROLLING_BACK = [
     At(CLIENT, "set_model_version_tag", after=True),
     At(CLIENT, "set_registered_model_alias", after=True),
-    At("ram.crown", "record"),
+    At("ram.registry.crown", "record"),
 ]
 
 

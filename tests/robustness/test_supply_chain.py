@@ -14,7 +14,7 @@ import yaml
 
 from ram.notify import EVENTS_PATH, notify
 from ram.params import load_yaml
-from ram.tracked_run import track_run
+from ram.tracking.pipeline_run import track_run
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENT = re.compile(r"[A-Za-z0-9._-]+==[^\s;]+(?: ;.*)?(?: --hash=sha256:[0-9a-f]{64})+")

@@ -18,7 +18,7 @@ from ram.resources import CPU, MEMORY, resources_path
 from ram.run_log.log import stage_resources, track
 from ram.runner import run_stage
 from ram.storage import read_json, write_json, write_text
-from ram.tracking import connect
+from ram.tracking.server import connect
 
 PARAMS = {
     "seed": 0,

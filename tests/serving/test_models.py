@@ -204,7 +204,7 @@ def test_the_registrys_alias_is_followed_to_its_folder(
 ) -> None:
     import shutil
 
-    from ram import packaging, registry
+    from ram.registry import packaging, publish
 
     def save(checkpoint: Path, path: Path, description: object) -> None:
         shutil.copytree(checkpoint, path / "artifacts" / packaging.CHECKPOINT)
@@ -214,23 +214,23 @@ def test_the_registrys_alias_is_followed_to_its_folder(
     find = {alias: from_registry(alias, finished_workspace()) for alias in module.NAMES}
     assert [find["champion"](), find["challenger"]()] == [None, None]
     workspace = finished_workspace(0.5, b"one")
-    registry.register(workspace)
+    publish.register(workspace)
     assert find["champion"]() is None
-    registry.promote(workspace)
+    publish.promote(workspace)
     first = find["champion"]()
     assert (first / "model.safetensors").read_bytes() == b"one"
     assert find["challenger"]() == first == find["champion"]()
     workspace = finished_workspace(0.9, b"two")
-    registry.register(workspace)
+    publish.register(workspace)
     assert (find["challenger"]() / "model.safetensors").read_bytes() == b"two"
-    registry.promote(workspace)
+    publish.promote(workspace)
     assert find["champion"]() == find["challenger"]() != first
 
 
 def test_a_registry_that_is_away_is_not_a_registry_without_a_champion(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tracking = pytest.importorskip("ram.tracking")
+    tracking = pytest.importorskip("ram.tracking.server")
 
     def model_dir(uri: str, workspace: Path) -> Path:
         raise ValueError("the registry has no model") from ConnectionError("refused")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ram.decoding import FORMATS, PictureError, open_image
 from ram.model.preprocess import Preprocess
+from ram.reading.pictures import FORMATS, PictureError, open_image
 from ram.serving.pictures import decode
 
 PREPROCESS = Preprocess(image_size=8, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))

@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from benchmarks.workspaces import tiny
-from ram import registry
 from ram.params import load_yaml
-from ram.reproduce import Reproduction, commands_up_to, reproduce
+from ram.registry import publish
+from ram.registry.reproduce import Reproduction, commands_up_to, reproduce
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -83,8 +83,8 @@ def test_a_registered_version_is_made_anew_with_the_same_metrics_and_weights(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    version = registry.register(repository)
-    assert registry.promote(repository)["outcome"] == "first"
+    version = publish.register(repository)
+    assert publish.promote(repository)["outcome"] == "first"
     before = _git(repository, "status", "--porcelain")
     found = reproduce(version, repository)
     assert isinstance(found, Reproduction)

@@ -17,7 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PRELOADED = ["mlflow", "ram.registry", "ram.run_log.log", "ram.runner", "ram.training.loop", "ram.inference.tagger"]
+PRELOADED = [
+    "mlflow",
+    "ram.registry.publish",
+    "ram.run_log.log",
+    "ram.runner",
+    "ram.training.loop",
+    "ram.inference.tagger",
+]
 
 
 @dataclass(frozen=True)
@@ -78,8 +85,8 @@ def kill(function: Callable[..., Any], *args: Any, at: At) -> None:
 
 def publish(workspace: Path) -> None:
     """Track, register and promote what is in the workspace, with a bare package and a tagger that knows nothing."""
-    from ram import packaging, registry
-    from ram.tracked_run import track_run
+    from ram.registry import packaging, publish
+    from ram.tracking.pipeline_run import track_run
 
     def save(checkpoint: Path, path: Path, description: object) -> None:
         shutil.copytree(checkpoint, path / "artifacts" / packaging.CHECKPOINT)
@@ -89,14 +96,14 @@ def publish(workspace: Path) -> None:
     tagger.load, tagger.THRESHOLDS_FILE = lambda directory: lambda images: [[]], "thresholds.json"
     sys.modules["ram.inference.tagger"] = tagger
     track_run(workspace)
-    registry.register(workspace)
-    registry.promote(workspace)
+    publish.register(workspace)
+    publish.promote(workspace)
 
 
 def roll_back(workspace: Path) -> None:
-    from ram import registry
+    from ram.registry import publish
 
-    registry.rollback(workspace)
+    publish.rollback(workspace)
 
 
 def then_tell(function: Callable[[Path], Any], workspace: Path, target: Path) -> None:
@@ -109,9 +116,9 @@ def then_tell(function: Callable[[Path], Any], workspace: Path, target: Path) ->
 
 
 def connect(workspace: Path) -> None:
-    from ram import tracking
+    from ram.tracking import server
 
-    tracking.connect(workspace)
+    server.connect(workspace)
 
 
 def run_stages(workspace: Path, *names: str) -> None:

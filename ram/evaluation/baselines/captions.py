@@ -13,11 +13,11 @@ import numpy as np
 from ram.datasets.coco_json import read_coco
 from ram.datasets.source import expand
 from ram.datasets.table import table_rows
-from ram.documents import parse_json
 from ram.evaluation.baselines.interface import Asked, NameScorer, read_label_system
 from ram.evaluation.mapping import MappedName
 from ram.label_system.tagging import CaptionTagger
 from ram.label_system.wordnet import load_wordnet
+from ram.reading.documents import parse_json
 
 _PICTURES_AT_ONCE = 512
 

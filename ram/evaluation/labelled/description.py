@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ram.catalog import artifact
-from ram.documents import parse_yaml
 from ram.params import from_mapping
+from ram.reading.documents import parse_yaml
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,10 +6,10 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from ram.decoding import PictureError, decoded, open_header
 from ram.evaluation.labelled.description import Description
 from ram.evaluation.labelled.files import check_length, label_files, names_of
 from ram.evaluation.labelled.labels import LabelBuilder, Labelled, Problems
+from ram.reading.pictures import PictureError, decoded, open_header
 
 
 def read(description: Description, problems: Problems) -> Labelled:

@@ -10,7 +10,6 @@ import torch
 from evaluated import World, make_world, tiny_clip
 
 from ram.commands.import_checkpoint import convert
-from ram.decoding import open_image
 from ram.evaluation.baselines import NameScorer, Settings, make_scorer
 from ram.evaluation.baselines.captions import read_captions
 from ram.evaluation.baselines.probe import fit_logistic
@@ -19,6 +18,7 @@ from ram.evaluation.labelled import describe
 from ram.evaluation.mapping import MappedName
 from ram.inference.tagger import load
 from ram.label_system import LabelSystem, Tag
+from ram.reading.pictures import open_image
 
 
 @pytest.fixture(scope="module")

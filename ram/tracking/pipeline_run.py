@@ -17,12 +17,12 @@ import pandas as pd
 from ram.catalog import CATALOG, CHECKED_TABLES, artifact
 from ram.locks import exclusive
 from ram.params import load_yaml
-from ram.provenance import digests, locked_stages, read_provenance
 from ram.storage import Table, read_json
-from ram.tracking import STATE_DIR, WORKSPACE_TAG, connect, workspace_name
+from ram.tracking.provenance import digests, locked_stages, read_provenance
+from ram.tracking.server import STATE_DIR, WORKSPACE_TAG, connect, workspace_name
 
 if TYPE_CHECKING:
-    from ram.tracking import MlflowClient
+    from ram.tracking.server import MlflowClient
 
 TRAINING_STAGES = {
     "preliminary": "pretrain",

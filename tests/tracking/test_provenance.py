@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ram.provenance import locked_stages, read_provenance, stages_of_other_inputs
+from ram.tracking.provenance import locked_stages, read_provenance, stages_of_other_inputs
 
 
 def _git(directory: Path, *arguments: str) -> str:

@@ -15,9 +15,9 @@ from typing import Any
 
 from ram.inference.folder import pictures_in
 from ram.progress import track
-from ram.registry import version_called
+from ram.registry.publish import version_called
 from ram.storage import write_json
-from ram.tracking import MODEL_NAME, connect, model_dir
+from ram.tracking.server import MODEL_NAME, connect, model_dir
 
 SHADOW_DIR = Path(".state", "shadow")
 _NUM_SHOWN = 10

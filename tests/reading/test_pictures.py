@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ram.decoding import PictureError, as_image, open_image, upright_rgb
+from ram.reading.pictures import PictureError, as_image, open_image, upright_rgb
 
 
 def _encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:

@@ -12,12 +12,12 @@ import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
-from ram import packaging, registry, versions
 from ram.__main__ import app
 from ram.inference import tagger
-from ram.shadow import shadow
+from ram.registry import packaging, publish, versions
+from ram.registry.shadow import shadow
 from ram.storage import read_json, write_json
-from ram.tracking import model_dir
+from ram.tracking.server import model_dir
 
 Make = Callable[..., Path]
 Score = namedtuple("Score", "tag_id name score threshold kind")
@@ -51,12 +51,12 @@ def two_versions(finished_workspace: Make, monkeypatch: pytest.MonkeyPatch) -> P
     monkeypatch.setattr(tagger, "load", load)
     monkeypatch.setattr(packaging, "save", save)
     monkeypatch.setattr(packaging, "try_out", lambda path: None)
-    registry.register(finished_workspace(0.5, b"cat dog"))
-    registry.promote(finished_workspace(0.5, b"cat dog"))
+    publish.register(finished_workspace(0.5, b"cat dog"))
+    publish.promote(finished_workspace(0.5, b"cat dog"))
     workspace = finished_workspace(0.6, b"cat cup")
     thresholds = {"default": 0.4, "tags": {"dog": 0.75}}
     write_json(thresholds, workspace / "data" / "thresholds.json")
-    registry.register(workspace)
+    publish.register(workspace)
     return workspace
 
 
@@ -100,9 +100,9 @@ def test_a_promotion_may_ask_for_a_shadow_run(two_versions: Path, pictures: Path
     params = yaml.safe_load((two_versions / "params.yaml").read_text())
     params["promotion"]["min_shadow_agreement"] = 0.4
     (two_versions / "params.yaml").write_text(yaml.safe_dump(params))
-    assert registry.promote(two_versions)["failures"][0].startswith("shadow agreement: no shadow run against champion")
+    assert publish.promote(two_versions)["failures"][0].startswith("shadow agreement: no shadow run against champion")
     shadow(pictures, two_versions)
-    assert registry.promote(two_versions)["outcome"] == "promoted"
+    assert publish.promote(two_versions)["outcome"] == "promoted"
 
 
 def test_a_shadow_run_of_a_model_against_itself_and_of_no_picture_is_refused(
@@ -146,7 +146,7 @@ def test_the_champion_is_scored_anew_only_where_the_challenger_saw_other_picture
     monkeypatch.setattr(versions, "evaluate_version", lambda name, workspace: scored.append(name))
     assert versions.make_comparable(two_versions) is None
     workspace = finished_workspace(0.6, b"cat bird", test_pictures=4)
-    registry.register(workspace)
+    publish.register(workspace)
     assert versions.make_comparable(workspace) == "1"
     assert scored == ["champion"]
 
@@ -180,14 +180,14 @@ def test_a_version_scored_anew_has_the_metrics_that_the_stage_evaluate_gives(
 
     monkeypatch.setattr(packaging, "save", save)
     monkeypatch.setattr(packaging, "try_out", lambda path: None)
-    registry.register(workspace)
-    [before] = registry.list_models(workspace)
+    publish.register(workspace)
+    [before] = publish.list_models(workspace)
     assert 0 <= before["calibration_error"]["drawn"] <= 1
-    client, _ = registry.connect(workspace)
+    client, _ = publish.connect(workspace)
     for name in ("metrics", "evidence", "calibration_error"):
-        client.delete_model_version_tag(registry.MODEL_NAME, "1", name)
+        client.delete_model_version_tag(publish.MODEL_NAME, "1", name)
     assert versions.evaluate_version("1", workspace) == before["metrics"]
-    [after] = registry.list_models(workspace)
+    [after] = publish.list_models(workspace)
     for name in ("metrics", "evidence", "calibration_error", "evaluation_sets"):
         assert after.get(name) == before.get(name)
     assert (model_dir("1", workspace) / "thresholds.json").is_file()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ram import packaging, registry
-from ram.reproduce import Reproduction, commands_up_to, differences, reproduce
+from ram.registry import packaging, publish
+from ram.registry.reproduce import Reproduction, commands_up_to, differences, reproduce
 from ram.storage import read_json, write_json
 
 pytestmark = pytest.mark.usefixtures("fake_tagger")
@@ -75,7 +75,7 @@ def registered(finished_workspace: Make, tmp_path: Path, monkeypatch: pytest.Mon
     model = workspace / "data" / "models" / "finetuned"
     write_json({"width": 8}, model / "config.json")
     shutil.copy(workspace / "data" / "label_system.json", model / "label_system.json")
-    registry.register(workspace)
+    publish.register(workspace)
     return workspace
 
 
@@ -98,10 +98,10 @@ def test_a_version_comes_out_the_same_though_the_tree_has_moved_on(registered: P
 
 
 def test_code_that_gives_other_metrics_is_found_out(registered: Path, tmp_path: Path) -> None:
-    client, _ = registry.connect(registered)
+    client, _ = publish.connect(registered)
     (registered / "pipeline.py").write_text(PIPELINE.replace("NUDGE", "100"))
     _git(registered, "commit", "-q", "-a", "-m", "second")
-    client.set_model_version_tag(registry.MODEL_NAME, "1", "git_revision", _git(registered, "rev-parse", "HEAD"))
+    client.set_model_version_tag(publish.MODEL_NAME, "1", "git_revision", _git(registered, "rev-parse", "HEAD"))
     found = reproduce("1", registered, tmp_path / "anew")
     assert isinstance(found, Reproduction)
     [(name, (before, after))] = found.differences.items()
@@ -124,8 +124,8 @@ def test_knobs_that_were_never_committed_are_those_of_the_version(registered: Pa
     write_json({"width": 8}, model / "config.json")
     shutil.copy(registered / "data" / "label_system.json", model / "label_system.json")
     (registered / "dvc.lock").write_text((registered / "dvc.lock").read_text() + "\n")
-    version = registry.register(registered)
-    facts = {row["version"]: row for row in registry.list_models(registered)}[version]
+    version = publish.register(registered)
+    facts = {row["version"]: row for row in publish.list_models(registered)}[version]
     assert (facts["git_dirty"], facts["code_dirty"]) == ("true", "false")
     found = reproduce(version, registered, tmp_path / "again")
     assert isinstance(found, Reproduction)
@@ -157,9 +157,9 @@ def test_data_that_is_not_what_it_was_stops_it_before_any_training(
 def test_what_cannot_be_reproduced_is_said(
     tags: dict[str, str], message: str, registered: Path, tmp_path: Path
 ) -> None:
-    client, _ = registry.connect(registered)
+    client, _ = publish.connect(registered)
     for name, value in tags.items():
-        client.set_model_version_tag(registry.MODEL_NAME, "1", name, value)
+        client.set_model_version_tag(publish.MODEL_NAME, "1", name, value)
     with pytest.raises(ValueError, match=message):
         reproduce("1", registered, tmp_path / "anew")
     assert not (tmp_path / "anew").exists()

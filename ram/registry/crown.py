@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from ram.notify import notify
 from ram.promotion.decision import DECISIONS_DIR, as_sentence, record
 from ram.storage import read_json, write_json
-from ram.tracking import MODEL_NAME, import_mlflow
+from ram.tracking.server import MODEL_NAME, import_mlflow
 
 if TYPE_CHECKING:
-    from ram.tracking import MlflowClient, ModelVersion
+    from ram.tracking.server import MlflowClient, ModelVersion
 
 UNFINISHED = DECISIONS_DIR / "unfinished.json"
 

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from ram.catalog import Artifact
 from ram.storage import read_json, write_json
-from ram.tracking import CHECKPOINT, MODEL_NAME, WORKSPACE_TAG, import_mlflow
+from ram.tracking.server import CHECKPOINT, MODEL_NAME, WORKSPACE_TAG, import_mlflow
 
 if TYPE_CHECKING:
-    from ram.tracking import MlflowClient
+    from ram.tracking.server import MlflowClient
 
 # what tagging imports; the packaged model brings its own copy of ram
 _REQUIREMENTS = (
@@ -95,7 +95,7 @@ def _fail_unfinished(client: MlflowClient, experiment_id: str, workspace: str) -
 def save(checkpoint: Path, path: Path, description: Any = None) -> None:
     """Write the model folder of MLflow for `checkpoint`."""
     mlflow = import_mlflow()
-    package_dir = Path(__file__).parent
+    package_dir = Path(__file__).parents[1]
     with tempfile.TemporaryDirectory(prefix="ram-code-") as directory, _no_advice():
         code = Path(directory, package_dir.name)
         shutil.copytree(package_dir, code, ignore=shutil.ignore_patterns("__pycache__"))

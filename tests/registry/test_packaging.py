@@ -11,14 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
-from ram import registry
 from ram.inference.tagger import THRESHOLDS_FILE, load
 from ram.label_system import LabelSystem, Tag
 from ram.model.build import ModelParams, build_model
 from ram.model.checkpoint import save_checkpoint
-from ram.packaging import save
+from ram.registry import publish
+from ram.registry.packaging import save
 from ram.storage import write_json
-from ram.tracking import connect, import_mlflow
+from ram.tracking.server import connect, import_mlflow
 
 
 def _picture(colour: str) -> bytes:
@@ -32,9 +32,9 @@ def test_a_registered_model_is_served_by_mlflow_and_a_bad_row_spoils_no_other(
     finished_workspace: Callable[..., Path], tmp_path: Path
 ) -> None:
     workspace = finished_workspace()
-    version = registry.register(workspace)
+    version = publish.register(workspace)
     client, _ = connect(workspace)
-    source = client.get_model_version_download_uri(registry.MODEL_NAME, version)
+    source = client.get_model_version_download_uri(publish.MODEL_NAME, version)
     before = list(sys.path)
     model = import_mlflow().pyfunc.load_model(source)
     sys.path[:] = before
@@ -67,8 +67,8 @@ def test_a_model_that_cannot_be_loaded_is_not_registered(
     monkeypatch.setattr(sys.modules["ram.inference.tagger"], "load", load)
     workspace = finished_workspace()
     with pytest.raises(Exception, match="half a checkpoint"):
-        registry.register(workspace)
-    assert registry.list_models(workspace) == []
+        publish.register(workspace)
+    assert publish.list_models(workspace) == []
 
 
 def test_a_packaged_checkpoint_tags_as_the_checkpoint_does(tmp_path: Path) -> None:

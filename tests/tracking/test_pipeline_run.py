@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ram.tracked_run import flat_metrics, track_run
-from ram.tracking import connect
+from ram.tracking.pipeline_run import flat_metrics, track_run
+from ram.tracking.server import connect
 
 
 def test_a_finished_run_is_tracked_once_with_its_models_curves_parameters_data_and_files(

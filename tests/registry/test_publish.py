@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ram import packaging, registry
 from ram.catalog import CHECKED_TABLES, artifact
 from ram.commands.labels import read_label_system
 from ram.promotion.decision import DECISIONS_DIR, PAGE_PATH
+from ram.registry import packaging, publish
 from ram.storage import content_hash, write_json, write_table
-from ram.tracking import champion_dir, connect, model_dir
+from ram.tracking.server import champion_dir, connect, model_dir
 
 Make = Callable[..., Path]
 
@@ -33,29 +33,29 @@ def _quick_packaging(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _register(make: Make, mean_ap: float, weights: bytes, **others: int) -> tuple[Path, str]:
     workspace = make(mean_ap, weights, **others)
-    return workspace, registry.register(workspace)
+    return workspace, publish.register(workspace)
 
 
 def _promote(make: Make, mean_ap: float, weights: bytes, **others: int) -> dict:
     workspace, _ = _register(make, mean_ap, weights, **others)
-    return registry.promote(workspace)
+    return publish.promote(workspace)
 
 
 def _aliases(workspace: Path) -> dict[str, str]:
     client, _ = connect(workspace)
-    return {alias: str(version) for alias, version in client.get_registered_model(registry.MODEL_NAME).aliases.items()}
+    return {alias: str(version) for alias, version in client.get_registered_model(publish.MODEL_NAME).aliases.items()}
 
 
 def test_the_same_model_twice_is_one_version_and_another_model_is_another(finished_workspace: Make) -> None:
     assert [_register(finished_workspace, 0.5, w)[1] for w in (b"one", b"one", b"two")] == ["1", "1", "2"]
     workspace = finished_workspace(0.5, b"one")
-    assert registry.register(workspace) == "1"
+    assert publish.register(workspace) == "1"
     assert _aliases(workspace) == {"challenger": "1"}
 
 
 def test_a_version_says_where_it_comes_from_and_what_was_measured(finished_workspace: Make) -> None:
     workspace, _ = _register(finished_workspace, 0.5, b"one")
-    [row] = registry.list_models(workspace)
+    [row] = publish.list_models(workspace)
     assert row["aliases"] == ["challenger"]
     assert row["metrics"] == {"drawn/mAP": 0.5, "drawn/F1": 0.25, "drawn/num_tags": 4.0}
     labels = json.loads((workspace / artifact("label_system").path).read_text())
@@ -100,7 +100,7 @@ def test_scores_on_other_pictures_do_not_count_until_the_champion_is_scored_on_t
 def test_a_person_may_override_the_rules_and_the_decision_says_so(finished_workspace: Make) -> None:
     _promote(finished_workspace, 0.5, b"one")
     workspace, _ = _register(finished_workspace, 0.45, b"two")
-    decision = registry.promote(workspace, override="half the size")
+    decision = publish.promote(workspace, override="half the size")
     assert (decision["outcome"], decision["champion"], decision["override"]) == ("promoted", "2", "half the size")
     assert decision["failures"]
     assert _aliases(workspace)["champion"] == "2"
@@ -112,10 +112,10 @@ def test_the_same_question_gives_the_recorded_answer(finished_workspace: Make) -
     again = _promote(finished_workspace, 0.4, b"two")
     assert again["decided_at"] == json.loads(Path(refused["path"]).read_text())["decided_at"]
     workspace = finished_workspace(0.5, b"one")
-    registry.register(workspace)
-    assert registry.promote(workspace)["outcome"] == "unchanged"
+    publish.register(workspace)
+    assert publish.promote(workspace)["outcome"] == "unchanged"
     assert len(list((workspace / DECISIONS_DIR).iterdir())) == 2
-    rows = {row["version"]: row for row in registry.list_models(workspace)}
+    rows = {row["version"]: row for row in publish.list_models(workspace)}
     assert rows["2"]["decision_outcome"] == "refused"
     assert rows["1"]["decision_outcome"] == "first"
 
@@ -124,20 +124,20 @@ def test_a_rollback_restores_the_champion_before_and_the_one_taken_back_stays_aw
     for mean_ap in (0.5, 0.6, 0.7):
         _promote(finished_workspace, mean_ap, str(mean_ap).encode())
     workspace = finished_workspace(0.7, b"0.7")
-    decision = registry.rollback(workspace, "tags dogs as cats")
+    decision = publish.rollback(workspace, "tags dogs as cats")
     assert (decision["outcome"], decision["version"], decision["champion"]) == ("rolled_back", "3", "2")
     assert _aliases(workspace) == {"challenger": "3", "champion": "2", "previous": "1"}
-    refused = registry.promote(workspace)
+    refused = publish.promote(workspace)
     assert refused["failures"] == ["not rolled back before: it was taken back: tags dogs as cats"]
-    registry.rollback(workspace)
+    publish.rollback(workspace)
     assert _aliases(workspace) == {"challenger": "3", "champion": "1"}
     with pytest.raises(ValueError, match="no previous champion"):
-        registry.rollback(workspace)
+        publish.rollback(workspace)
 
 
 def test_the_champion_comes_as_the_folder_that_was_registered(finished_workspace: Make) -> None:
     workspace, version = _register(finished_workspace, 0.5, b"one")
-    registry.promote(workspace)
+    publish.promote(workspace)
     directory = champion_dir(workspace)
     assert {p.name for p in directory.iterdir()} == {
         "model.safetensors",
@@ -147,7 +147,7 @@ def test_the_champion_comes_as_the_folder_that_was_registered(finished_workspace
     }
     assert (directory / "model.safetensors").read_bytes() == b"one"
     client, _ = connect(workspace)
-    assert content_hash(directory) == client.get_model_version(registry.MODEL_NAME, version).tags["content"]
+    assert content_hash(directory) == client.get_model_version(publish.MODEL_NAME, version).tags["content"]
     (directory / "kept").touch()
     for uri in ("1", "challenger", "models:/ram-tagger@champion", "models:/ram-tagger/1"):
         assert (model_dir(uri, workspace) / "kept").exists()
@@ -180,8 +180,8 @@ def test_a_gain_that_the_pictures_do_not_bear_out_is_refused_and_one_that_they_d
         workspace = finished_workspace(mean_ap, weights)
         _with_knobs(workspace, confidence=0.95, num_bootstrap=50)
         _scored(workspace, scores)
-        registry.register(workspace)
-        decision = registry.promote(workspace)
+        publish.register(workspace)
+        decision = publish.promote(workspace)
         if weights == b"two":  # its mAP is said to be higher, its answers are the same
             assert [f["rule"] for f in decision["rules"] if not f["passed"]] == ["better with confidence 0.95"]
     assert (decision["outcome"], decision["champion"]) == ("promoted", "3")
@@ -197,7 +197,7 @@ def test_every_decision_is_a_page_a_tag_and_an_event(finished_workspace: Make) -
     events = [json.loads(line) for line in (workspace / ".state" / "events.jsonl").read_text().splitlines()]
     assert [event["event"] for event in events] == ["first", "refused"]
     assert events[1]["decision"]["failures"] == decision["failures"]
-    [row, _] = registry.list_models(workspace)
+    [row, _] = publish.list_models(workspace)
     assert row["decision_failures"] == decision["failures"]
 
 
@@ -206,15 +206,15 @@ def test_a_version_has_what_it_is_judged_by(finished_workspace: Make) -> None:
     write_json({"sources": []}, workspace / artifact("sources").path)
     for table in CHECKED_TABLES:
         write_json({"passed": table != "pairs"}, workspace / artifact(f"{table}_check").path)
-    registry.register(workspace)
-    [row] = registry.list_models(workspace)
+    publish.register(workspace)
+    [row] = publish.list_models(workspace)
     assert row["data_checks"] == {"pairs": False, "parsed_tags": True, "generated_tags": True, "cleaned_tags": True}
     assert row["calibration_error"]["drawn"] == pytest.approx(0.1)  # scores of 0.9 and 0.1 that are always right
     assert float(row["latency_ms"]) >= 0
     assert float(row["size_mib"]) > 0
     assert row["data_hash"] == content_hash(workspace / artifact("sources").path)[:16]
     _with_knobs(workspace, require_checks=True, max_size_mib=0, max_calibration_error=0.05)
-    failures = registry.promote(workspace)["failures"]
+    failures = publish.promote(workspace)["failures"]
     assert [failure.partition(":")[0] for failure in failures] == ["calibration error", "size", "data checks"]
 
 
@@ -225,17 +225,17 @@ def test_an_evaluation_of_another_model_than_the_workspace_has_is_not_registered
     lock["stages"]["evaluate"] = {"cmd": "true", "deps": [{**made, "md5": "0" * 32 + ".dir"}]}
     (workspace / "dvc.lock").write_text(yaml.safe_dump(lock))
     with pytest.raises(ValueError, match="evaluate ran on other inputs than the workspace has now"):
-        registry.register(workspace)
+        publish.register(workspace)
 
 
 def test_nothing_is_registered_before_the_model_is_evaluated(finished_workspace: Make) -> None:
     workspace = finished_workspace()
     (workspace / "reports" / "evaluate.json").write_text("{}")
     with pytest.raises(ValueError, match="run the stage evaluate"):
-        registry.register(workspace)
+        publish.register(workspace)
     (workspace / "data" / "thresholds.json").unlink()
     with pytest.raises(ValueError, match="no challenger"):
-        registry.promote(workspace)
+        publish.promote(workspace)
 
 
 def test_a_wrong_knob_of_the_promotion_is_named(finished_workspace: Make) -> None:
@@ -244,14 +244,14 @@ def test_a_wrong_knob_of_the_promotion_is_named(finished_workspace: Make) -> Non
     params["promotion"]["min_gain"] = -0.1
     (workspace / "params.yaml").write_text(yaml.safe_dump(params))
     with pytest.raises(ValueError, match="promotion: min_gain must be at least 0"):
-        registry.promote(workspace)
+        publish.promote(workspace)
 
 
 def test_the_label_system_of_a_registered_model_is_read_complete(
     finished_workspace: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace = finished_workspace()
-    registry.register(workspace)
+    publish.register(workspace)
     monkeypatch.chdir(workspace)
     labels = read_label_system("challenger")
     assert {tag.name: tag.threshold for tag in labels} == {"cat": 0.5, "dog": 0.25}

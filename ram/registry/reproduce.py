@@ -19,13 +19,13 @@ import yaml
 
 from ram.catalog import artifact
 from ram.promotion.evidence import data_hash
-from ram.provenance import toplevel
-from ram.registry import MODEL, facts_of, plain_metrics, run_of, version_called
+from ram.registry.publish import MODEL, facts_of, plain_metrics, run_of, version_called
 from ram.storage import content_hash, read_json
-from ram.tracking import connect, fetch, model_dir
+from ram.tracking.provenance import toplevel
+from ram.tracking.server import connect, fetch, model_dir
 
 if TYPE_CHECKING:
-    from ram.tracking import ModelVersion
+    from ram.tracking.server import ModelVersion
 
 FOLDER = Path(".state", "reproduced")
 _WEIGHTS = "model.safetensors"

@@ -1,4 +1,4 @@
-"""The tracking server and its registered models; the only module that imports MLflow, and only when it is called.
+"""The tracking server and its registered models. MLflow is imported when something is called, not with the module.
 
 Without `MLFLOW_TRACKING_URI` everything lies in the workspace: `.state/mlflow.db` and `.state/mlruns`.
 """

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ram.catalog import artifact
-from ram.crown import aliased
 from ram.label_system import LabelSystem
 from ram.label_system.diff import diff as diff_label_systems
 from ram.params import load_yaml, stage_params
 from ram.promotion.evidence import evaluation_sets, measured
-from ram.registry import facts_of, plain_metrics, promotion_params, version_called, write_evidence
+from ram.registry.crown import aliased
+from ram.registry.publish import facts_of, plain_metrics, promotion_params, version_called, write_evidence
 from ram.storage import read_json, write_table
-from ram.tracking import connect, model_dir
+from ram.tracking.server import connect, model_dir
 
 ORIGIN = ("git_revision", "git_dirty", "dvc_lock", "data_hash", "label_system_version", "kept_stages", "content")
 

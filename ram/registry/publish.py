@@ -12,22 +12,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ram.catalog import artifact
-from ram.crown import Plan, aliased, carry_out, finish, version_number
 from ram.locks import exclusive
-from ram.packaging import package, stage_checkpoint
 from ram.params import from_mapping, load_yaml
 from ram.promotion.decision import complete, make_decision
 from ram.promotion.evidence import collect, measure_latency_ms
 from ram.promotion.paired import Comparison, PictureScores, compare
 from ram.promotion.params import PromotionParams
 from ram.promotion.rules import Candidate, Finding, judge
-from ram.provenance import read_provenance, stages_of_other_inputs
+from ram.registry.crown import Plan, aliased, carry_out, finish, version_number
+from ram.registry.packaging import package, stage_checkpoint
 from ram.storage import content_hash, read_json
-from ram.tracked_run import flat_metrics, track_run
-from ram.tracking import MODEL_NAME, STATE_DIR, WORKSPACE_TAG, connect, fetch, find_version, workspace_name
+from ram.tracking.pipeline_run import flat_metrics, track_run
+from ram.tracking.provenance import read_provenance, stages_of_other_inputs
+from ram.tracking.server import MODEL_NAME, STATE_DIR, WORKSPACE_TAG, connect, fetch, find_version, workspace_name
 
 if TYPE_CHECKING:
-    from ram.tracking import MlflowClient, ModelVersion
+    from ram.tracking.server import MlflowClient, ModelVersion
 
 MODEL = "finetuned"
 MEASURING_STAGES = ("calibrate_thresholds", "evaluate")  # what is registered with a model is of that model

@@ -1,0 +1,1 @@
+"""Files of strangers, read within bounds: pictures, tars, JSON and YAML."""

@@ -1,0 +1,1 @@
+"""What MLflow is told: where it is, a finished run with its models, and where the artifacts come from."""
