@@ -1,12 +1,12 @@
 """What tagging a picture costs: the fast model against the plain one, the same weights, on this machine's CPU.
 
-python -m benchmarks.inference_speed [--tags 4585] [--photos 24] [--fit 80] [--repeats 2] [--threads 1]
+python -m benchmarks.inference_speed [--tags 4585] [--photos 24] [--fit 80] [--repeats 2] [--said 0.05] [--shortlist 500]
 
 RAM with Swin-L at 384 pixels and random weights; the plain one is benchmarks/plain_ram.py. Every batch of pictures is taken by
 every variant in turn; the least CPU time of a variant counts, so that whoever shares the machine changes the ratios little. The
 peak is that of a product of two square matrices. Pictures are photos where RAM_REAL_DATA names a folder with flickr8k/*.tar,
-else mosaics of colours. A tag is said of a picture where its logit is among the 5 % highest of all tags on the `--fit` pictures,
-which the shortlist is fitted on and which are not those that judge; `--fit 0`: no shortlist and no decisions.
+else mosaics of colours. A tag is said of a picture where its logit is among the share `--said` of the highest of all tags on the
+`--fit` pictures, which the shortlist is fitted on and which are not those that judge; `--fit 0`: no shortlist and no decisions.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import argparse
 import itertools
 import os
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -36,7 +35,7 @@ from ram.inference.fast.shortlist import Shortlist, fit
 from ram.model.build import ModelParams, build_model
 from ram.model.ram import RAM
 
-SHORTLIST, SAID, BATCHES = 500, 0.05, (1, 8)
+BATCHES = (1, 8)
 SWIN_L = {"image_encoder": "swin_large_patch4_window12_384", "image_size": 384}
 ENCODER_GFLOP, TAG_GFLOP = 208.0, 116.0 / 4585  # of one picture, and of one tag of it
 WIDTH = 512
@@ -74,26 +73,35 @@ def peaks(side: int, repeats: int = 3) -> dict[str, float]:
     return found
 
 
-def variants(model: RAM, shortlist: Shortlist | None, limits_K: Tensor | None) -> Iterator[tuple[str, Variant]]:
+@dataclass(frozen=True)
+class Short:
+    """A fitted shortlist, how many of its tags are decoded, and the logit from which on a tag is said."""
+
+    shortlist: Shortlist
+    limits_K: Tensor
+    num_tags: int
+
+
+def variants(model: RAM, short: Short | None) -> Iterator[tuple[str, Variant]]:
     """Name -> images to logits; made one after the other, since each holds the weights anew."""
     yield "plain", lambda images: plain_ram.logits(model, images)
     yield "fp32", _whole(FastModel(model))
     if has_bf16(torch.device("cpu")):
         fast = FastModel(model, "bf16")
         yield "bf16", _whole(fast)
-        if shortlist is not None and limits_K is not None:
-            yield f"bf16, shortlist of {SHORTLIST}", _short(fast, shortlist, limits_K)
+        if short is not None:
+            yield f"bf16, shortlist of {short.num_tags}", _short(fast, short)
 
 
 def _whole(fast: FastModel) -> Variant:
     return lambda images: fast.tag_logits(fast.encode(images)[0])
 
 
-def _short(fast: FastModel, shortlist: Shortlist, limits_K: Tensor) -> Variant:
+def _short(fast: FastModel, short: Short) -> Variant:
     def run(images: Tensor) -> Tensor:
         tokens_BTD, _ = fast.encode(images)
-        rows_BS = shortlist.rows(tokens_BTD[:, 0], limits_K, SHORTLIST)
-        logits_BK = torch.full((len(images), len(limits_K)), -torch.inf)
+        rows_BS = short.shortlist.rows(tokens_BTD[:, 0], short.limits_K, short.num_tags)
+        logits_BK = torch.full((len(images), len(short.limits_K)), -torch.inf)
         for i, rows_S in enumerate(rows_BS):
             logits_BK[i, rows_S] = fast.tag_logits(tokens_BTD[i : i + 1], fast.own_tags.rows(rows_S))[0]
         return logits_BK
@@ -129,11 +137,12 @@ def measure(known: list[tuple[str, Variant]], images: Tensor, batch: int, repeat
     return found
 
 
-def print_measured(found: list[Measured], limits_K: Tensor | None, num_tags: int, peak: dict[str, float]) -> None:
+def print_measured(found: list[Measured], short: Short | None, num_tags: int, peak: dict[str, float]) -> None:
     """Ratios to the first, shares of the peak, logits and decisions."""
     plain = found[0]
     for one in found:
-        work_gflop = ENCODER_GFLOP + TAG_GFLOP * (SHORTLIST if "shortlist" in one.name else num_tags)
+        decoded = short.num_tags if short is not None and "shortlist" in one.name else num_tags
+        work_gflop = ENCODER_GFLOP + TAG_GFLOP * decoded
         cpu, wall = one.per_picture()
         at = peak["bf16" if "bf16" in one.name else "fp32"]
         known = one.logits_BK.isfinite()
@@ -142,8 +151,8 @@ def print_measured(found: list[Measured], limits_K: Tensor | None, num_tags: int
             str(one.batch), one.name, f"{plain.per_picture()[0] / cpu:.2f}", f"{cpu:.2f}", f"{wall:.2f}",
             f"{work_gflop / cpu:.0f}", f"{work_gflop / cpu / at:.0%}", f"{off:.1e}",
         ]  # fmt: skip
-        if limits_K is not None:
-            said, wanted = one.logits_BK >= limits_K, plain.logits_BK >= limits_K
+        if short is not None:
+            said, wanted = one.logits_BK >= short.limits_K, plain.logits_BK >= short.limits_K
             both = float((said & wanted).sum())
             cells += [f"{float((said == wanted).float().mean()):.2%}", f"{both / max(float(wanted.sum()), 1):.1%}"]
         print("| " + " | ".join(cells) + " |", flush=True)
@@ -169,8 +178,8 @@ def pictures(number: int, size: int) -> Tensor:
     return torch.stack([preprocess(image) for image in found])
 
 
-def fitted(model: RAM, images: Tensor, precision: str) -> tuple[Shortlist, Tensor, str]:
-    """A shortlist of these pictures, the limit of every tag, and what the fit says of itself."""
+def fitted(model: RAM, images: Tensor, precision: str, share_said: float, num_tags: int) -> tuple[Short, str]:
+    """A shortlist of these pictures, and what the fit says of itself."""
     fast = FastModel(model, precision)  # type: ignore[arg-type]
     pooled, logits = [], []
     for batch in images.split(8):
@@ -179,11 +188,11 @@ def fitted(model: RAM, images: Tensor, precision: str) -> tuple[Shortlist, Tenso
         logits.append(fast.tag_logits(tokens_BTD))
     pooled_ND, logits_NK = torch.cat(pooled), torch.cat(logits)
     # One limit for all tags: of random weights each tag's own highest pictures would be the same few pictures.
-    limits_K = torch.from_numpy(np.quantile(logits_NK.numpy(), 1 - SAID, keepdims=True).astype(np.float32)[0])
+    limits_K = torch.from_numpy(np.quantile(logits_NK.numpy(), 1 - share_said, keepdims=True).astype(np.float32)[0])
     limits_K = limits_K.expand(logits_NK.shape[1])
-    shortlist, (measured,) = fit(pooled_ND, logits_NK, limits_K, "", [SHORTLIST])
-    said = f"{measured.said:.0f} tags said a picture, {measured.kept:.1%} of them in a shortlist of {SHORTLIST}"
-    return shortlist, limits_K, f"left out of the fit on {len(images)} pictures: {said}"
+    shortlist, (measured,) = fit(pooled_ND, logits_NK, limits_K, "", [num_tags])
+    said = f"{measured.said:.0f} tags said a picture, {measured.kept:.1%} of them in a shortlist of {num_tags}"
+    return Short(shortlist, limits_K, num_tags), f"left out of the fit on {len(images)} pictures: {said}"
 
 
 def tag_cost(num_tags: list[int], repeats: int) -> list[tuple[int, str, float, float]]:
@@ -211,9 +220,18 @@ def one_decoder(kind: str, num_tags: int, repeats: int) -> None:
             decoder = FastTagDecoder(model.tag_decoder, {"fp32": torch.float32, "bf16": torch.bfloat16}[kind])
             tags = decoder.prepare(model.tag_embedding_KE)
             run = lambda: decoder.logits(tokens_BTD, tags)  # noqa: E731
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        cpu, _ = best([cpu_s(run) for _ in range(repeats)])
-    print(cpu / 2, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+        before = resident_MiB("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")  # the highest begins anew
+        runs = [cpu_s(run)]
+        highest = resident_MiB("VmHWM")
+        cpu, _ = best(runs + [cpu_s(run) for _ in range(repeats - 1)])
+    print(cpu / 2, highest - before)
+
+
+def resident_MiB(name: str) -> float:
+    """Linux: resident memory of this process, now (`VmRSS`) or at its highest (`VmHWM`)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 1024
 
 
 def main() -> None:
@@ -221,6 +239,8 @@ def main() -> None:
     parser.add_argument("--tags", type=int, default=4585)
     parser.add_argument("--photos", type=int, default=24)
     parser.add_argument("--fit", type=int, default=80)
+    parser.add_argument("--said", type=float, default=0.05, help="the share of tags that is said of a picture")
+    parser.add_argument("--shortlist", type=int, default=500, help="how many tags of a picture are decoded")
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--peak-side", type=int, default=4096)
@@ -231,21 +251,21 @@ def main() -> None:
     if given.one_decoder:
         one_decoder(given.one_decoder, given.tags, given.repeats)
         return
-    model, shortlist, limits_K = make_model(given.tags), None, None
+    model, short = make_model(given.tags), None
     images = pictures(given.fit + given.photos, model.params.image_size)
     judged = images[given.fit :]
     if given.fit:
         precision = "bf16" if has_bf16(torch.device("cpu")) else "fp32"
-        shortlist, limits_K, words = fitted(model, images[: given.fit], precision)
+        short, words = fitted(model, images[: given.fit], precision, given.said, given.shortlist)
         print(words)
-    known = list(variants(model, shortlist, limits_K))
+    known = list(variants(model, short))
     peak = peaks(given.peak_side)
     print(f"peak: {', '.join(f'{name} {value:.0f} GFLOP a CPU second' for name, value in peak.items())}")
     print(f"| {' | '.join(_COLUMNS)} |\n|{'---|' * len(_COLUMNS)}")
     for batch in BATCHES:
         print_measured(
             measure(known, judged[: max(batch, 2)] if batch == 1 else judged, batch, given.repeats),
-            limits_K,
+            short,
             given.tags,
             peak,
         )

@@ -28,9 +28,8 @@ def test_the_tables_name_every_variant_and_judge_on_other_pictures_than_they_fit
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inference_speed, "SWIN_L", SMALL)
-    monkeypatch.setattr(inference_speed, "SHORTLIST", 30)
     monkeypatch.delenv("RAM_REAL_DATA", raising=False)
-    argv = "inference_speed --tags 40 --fit 20 --photos 8 --repeats 1 --peak-side 64 --decoder-tags"
+    argv = "inference_speed --tags 40 --fit 20 --photos 8 --shortlist 30 --repeats 1 --peak-side 64 --decoder-tags"
     monkeypatch.setattr(sys, "argv", argv.split())
     inference_speed.main()
     rows = [[cell.strip() for cell in line.strip("| ").split("|")] for line in capsys.readouterr().out.splitlines()]
@@ -43,3 +42,13 @@ def test_the_tables_name_every_variant_and_judge_on_other_pictures_than_they_fit
         if row[1] == "fp32":
             assert float(row[7]) < 1e-4
             assert row[8] == "100.00%"
+
+
+def test_a_call_of_the_fast_decoder_takes_less_memory_than_the_plain_one_for_a_third_of_the_tags(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    memory = {}
+    for kind, tags in (("plain", 1000), ("fp32", 3000)):
+        inference_speed.one_decoder(kind, tags, 1)
+        memory[kind] = float(capsys.readouterr().out.split()[1])
+    assert 0 < memory["fp32"] < memory["plain"]
