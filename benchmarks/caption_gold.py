@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ram.caption_parsing import Phrase, clean_caption, parse_captions, skip_reason
 
@@ -72,15 +72,20 @@ def find_phrases(captions: list[str]) -> list[frozenset[Phrase]]:
     return [frozenset(next(parsed)) if refusal is None else frozenset() for refusal in skipped]
 
 
+def views(phrases: frozenset[Phrase]) -> dict[str, set[Any]]:
+    """What is compared: the phrases of each kind, the texts of `noun`, and `all`."""
+    of_kind: dict[str, set[Any]] = {kind: {x for x in phrases if x.kind == kind} for kind in KINDS}
+    nouns = {x.text for x in phrases if x.kind in ("object", "scene")}
+    return {**of_kind, "noun": nouns, "all": set(phrases)}
+
+
 def scores(gold: list[Gold], found: list[frozenset[Phrase]]) -> dict[str, Score]:
     """Scores for each kind, for `noun` (objects and scenes, whichever of the two they were called) and for `all`."""
     counts: dict[str, Counter[str]] = {name: Counter() for name in (*KINDS, "noun", "all")}
     for row, phrases in zip(gold, found, strict=True):
-        views = {kind: lambda p, kind=kind: {x for x in p if x.kind == kind} for kind in KINDS}
-        views["noun"] = lambda p: {x.text for x in p if x.kind in ("object", "scene")}
-        views["all"] = set
-        for name, view in views.items():
-            wanted, have = view(row.phrases), view(phrases)
+        wanted_of, found_of = views(row.phrases), views(phrases)
+        for name, wanted in wanted_of.items():
+            have = found_of[name]
             counts[name] += Counter(right=len(wanted & have), found=len(have), gold=len(wanted))
     return {name: Score(count["right"], count["found"], count["gold"]) for name, count in counts.items()}
 
@@ -94,10 +99,10 @@ def main(show: str = "") -> None:
             print("   missing ", *(f"{p.text}:{p.kind[:3]}" for p in sorted(row.phrases - phrases)), sep="  ")
             print("   too much", *(f"{p.text}:{p.kind[:3]}" for p in sorted(phrases - row.phrases)), sep="  ")
     print(f"{'':<12}" + "".join(f"{half:>10}:     P      R     F1  gold" for half in HALVES))
-    by_half = [
-        scores(*zip(*((g, f) for g, f in zip(gold, found, strict=True) if g.half == half), strict=True))
-        for half in HALVES
-    ]
+    by_half = []
+    for half in HALVES:
+        mine = [(row, phrases) for row, phrases in zip(gold, found, strict=True) if row.half == half]
+        by_half.append(scores([row for row, _ in mine], [phrases for _, phrases in mine]))
     for name in by_half[0]:
         cells = (half[name] for half in by_half)
         print(

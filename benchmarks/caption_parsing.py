@@ -128,7 +128,7 @@ def match_words(captions: Sequence[str], label_system: LabelSystem | None = None
 def scene_graph_parser(whole_chunks: bool) -> Parse | None:
     """The package that RAM's authors used, as it is shipped; None where it is not installed."""
     try:
-        import sng_parser  # type: ignore[import-not-found]
+        import sng_parser
     except ImportError:
         return None
     parser = sng_parser.Parser("spacy", model=installed_model())

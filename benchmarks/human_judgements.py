@@ -28,10 +28,10 @@ from ram.catalog import artifact
 from ram.data_engine.caption_probe import CaptionBatch
 from ram.data_engine.clean import EvidenceParams, foreign_probability, wrong_probability
 from ram.data_engine.detectors import DetectorParams, judge, ranks
-from ram.data_engine.generate import TagLists
 from ram.data_engine.localise import Finder, LocaliserParams, Sources
 from ram.data_engine.probe import Batch, fit
 from ram.data_engine.regions import RegionEmbedder, RegionParams
+from ram.data_engine.tag_lists import TagLists
 from ram.datasets.source import MAX_PICTURE_BYTES
 from ram.inference.features import FeatureStore
 from ram.inference.images import ImageStore
@@ -101,7 +101,9 @@ def read_judged(workspace: Path, trained: Path, args: argparse.Namespace, pairs:
     shard = workspace / "judged.tar"
     source = {"name": "judged", "kind": "webdataset", "path": str(shard), "split": "train"}
     params["list_sources"]["sources"] = [source]
-    params["check_tables"]["pairs"] |= {"min_rows": 1, "max_captions": 10_000, "max_share_of_one_caption": 1.0}
+    bounds = {"min_rows": 1, "max_captions": 10_000, "max_share_of_one_caption": 1.0, "max_share_refused": 1.0}
+    params["check_tables"]["pairs"] |= bounds
+    params["ingest_pairs"]["max_hash_distance"] = None  # every picture is judged, be it like another
     open_workspace(workspace, params)
     if not shard.is_file():
         write_judged(args.images, pairs, shard)
@@ -229,7 +231,8 @@ def report(judged: Judged, evidence_J: np.ndarray, keep_J: np.ndarray, tags: pd.
     mean_keep = tags.groupby("judgement")["keep"].mean().reindex(range(len(said)), fill_value=0.5).to_numpy()
     print(f"caption probe alone           {roc_auc_score(accepted_J, evidence_J):.4f}")
     print(f"mean keep score of its tags   {roc_auc_score(accepted_J, mean_keep):.4f}")
-    found = {"num_images": len(judged.image_ids), "num_captions": len(said), "num_accepted": int(accepted_J.sum())}
+    counts = (len(judged.image_ids), len(said), int(accepted_J.sum()))
+    found: dict[str, Any] = dict(zip(("num_images", "num_captions", "num_accepted"), counts, strict=True))
     for name, picture, right, keep in (
         ("caption_auc", said["picture"].to_numpy(), accepted_J, keep_J),
         ("tag_auc", by_tag["picture"].to_numpy(), by_tag["right"].to_numpy(), by_tag["keep"].to_numpy()),

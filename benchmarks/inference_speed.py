@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from ram.inference.fast.decoder import FastTagDecoder
 from ram.inference.fast.model import FastModel, has_bf16
 from ram.inference.fast.shortlist import Shortlist, fit
 from ram.model.build import ModelParams, build_model
+from ram.model.preprocess import Preprocess
 from ram.model.ram import RAM
 
 BATCHES = (1, 8)
@@ -68,7 +70,7 @@ def peaks(side: int, repeats: int = 3) -> dict[str, float]:
     found = {}
     for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         matrix = torch.randn(side, side).to(dtype)
-        cpu, _ = best([cpu_s(lambda matrix=matrix: matrix @ matrix) for _ in range(repeats)])
+        cpu, _ = best([cpu_s(partial(torch.matmul, matrix, matrix)) for _ in range(repeats)])
         found[name] = 2 * side**3 / cpu / 1e9
     return found
 
@@ -131,10 +133,14 @@ def measure(known: list[tuple[str, Variant]], images: Tensor, batch: int, repeat
             for one, (_, run) in zip(found, known, strict=True):
                 for repeat in range(repeats):
                     logits: list[Tensor] = []
-                    one.runs.append(cpu_s(lambda run=run, some=some, logits=logits: logits.append(run(some))))
+                    one.runs.append(cpu_s(partial(_keep, run, some, logits)))
                     if repeat == 0:
                         one.logits_BK = torch.cat([one.logits_BK, logits[0]])
     return found
+
+
+def _keep(run: Variant, images: Tensor, kept: list[Tensor]) -> None:
+    kept.append(run(images))
 
 
 def print_measured(found: list[Measured], short: Short | None, num_tags: int, peak: dict[str, float]) -> None:
@@ -158,8 +164,8 @@ def print_measured(found: list[Measured], short: Short | None, num_tags: int, pe
         print("| " + " | ".join(cells) + " |", flush=True)
 
 
-def pictures(number: int, size: int) -> Tensor:
-    """Normalised photos, or drawn scenes where there are none."""
+def pictures(number: int, preprocess: Preprocess) -> Tensor:
+    """Photos made ready, or mosaics of colours where there are none."""
     from PIL import Image
 
     root = os.environ.get("RAM_REAL_DATA")
@@ -172,9 +178,6 @@ def pictures(number: int, size: int) -> Tensor:
     else:
         generator = np.random.default_rng(0)
         found = [Image.fromarray(generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)) for _ in range(number)]
-    from ram.model.preprocess import Preprocess
-
-    preprocess = Preprocess(image_size=size, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
     return torch.stack([preprocess(image) for image in found])
 
 
@@ -252,7 +255,7 @@ def main() -> None:
         one_decoder(given.one_decoder, given.tags, given.repeats)
         return
     model, short = make_model(given.tags), None
-    images = pictures(given.fit + given.photos, model.params.image_size)
+    images = pictures(given.fit + given.photos, model.preprocess)
     judged = images[given.fit :]
     if given.fit:
         precision = "bf16" if has_bf16(torch.device("cpu")) else "fp32"

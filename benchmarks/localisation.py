@@ -68,11 +68,8 @@ class Bench:
     def __init__(self, workspace: Path, num_pictures: int, batch_size: int) -> None:
         self._read: Callable[[str], Any] = lambda name: read_artifact(artifact(name), workspace)
         self.checkpoint = load_checkpoint(self._read("preliminary_model"))
-        self.scorer = Scorer(
-            self.checkpoint,
-            ImageStore(self._read("images"), self._read("image_shards")),
-            FeatureStore(self._read("image_features")),
-        )
+        self.images = ImageStore(self._read("images"), self._read("image_shards"))
+        self.scorer = Scorer(self.checkpoint, self.images, FeatureStore(self._read("image_features")))
         self.batch_size = batch_size
         self.task = self._task(num_pictures)
         self.batches = list(self._batches())
@@ -110,7 +107,7 @@ class Bench:
         """Boxes of a localiser; with the map of `attention`, its peak and its mass."""
         labels = self._read("labels")
         boxes = given_boxes(labels, self.checkpoint.label_system) if params.kind == "boxes" else None
-        sources = Sources(self.scorer.model, self.checkpoint.label_system, self.scorer.images, boxes)
+        sources = Sources(self.scorer.model, self.checkpoint.label_system, self.images, boxes)
         finder = Finder(sources, params)
         with torch.inference_mode():
             start = time.perf_counter()
@@ -138,7 +135,7 @@ class Bench:
 
     def view(self, params: RegionParams, localiser: LocaliserParams) -> float:
         """Pictures a second that are described; their tokens are there already, crops are read and encoded."""
-        sources = Sources(self.scorer.model, self.checkpoint.label_system, self.scorer.images)
+        sources = Sources(self.scorer.model, self.checkpoint.label_system, self.images)
         embedder = RegionEmbedder(self.scorer, Finder(sources, localiser), params, self.batch_size)
         few = self.task.picture_R < min(len(self.task.image_ids), 100)  # a crop takes as long as a picture
         ids = self.task.image_ids[: self.task.picture_R[few].max() + 1]

@@ -21,8 +21,10 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 COMPARISONS = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
                ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is}  # fmt: skip
@@ -112,7 +114,9 @@ class _Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def __init__(self, module: str, path: Path, source: str) -> None:
         self._module, self._path, self._source = module, path, source
 
-    def find_spec(self, name: str, path: object = None, target: object = None) -> object:
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         if name != self._module:
             return None
         is_package = self._path.name == "__init__.py"
@@ -120,7 +124,7 @@ class _Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             name, self._path, loader=self, submodule_search_locations=[str(self._path.parent)] if is_package else None
         )
 
-    def exec_module(self, module: object) -> None:
+    def exec_module(self, module: ModuleType) -> None:
         exec(compile(self._source, str(self._path), "exec"), module.__dict__)
 
 

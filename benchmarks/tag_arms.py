@@ -141,8 +141,8 @@ def mean_ap(workspace: Path, model: Path) -> dict[str, float]:
     sections = load_yaml(workspace / "params.yaml")
     params = stage_params(sections, "evaluate", evaluate.Params)
     plain = ("images", "image_shards", "image_features", "labels", "benchmarks", "parsed_tags", "preliminary_model")
-    given = {name: read_artifact(artifact(name), workspace) for name in plain}
-    models = dict.fromkeys(("retrained_uncleaned_model", "retrained_model", "finetuned_model"), model)
+    given: dict[str, Any] = {name: read_artifact(artifact(name), workspace) for name in plain}
+    models: dict[str, Any] = dict.fromkeys(("retrained_uncleaned_model", "retrained_model", "finetuned_model"), model)
     inputs = evaluate.Inputs(**given, **models, thresholds={})
     found = evaluate.evaluate_models(inputs, params, ["retrained"]).evaluation["retrained"]
     result = {name: float(facts["mAP"]) for name, facts in found.items()}

@@ -65,7 +65,9 @@ class Module:
         path = next(p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file())
         source = path.read_text(encoding="utf-8")
         named = (ast.FunctionDef, ast.ClassDef)
-        definitions = {node.name: node for node in ast.parse(source).body if isinstance(node, named)}
+        definitions: dict[str, ast.AST] = {
+            node.name: node for node in ast.parse(source).body if isinstance(node, named)
+        }
         tokens = tokenize.generate_tokens(io.StringIO(source).readline)
         comments = {t.start[0]: t.string.lstrip("# ") for t in tokens if t.type == tokenize.COMMENT}
         return cls(name, definitions, comments)

@@ -49,7 +49,7 @@ class Workspace:
         things = [tag.tag_id for tag in self.labels if tag.kind == "object"]
         own = self.rows[self.rows["tag_id"].isin(things)].groupby("tag_id")["kept"]
         counts = pd.DataFrame({"kept": own.sum(), "removed": own.size() - own.sum()}).min(axis=1)
-        return self.labels[int(counts.idxmax())].name
+        return self.labels[int(counts.index.to_numpy()[counts.to_numpy().argmax()])].name
 
     def of_tag(self, name: str) -> pd.DataFrame:
         """Its rows, the likeliest to be right first."""
@@ -113,7 +113,7 @@ def of_looks(workspace: Workspace, name: str) -> Image.Image:
 
 
 def _tiles(workspace: Workspace, rows: pd.DataFrame) -> tuple[list[Image.Image], list[str]]:
-    shown = list(rows.head(NUM_TILES).itertuples())
+    shown: list[Any] = list(rows.head(NUM_TILES).itertuples())
     notes = [f"{row.origin[:9]} {row.wrong_probability:.2f}" for row in shown]
     return [workspace.region(row) for row in shown], notes
 
@@ -142,9 +142,8 @@ def _life(workspace: Workspace, image_id: str) -> Iterator[Line]:
     said = rows["origin"] == "caption"
     for title, own in (("captions say", rows[said]), ("generated", rows[~said])):
         pieces: Line = [(f"{title}: ", FAINT)]
-        for row in own.itertuples():
-            name = workspace.labels[row.tag_id].name
-            pieces.append((f"{name}  ", KEPT if row.kept else REMOVED))
+        for tag_id, kept in zip(own["tag_id"], own["kept"], strict=True):
+            pieces.append((f"{workspace.labels[tag_id].name}  ", KEPT if kept else REMOVED))
         yield pieces
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 import ram
+from benchmarks import human_judgements
 from benchmarks.model_ablation import measure
 from benchmarks.workspaces import tiny
 from ram.catalog import CATALOG
@@ -92,3 +97,34 @@ def test_the_ablation_of_the_model_measures_what_the_evaluation_does(workspace: 
     assert found["num_images"] == expected["num_images"]
     for group, metric in (("trained", "mAP_seen"), ("unseen", "mAP_unseen")):
         assert found[group]["mAP"] == pytest.approx(expected[metric], rel=1e-6)
+
+
+@pytest.mark.slow
+def test_captions_that_people_judged_are_judged_by_the_engine_and_the_last_line_is_json(
+    workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    colours = {"red": (220, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 220)}
+    generator, rows = np.random.default_rng(0), []
+    with tarfile.open(tmp_path / "images.tar", "w") as tar:
+        for name, colour in colours.items():
+            picture = io.BytesIO()
+            noise = generator.integers(-20, 20, (80, 80, 3))
+            Image.fromarray(np.uint8(np.clip(np.array(colour) + noise, 0, 255))).save(picture, "PNG")
+            info = tarfile.TarInfo(f"{name}.png")
+            info.size = len(picture.getvalue())
+            tar.addfile(info, io.BytesIO(picture.getvalue()))
+            for said in colours:
+                votes = {"yes": 3 * (said == name), "no": 3 * (said != name)}
+                rows.append({"image": name, "caption": f"a {said} car on a street", **votes})
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    argv = f"human_judgements --images {tmp_path}/images.tar --pairs {tmp_path}/pairs.jsonl"
+    argv += f" --recipe {workspace}/params.yaml --workspace {workspace}"
+    monkeypatch.setattr(sys, "argv", argv.split())
+    found = []
+    for _ in range(2):  # the second time nothing is made anew
+        human_judgements.main()
+        found.append(json.loads(capsys.readouterr().out.splitlines()[-1]))
+    assert found[0] == found[1]
+    assert (found[0]["num_images"], found[0]["num_captions"], found[0]["num_accepted"]) == (3, 9, 3)
+    assert 0 <= found[0]["caption_auc"] <= 1
+    assert 0 <= found[0]["tag_auc"] <= 1
