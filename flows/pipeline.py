@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,15 +15,13 @@ from typing import Any
 from prefect import flow, get_run_logger
 
 from flows import reporting
+from flows.command import run_here
 from flows.hooks import ON_BAD_END
-from flows.local_server import prefect_api
-from flows.processes import exit_on_sigterm
 from flows.promotion import promotion
 from flows.quality_page import show_quality
 from flows.stage_graph import expand, read_graph, select
 from flows.stages import Effort, bring_up_to_date
 from flows.workspace import use_recipe, workspace_alone
-from ram.redact import redacted
 
 
 @flow(name="pipeline", persist_result=False, **ON_BAD_END)
@@ -100,27 +96,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the pipeline in this folder and say where its results are; the exit status."""
     options = vars(_parser().parse_args(arguments))
     options["targets"] = options["targets"] or None
-    exit_on_sigterm()
-    # the message of a failed stage is what helps; Prefect's traceback of its own engine around it does not
-    logging.getLogger("prefect.flow_runs").addFilter(without_traceback)
-    with prefect_api(Path()) as url:
-        print(f"runs are shown at {redacted(url).removesuffix('/api')} while this lasts", flush=True)
-        try:
-            state = pipeline(**options, return_state=True)
-        except KeyboardInterrupt:
-            print("interrupted; the next run goes on from the stages that are done", file=sys.stderr)
-            return 128 + signal.SIGINT
-    if not state.is_completed():
-        print(f"\nthe pipeline failed: {state.result(raise_on_failure=False)}", file=sys.stderr)
-        return 1
-    print(f"\n{reporting.where_to_look(Path())}")
+    return run_here(
+        lambda: pipeline(**options, return_state=True), "pipeline", "goes on from the stages that are done", _say
+    )
+
+
+def _say(_: object) -> None:
+    print(reporting.where_to_look(Path()))
     print(f"  past runs      {shlex.join([sys.executable, '-m', 'flows.local_server'])}")
-    return 0
-
-
-def without_traceback(record: logging.LogRecord) -> bool:
-    record.exc_info = record.exc_text = None
-    return True
 
 
 if __name__ == "__main__":

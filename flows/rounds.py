@@ -9,9 +9,7 @@ round where it was.
 from __future__ import annotations
 
 import argparse
-import logging
 import re
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,11 +18,10 @@ from typing import Any
 from prefect import flow, get_run_logger
 
 from flows import reporting
+from flows.command import run_here
 from flows.environment import child_environment
 from flows.hooks import ON_BAD_END
-from flows.local_server import prefect_api
-from flows.pipeline import without_traceback
-from flows.processes import exit_on_sigterm, stream
+from flows.processes import stream
 from flows.promotion import promotion
 from flows.stage_graph import StageFailed, read_graph
 from flows.stages import Effort, bring_up_to_date
@@ -126,20 +123,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--timeout-s", type=float, metavar="S", help="for one try of one stage")
     parser.add_argument("--publish", action="store_true", help="track, register and promote the last round")
     options = vars(parser.parse_args(arguments))
-    exit_on_sigterm()
-    logging.getLogger("prefect.flow_runs").addFilter(without_traceback)
-    with prefect_api(Path()):
-        try:
-            state = rounds(**options, return_state=True)
-        except KeyboardInterrupt:
-            print("interrupted; the next run goes on in the round where this one was", file=sys.stderr)
-            return 128 + signal.SIGINT
-    if not state.is_completed():
-        print(f"\nthe rounds failed: {state.result(raise_on_failure=False)}", file=sys.stderr)
-        return 1
-    noted = state.result()
-    print(f"\n{as_table(noted)}\n\n{noted[-1]['stop'] or 'the last of the rounds asked for'}")
-    return 0
+    return run_here(
+        lambda: rounds(**options, return_state=True), "rounds", "goes on in the round where this one was", _say
+    )
+
+
+def _say(noted: Sequence[dict[str, Any]]) -> None:
+    print(f"{as_table(noted)}\n\n{noted[-1]['stop'] or 'the last of the rounds asked for'}")
 
 
 if __name__ == "__main__":
