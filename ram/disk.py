@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from safetensors import SafetensorError
-
 from ram.storage import FULL, MORE_SPACE
 
 _CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 # of libraries that write files by themselves, and keep the system's number to themselves
-_SAID_WHEN_FULL = ("No space left", "StorageFull", "File too large", "FileTooLarge", "file write failed")
+_SAID_WHEN_FULL = (
+    "No space left", "StorageFull", "File too large", "FileTooLarge", "file write failed", "database or disk is full",
+)  # fmt: skip
+_SAID_WHEN_CLOSED = ("attempt to write a readonly database",)
 
 
 @contextmanager
@@ -22,14 +23,14 @@ def disk_explained(directory: Path, what: str) -> Iterator[None]:
     """`ValueError` with a remedy where the work fails since the disk of `directory` is full, or may not be written."""
     try:
         yield
-    except (OSError, RuntimeError, SafetensorError) as error:
+    except Exception as error:
         told = _system_error(error) or error
-        number, said = getattr(told, "errno", None), str(told)
+        number, said = getattr(told, "errno", None), (str(told).splitlines() or [""])[0]  # MLflow adds its whole SQL
         if number in FULL or (number is None and any(words in said for words in _SAID_WHEN_FULL)):
             free = shutil.disk_usage(directory).free
             found = f"{free / 1e9:,.2f} GB ({free} bytes) are free in {directory.resolve()}"
             raise ValueError(f"{what} could not write: {said}; {found}; {MORE_SPACE}") from error
-        if number in _CLOSED:
+        if number in _CLOSED or (number is None and any(words in said for words in _SAID_WHEN_CLOSED)):
             remedy = "let the user of this process write there; what was there before stands"
             raise ValueError(f"{what} may not write: {said}; {remedy}") from error
         raise

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ram.catalog import artifact
+from ram.disk import disk_explained
 from ram.locks import exclusive
 from ram.params import from_mapping, load_yaml
 from ram.promotion.decision import complete, make_decision
@@ -43,6 +44,11 @@ def register(workspace: Path = Path()) -> str:
     pipeline has not made the model, its thresholds or its evaluation, or has made them of another model.
     """
     workspace = workspace.resolve()
+    with disk_explained(workspace, "registering the model"):
+        return _register(workspace)
+
+
+def _register(workspace: Path) -> str:
     metrics = _metrics(workspace)
     origin = _origin(workspace)
     client, experiment_id = connect(workspace)
@@ -122,7 +128,7 @@ def promote(workspace: Path = Path(), override: str | None = None) -> dict[str, 
     With `override`, a person's reason, it is promoted whatever the rules find; the decision tells both. A decision is
     written to .state/decisions and to the version's tags; the same question again gives the same answer.
     """
-    with exclusive(workspace / _LOCK):
+    with exclusive(workspace / _LOCK), disk_explained(workspace, "the promotion"):
         client, _ = connect(workspace)
         finished = finish(client, workspace)
         challenger, champion = aliased(client, "challenger"), aliased(client, "champion")
@@ -189,7 +195,7 @@ def compare_versions(
 
 def rollback(workspace: Path = Path(), reason: str = "rolled back by hand") -> dict[str, Any]:
     """Make the previous champion the champion again; the decision. The one taken back is not promoted again."""
-    with exclusive(workspace / _LOCK):
+    with exclusive(workspace / _LOCK), disk_explained(workspace, "the rollback"):
         client, _ = connect(workspace)
         finished = finish(client, workspace)
         if finished is not None and finished["outcome"] == "rolled_back":

@@ -12,6 +12,7 @@ import pandas as pd
 
 from ram import quality_report
 from ram.catalog import CHECKED_TABLES, artifact
+from ram.disk import disk_explained
 from ram.evaluation.benchmarks import load_benchmarks
 from ram.params import load_yaml
 from ram.resources import CPU, MEMORY, RESOURCES_DIR, resources_path
@@ -33,6 +34,11 @@ _MAX_PICTURES = 2000  # of a benchmark, that are scored for its confusions
 
 def track(workspace: Path = Path()) -> str:
     """Write the finished run to MLflow with all that belongs to it; its id. What is there already is not written twice."""
+    with disk_explained(workspace, "tracking the run"):
+        return _track(workspace)
+
+
+def _track(workspace: Path) -> str:
     run_id = track_run(workspace)
     client, _ = connect(workspace)
     if client.get_run(run_id).data.tags.get(_DONE) == "complete":

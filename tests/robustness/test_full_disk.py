@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from safetensors.torch import save_file
 
 from ram.disk import disk_explained
 from ram.params import load_yaml
+from ram.run_log.log import track
 from ram.runner import stage_call
 from ram.storage import content_hash, write_part, write_text
+from ram.tracking.server import connect
 from ram.training.loop import save_state
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -120,3 +123,36 @@ def test_a_folder_that_may_not_be_written_is_named(workspace: Path) -> None:
         (workspace / "data" / ".partial").chmod(0o755)
     assert "Permission denied" in (workspace / "full.txt").read_text()
     assert _outputs(workspace) == before
+
+
+def test_a_disk_that_is_full_while_mlflow_writes_is_told_as_such_and_the_next_run_publishes(
+    finished_workspace: Callable[..., Path], fake_tagger: None
+) -> None:
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    workspace = finished_workspace()
+    sections = load_yaml(workspace / "params.yaml")
+    sections["model"]["note"] = "x" * 5000  # more than what is left of the pages that are there
+    (workspace / "params.yaml").write_text(yaml.safe_dump(sections))
+    pages = sqlite3.connect(workspace / ".state" / "mlflow.db").execute("PRAGMA page_count").fetchone()[0]
+    limit = [pages]
+
+    def limit_pages(connection: sqlite3.Connection, *_: object) -> None:
+        connection.execute(f"PRAGMA max_page_count = {limit[0]}")
+
+    event.listen(Engine, "connect", limit_pages)
+    event.listen(Engine, "checkout", limit_pages)
+    try:
+        with pytest.raises(
+            ValueError, match=r"tracking the run could not write: .*database or disk is full.*free some"
+        ):
+            track(workspace)
+        limit[0] = 100 * pages  # there is room again
+        run_id = track(workspace)
+    finally:
+        event.remove(Engine, "connect", limit_pages)
+        event.remove(Engine, "checkout", limit_pages)
+    client, experiment = connect(workspace)
+    assert client.get_run(run_id).info.status == "FINISHED"
+    assert not client.search_runs([experiment], "attributes.status = 'RUNNING'")
