@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ram.label_system import LabelSystem
@@ -19,7 +18,7 @@ from ram.model.params import ModelParams
 from ram.model.preprocess import Preprocess
 from ram.model.ram import RAM
 from ram.model.tag_embeddings import check_embeddings, embeddings_hash, provenance_of
-from ram.model.tensor_files import check_finite, read_safetensors
+from ram.model.tensor_files import check_finite, read_safetensors, shapes_of_safetensors
 from ram.model.vocabulary import WordPieces
 from ram.params import from_mapping
 from ram.storage import content_hash, read_json, write_json, write_text
@@ -104,11 +103,13 @@ def load_checkpoint(directory: Path | str, device: str | torch.device = "cpu") -
     described = [config["num_descriptions"]] if config.get("num_descriptions") else []
     shape = (len(label_system), *described, config["embedding_width"])
     _require_embedding(directory / WEIGHTS, shape)
-    embedding_KE = torch.zeros(shape)
     try:
-        model = assemble(params, preprocess, embedding_KE, word_pieces, pretrained=False)
+        with torch.device("meta"):  # takes no memory: a configuration may ask for any
+            sizes = assemble(params, preprocess, torch.zeros(shape), word_pieces, pretrained=False).state_dict()
     except RuntimeError as error:  # timm's and PyTorch's word on sizes that cannot be
         raise ValueError(f"{directory / CONFIG} describes a model that cannot be built: {str(error)[:300]}") from error
+    _require_shapes({name: tuple(tensor.shape) for name, tensor in sizes.items()}, directory / WEIGHTS)
+    model = assemble(params, preprocess, torch.zeros(shape), word_pieces, pretrained=False)
     _load_weights(model, directory / WEIGHTS)
     _check_tag_embeddings(model, label_system, directory)
     return Checkpoint(
@@ -136,13 +137,26 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 def _require_embedding(path: Path, shape: tuple[int, ...]) -> None:
     """`ValueError` where the file has tag embeddings of another shape: before memory for a shape that lies is taken."""
-    try:
-        with safe_open(path, "pt") as tensors:
-            found = tuple(tensors.get_slice("tag_embedding_KE").get_shape())
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is broken or not whole: {error}") from error
+    found = shapes_of_safetensors(path).get("tag_embedding_KE")
+    if found is None:
+        raise ValueError(f"{path} has no tag embeddings; take the folder as it was saved")
     if found != shape:
         raise ValueError(f"{path} has tag embeddings of shape {found}, {CONFIG} and {LABELS} say {shape}")
+
+
+def _require_shapes(expected: Mapping[str, tuple[int, ...]], path: Path) -> None:
+    """`ValueError` with the first tensors of the file that do not fit."""
+    found = shapes_of_safetensors(path)
+    problems = [f"{name} is missing" for name in expected if name not in found]
+    problems += [f"{name} is unknown" for name in found if name not in expected]
+    problems += [
+        f"{name} is {found[name]}, not {shape}"
+        for name, shape in expected.items()
+        if name in found and found[name] != shape
+    ]
+    if problems:
+        first = "; ".join(problems[:5])
+        raise ValueError(f"{path} does not fit its configuration ({len(problems)} tensors), first: {first}")
 
 
 def checkpoint_version(directory: Path) -> str:
@@ -173,17 +187,6 @@ def _check_tag_embeddings(model: RAM, label_system: LabelSystem, directory: Path
 
 def _load_weights(model: RAM, path: Path) -> None:
     tensors = read_safetensors(path)
-    expected = model.state_dict()
-    problems = [f"{name} is missing" for name in expected if name not in tensors]
-    problems += [f"{name} is unknown" for name in tensors if name not in expected]
-    problems += [
-        f"{name} is {tuple(tensors[name].shape)}, not {tuple(tensor.shape)}"
-        for name, tensor in expected.items()
-        if name in tensors and tensors[name].shape != tensor.shape
-    ]
-    if problems:
-        first = "; ".join(problems[:5])
-        raise ValueError(f"{path} does not fit its configuration ({len(problems)} tensors), first: {first}")
     # Of the tags' embeddings it is told by the tag.
     check_finite({name: tensor for name, tensor in tensors.items() if name != "tag_embedding_KE"}, path)
     model.load_state_dict(tensors)

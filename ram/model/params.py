@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+MAX_TOKENS = 4096
+MAX_LAYERS, MAX_BLOCKS = (
+    256,
+    1000,
+)  # of a decoder, and of a stage of a backbone: a stranger's file may ask for any number
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,8 +28,13 @@ class CaptionParams:
     label_smoothing: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.max_tokens < 4:
-            raise ValueError(f"max_tokens must be at least 4, got {self.max_tokens}")
+        if not 4 <= self.max_tokens <= MAX_TOKENS:
+            raise ValueError(f"max_tokens must be 4 to {MAX_TOKENS}, got {self.max_tokens}")
+        if max(self.num_tag_encoder_layers, self.num_caption_layers) > MAX_LAYERS:
+            raise ValueError(
+                f"num_tag_encoder_layers {self.num_tag_encoder_layers} and num_caption_layers {self.num_caption_layers} "
+                f"must be at most {MAX_LAYERS}"
+            )
         if self.num_shared_layers > self.num_tag_encoder_layers:
             raise ValueError(
                 f"num_shared_layers {self.num_shared_layers} exceeds num_tag_encoder_layers "
@@ -83,8 +94,13 @@ class ModelParams:
             )
         if self.text_alignment and self.tag_queries != "text":
             raise ValueError(f"text_alignment wants tag_queries text: one embedding a tag, got {self.tag_queries}")
-        if self.num_layers < 1:
-            raise ValueError(f"num_layers must be at least 1, got {self.num_layers}")
+        if not 1 <= self.num_layers <= MAX_LAYERS:
+            raise ValueError(f"num_layers must be 1 to {MAX_LAYERS}, got {self.num_layers}")
+        for name in ("depth", "depths", "layers"):
+            asked = self.image_encoder_options.get(name, 0)
+            most = max([n for n in asked if isinstance(n, int)] if isinstance(asked, Sequence) else [asked], default=0)
+            if isinstance(most, int) and most > MAX_BLOCKS:
+                raise ValueError(f"image_encoder_options.{name} must be at most {MAX_BLOCKS}, got {most}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
         if not 0 < self.initial_score < 1:

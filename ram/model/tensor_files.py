@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -21,6 +21,15 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     """The named tensors of a .safetensors file. `ValueError` for one that is broken, or whose header lies."""
     try:
         return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is broken or not whole: {error}") from error
+
+
+def shapes_of_safetensors(path: Path) -> dict[str, tuple[int, ...]]:
+    """Name -> shape, from the header alone. `ValueError` for a file that is broken."""
+    try:
+        with safe_open(path, "pt") as tensors:
+            return {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is broken or not whole: {error}") from error
 

@@ -199,7 +199,7 @@ HARMS: dict[str, tuple[dict[str, Callable[[Any], Any]], str]] = {
     "a tensor of another shape": (
         {"weights": lambda t: t | {"tag_decoder.fc.bias": torch.zeros(7)}}, r"fc\.bias is \(7,\), not \(1,\)"),
     "a tensor too many": ({"weights": lambda t: t | {"extra": torch.zeros(7)}}, "extra is unknown"),
-    "no tensors": ({"weights": lambda t: {}}, "broken or not whole"),
+    "no tensors": ({"weights": lambda t: {}}, "has no tag embeddings"),
     "embeddings of another width": ({"config": lambda c: c | {"embedding_width": 9}}, r"say \(2, 9\)"),
     "embeddings of all the memory": ({"config": lambda c: c | {"embedding_width": 10**13}}, "shape"),
     "an embedding width that is text": ({"config": lambda c: c | {"embedding_width": "8"}}, "embedding_width must be int"),
@@ -211,6 +211,12 @@ HARMS: dict[str, tuple[dict[str, Callable[[Any], Any]], str]] = {
     "an unknown backbone": ({"config": knob("image_encoder", "no_such_net")}, "no_such_net"),
     "a backbone that is a path": ({"config": knob("image_encoder", "../../etc/passwd")}, "passwd"),
     "a width that is not that of the weights": ({"config": knob("width", 32)}, "does not fit its configuration"),
+    "a width for all the memory": ({"config": knob("width", 10**8)}, "does not fit its configuration"),
+    "a width beyond numbers": ({"config": knob("width", 2**62)}, "cannot be built"),
+    "layers without end": ({"config": knob("num_layers", 10**9)}, "num_layers must be 1 to 256"),
+    "a backbone of all the memory": (
+        {"config": knob("image_encoder_options", {"stem_width": 10**7})}, "does not fit its configuration"),
+    "a backbone without end": ({"config": knob("image_encoder_options", {"layers": [10**9, 1, 1, 1]})}, "at most 1000"),
     "labels that are no JSON": ({"labels": lambda c: "not"}, r"label_system\.json is no JSON"),
     "labels with an id twice": (
         {"labels": lambda c: c | {"tags": [c["tags"][0]] * 2}}, "tag ids must be 0"),
