@@ -40,7 +40,7 @@ ablation: $(VENV)/installed  ## the sample recipe with three seeds: what the dat
 	$(BIN)/python -m benchmarks.ablation
 
 lock: $(VENV)/installed  ## resolve requirements.lock anew from pyproject.toml
-	$(BIN)/uv pip compile pyproject.toml --extra pipeline --extra sample --extra dev --extra bench --extra gpu --extra ray --extra s3 --extra serve --extra export --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --extra pipeline --extra sample --extra dev --extra bench --extra gpu --extra ray --extra s3 --extra serve --extra export --extra video --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url -q -o requirements.lock
 
 clean:  ## remove what runs left behind; sources, caches of DVC and the environment stay
