@@ -7,7 +7,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
+import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +18,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ram.disk import disk_explained
 from ram.evaluation.fitting import ThresholdParams, fit_thresholds
 from ram.evaluation.thresholds import TagScores
 from ram.inference.embedding import embed_images
 from ram.inference.features import FeatureStore
 from ram.inference.tagger import THRESHOLDS_FILE, load
 from ram.label_system import LabelSystem
+from ram.locks import exclusive
 from ram.model.checkpoint import LABELS, Checkpoint, complete_label_system
 from ram.own_tags.labels import Prepared, prepare
 from ram.own_tags.pictures import PictureFolder, write_images
@@ -102,8 +107,27 @@ def finetune(table: Path, pictures: Path | None, model: str, out: Path, params: 
     """Write the checkpoint `out`, in one piece. A killed run, started again with the same arguments, goes on.
 
     `pictures` is the folder that paths are relative to; None: the table's. `ValueError` as of `prepare`, where `out`
-    is there already, and where the model's text encoder cannot embed the new tags.
+    is there already, where the disk is full, and where the model's text encoder cannot embed the new tags. A second run for
+    the same `out` waits for the first.
     """
+
+    def wait() -> None:
+        print(f"another process makes {out}; waiting for it", file=sys.stderr, flush=True)
+
+    with exclusive(_lock(out), wait), disk_explained(out.parent, "the fine-tuning"):
+        return _finetune(table, pictures, model, out, params)
+
+
+def _lock(out: Path) -> Path:
+    """Not beside `out`, where it would stay."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    return Path(
+        tempfile.gettempdir(),
+        f"ram-finetune-{user}-{hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:16]}.lock",
+    )
+
+
+def _finetune(table: Path, pictures: Path | None, model: str, out: Path, params: Params) -> Result:
     if out.exists():
         raise ValueError(f"{out} is there already; name another folder with --out, or remove it")
     processes = Processes()

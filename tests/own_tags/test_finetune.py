@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from typer.testing import CliRunner, Result
 import ram
 from ram.__main__ import app
 from ram.label_system import LabelSystem
+from ram.locks import exclusive
 from ram.model.checkpoint import load_checkpoint
 from ram.model.text_encoder import make_text_encoder
 from ram.own_tags import finetune as module
@@ -277,6 +280,26 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights(
     assert sorted(path.name for path in again.iterdir()) == ["mine", "table.csv"]
     first, second = (load_file(path / "mine" / "model.safetensors") for path in (once, again))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_second_run_for_the_same_output_waits_and_finds_it_made(
+    pictures: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(module, "print", lambda text, **_: said.append(text), raising=False)
+    arguments = (labelled_rows(pictures), pictures, model, tmp_path)
+    with ThreadPoolExecutor(1) as pool, exclusive(module._lock(tmp_path / "mine")):
+        second = pool.submit(finetune, *arguments)
+        while not said and not second.done():
+            time.sleep(0.01)
+        (tmp_path / "mine").mkdir()
+        assert not second.done()
+        other = module._lock(tmp_path / "other")
+        assert other != module._lock(tmp_path / "mine")
+        with exclusive(other):  # another output is not held up
+            pass
+    assert said == [f"another process makes {tmp_path / 'mine'}; waiting for it"]
+    assert "is there already" in str(second.result().exception)
 
 
 def test_a_backbone_that_is_not_frozen_is_trained_on_pictures_of_another_size(
