@@ -38,10 +38,11 @@ def movers(counts: Mapping[str, int], reference: Mapping[str, int], num: int = 5
 
 
 class Profiles:
-    """The tag frequencies of the last good run, one file a set of sources.
+    """The tag frequencies of the last good run, and of the one before, one file a set of sources.
 
     A recipe over other sources has other tags by design: it is compared with its own last run, not with that of
-    another recipe.
+    another recipe. A table that was the last run's own is compared with the run before it: the same table gives the same
+    report, also where a run was killed between its profile and its report.
     """
 
     def __init__(self, directory: Path, sources: Sequence[str]) -> None:
@@ -49,9 +50,13 @@ class Profiles:
         self._path = directory / f"tag_frequencies-{digest}.json"
         self._sources = sorted(sources)
 
-    def read(self) -> dict[str, int] | None:
-        """Counts by tag name, or None before the first good run."""
-        return read_json(self._path)["counts"] if self._path.is_file() else None
+    def read(self, content: str) -> dict[str, int] | None:
+        """Counts by tag name of the last good run over another table than that of `content`; None before the first."""
+        last = read_json(self._path) if self._path.is_file() else {}
+        counts: dict[str, int] | None = last.get("before" if last.get("content") == content else "counts")
+        return counts
 
-    def write(self, counts: Mapping[str, int]) -> None:
-        write_json({"sources": self._sources, "counts": dict(counts)}, self._path)
+    def write(self, content: str, counts: Mapping[str, int]) -> None:
+        """Note a good run over the table of `content`."""
+        before = self.read(content)
+        write_json({"sources": self._sources, "content": content, "counts": dict(counts), "before": before}, self._path)

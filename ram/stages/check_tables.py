@@ -24,7 +24,7 @@ from ram.quality.suites import (
     tag_rules,
 )
 from ram.quality.totals import PairTotals, TagTotals
-from ram.storage import Table
+from ram.storage import Table, content_hash
 
 ITEMS: dict[str, dict[str, str | None]] = {
     "pairs": {"table": "pairs", "label_system": None, "report": "pairs_check", "docs": "pairs_docs"},
@@ -97,7 +97,8 @@ def run(inputs: Inputs, params: Params) -> Outputs:
     names = LabelSystem.from_json(inputs.label_system).names
     bounds: TagBounds = getattr(params, name)
     profiles = Profiles(inputs.state, images.sources)
-    reference = profiles.read() if bounds.max_drift is not None else None
+    content = content_hash(inputs.table.path)
+    reference = profiles.read(content) if bounds.max_drift is not None else None
     rules = [*schema, *tag_rules(bounds, len(names), has_reference=reference is not None)]
     if name == "cleaned_tags":
         rules += removal_rules(params.removed)
@@ -107,7 +108,7 @@ def run(inputs: Inputs, params: Params) -> Outputs:
         describe=lambda row: _notes(row, bounds, reference),
     )  # fmt: skip
     if report["passed"]:
-        profiles.write(tag_totals.frequencies())
+        profiles.write(content, tag_totals.frequencies())
     return Outputs(report, docs)
 
 

@@ -38,6 +38,20 @@ def test_movers_name_the_tags_that_changed_most() -> None:
 
 
 def test_a_profile_is_kept_for_each_set_of_sources(tmp_path) -> None:
-    Profiles(tmp_path, ["x"]).write({"dog": 3})
-    assert Profiles(tmp_path, ["x"]).read() == {"dog": 3}
-    assert Profiles(tmp_path, ["x", "y"]).read() is None
+    Profiles(tmp_path, ["x"]).write("first", {"dog": 3})
+    assert Profiles(tmp_path, ["x"]).read("second") == {"dog": 3}
+    assert Profiles(tmp_path, ["x", "y"]).read("second") is None
+
+
+def test_a_table_is_compared_with_the_run_before_its_own(tmp_path) -> None:
+    profiles = Profiles(tmp_path, ["x"])
+    for content, counts, reference in (
+        ("first", {"dog": 3}, None),
+        ("first", {"dog": 3}, None),
+        ("second", {"dog": 4}, {"dog": 3}),
+        ("second", {"dog": 4}, {"dog": 3}),
+        ("first", {"dog": 3}, {"dog": 4}),
+        ("first", {"dog": 3}, {"dog": 4}),
+    ):
+        assert profiles.read(content) == reference
+        profiles.write(content, counts)

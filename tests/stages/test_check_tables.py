@@ -145,6 +145,14 @@ def test_drift_is_measured_against_the_last_good_run_and_a_bad_run_does_not_beco
     assert check(workspace, "cleaned_tags", first).report["passed"]
 
 
+def test_the_same_table_again_has_the_same_report_so_a_killed_run_leaves_no_trace(workspace: Path) -> None:
+    reports = [check(workspace, "cleaned_tags", good_rows()).report for _ in range(2)]
+    assert reports[0] == reports[1]
+    changed = [check(workspace, "cleaned_tags", good_rows()[:-1]).report for _ in range(2)]
+    assert changed[0] == changed[1]
+    assert "tag_drift" in {e["name"] for e in changed[0]["expectations"]}
+
+
 def test_a_rule_that_only_warns_lets_the_table_pass(workspace: Path) -> None:
     rows = [cleaned(i, 0) for i in range(4)]
     report, _ = check(workspace, "cleaned_tags", rows, replace(PARAMS, warn_only=("images_without_tags",)))
