@@ -204,12 +204,17 @@ def tag_cost(num_tags: list[int], repeats: int) -> list[tuple[int, str, float, f
     for tags, kind in itertools.product(num_tags, ("plain", "fp32", "bf16")):
         if kind == "bf16" and not has_bf16(torch.device("cpu")):
             continue
-        command = [sys.executable, "-m", "benchmarks.inference_speed", "--one-decoder", kind, "--tags", str(tags)]
-        command += ["--repeats", str(repeats), "--threads", str(torch.get_num_threads())]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        cpu, memory = map(float, done.stdout.split())
-        rows.append((tags, kind, cpu, memory))
+        rows.append((tags, kind, *decoder_cost(kind, tags, repeats)))
     return rows
+
+
+def decoder_cost(kind: str, num_tags: int, repeats: int) -> tuple[float, float]:
+    """What `one_decoder` prints in a process of its own, where no memory is free that was another's."""
+    command = [sys.executable, "-m", "benchmarks.inference_speed", "--one-decoder", kind, "--tags", str(num_tags)]
+    command += ["--repeats", str(repeats), "--threads", str(torch.get_num_threads())]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    cpu, memory = map(float, done.stdout.split())
+    return cpu, memory
 
 
 def one_decoder(kind: str, num_tags: int, repeats: int) -> None:
