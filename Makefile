@@ -27,7 +27,7 @@ schedule: $(VENV)/installed  ## server, worker and the schedules of prefect.yaml
 	$(BIN)/python -m flows.deployments
 
 test: $(VENV)/installed lint  ## lint, type check, import contracts and all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile --ignore tests/flows
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder --ignore tests/flows
 	$(BIN)/python -m pytest -q tests/flows
 
 lint: $(VENV)/installed  ## ruff, mypy and the import contracts

@@ -29,6 +29,12 @@ settings.register_profile("ram", deadline=None)  # a busy machine is no failure
 settings.load_profile("ram")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with a slow test first, so that with several processes the last to end is none of them."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_text_cache() -> Iterator[None]:
     """Nothing is kept in the home folder of whoever runs the tests."""
