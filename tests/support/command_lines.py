@@ -82,6 +82,9 @@ def check_python(arguments: Sequence[str]) -> None:
     check_module(arguments[1], arguments[2:])
 
 
+_READS_ARGUMENTS = ("ArgumentParser(", "over_seeds(")  # the latter has the parser of benchmarks of several seeds
+
+
 def check_module(module: str, arguments: Sequence[str]) -> None:
     if module == "ram":
         return check_ram(arguments)
@@ -91,7 +94,7 @@ def check_module(module: str, arguments: Sequence[str]) -> None:
     source = Path(spec.origin).read_text(encoding="utf-8")
     if 'if __name__ == "__main__":' not in source:
         raise Wrong(f"{module} does nothing when it is run")
-    if "ArgumentParser(" not in source:
+    if not any(reads in source for reads in _READS_ARGUMENTS):
         if arguments:
             raise Wrong(f"{module} takes no arguments, got {' '.join(arguments)}")
         return None
