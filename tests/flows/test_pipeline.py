@@ -157,6 +157,8 @@ def test_an_interrupted_run_ends_its_stage_at_once_and_lets_the_server_go(
         env={**environment, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
+        # a shell has it ignored in what it runs in the background, these tests perhaps
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while not (server_workspace / "started").exists():
