@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -51,6 +52,8 @@ def workspace(server_workspace: Path, dvc_project: Callable[..., Path]) -> Itera
         worker = subprocess.Popen(
             [*PREFECT, "worker", "start", "--pool", entry["work_pool"]["name"], "--limit", "1"],
             cwd=workspace, stdout=log, stderr=log, env={**os.environ, "PREFECT_WORKER_QUERY_SECONDS": "2"},
+            # Prefect ends by SIGINT, which a shell has ignored in what it runs in the background, these tests perhaps
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
     yield workspace
     worker.terminate()
