@@ -23,6 +23,8 @@ def disk_explained(directory: Path, what: str) -> Iterator[None]:
     """`ValueError` with a remedy where the work fails since the disk of `directory` is full, or may not be written."""
     try:
         yield
+    except ValueError:  # says itself what is wrong, whatever it was raised from
+        raise
     except Exception as error:
         told = _system_error(error) or error
         number, said = getattr(told, "errno", None), (str(told).splitlines() or [""])[0]  # MLflow adds its whole SQL

@@ -108,9 +108,12 @@ def test_what_is_wrong_with_a_disk_is_told_and_what_is_wrong_elsewhere_is_not_mi
     schema = pa.schema([("a", pa.int64())])
     with pytest.raises(ValueError, match=os.strerror(number)), disk_explained(tmp_path, "a test"):
         write_part(pa.table({"a": [1]}), tmp_path, 0, schema)
-    for other in (OSError(errno.ECONNRESET, "reset"), RuntimeError("shapes do not fit"), KeyError("x")):
-        with pytest.raises(type(other)), disk_explained(tmp_path, "a test"):
+    told = ValueError("photos cannot be read; let this user read them")
+    told.__cause__ = OSError(number, os.strerror(number))
+    for other in (told, OSError(errno.ECONNRESET, "reset"), RuntimeError("shapes do not fit"), KeyError("x")):
+        with pytest.raises(type(other)) as raised, disk_explained(tmp_path, "a test"):
             raise other
+        assert raised.value is other
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
