@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import tarfile
 from pathlib import Path
@@ -10,18 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tars import write_tar
 
 from benchmarks import human_judgements
 from benchmarks.human_judgements import Judged, interval, read_pairs, report, write_judged
-
-
-def _tar(path: Path, members: dict[str, bytes]) -> Path:
-    with tarfile.open(path, "w") as tar:
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return path
 
 
 def _lines(path: Path, *rows: object) -> Path:
@@ -41,7 +32,7 @@ def test_judgements_of_one_pair_are_added_and_a_line_that_is_none_is_named(tmp_p
 
 
 def test_the_shard_has_the_judged_pictures_with_their_captions_and_no_other(tmp_path: Path) -> None:
-    images = _tar(tmp_path / "images.tar", {"x/a.jpg": b"A", "x/b.jpg": b"B", "x/a.json": b"{}", "c.txt": b"C"})
+    images = write_tar(tmp_path / "images.tar", {"x/a.jpg": b"A", "x/b.jpg": b"B", "x/a.json": b"{}", "c.txt": b"C"})
     pairs = pd.DataFrame([("a", "a dog", 1, 0), ("a", "a cat", 0, 1)], columns=["image", "caption", "yes", "no"])
     write_judged(images, pairs, tmp_path / "judged.tar")
     with tarfile.open(tmp_path / "judged.tar") as tar:

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from stores import BreakingLine, s3_server
+from tars import write_tar
 
 from ram import storage
 from ram.catalog import artifact
@@ -61,14 +61,6 @@ def picture(seed: int) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(coarse).resize((96, 80), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=95)
     return stream.getvalue()
-
-
-def write_tar(path: Path, members: dict[str, bytes]) -> None:
-    with tarfile.open(path, "w") as tar:
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
 
 
 @pytest.fixture

@@ -1,23 +1,14 @@
 from __future__ import annotations
 
-import io
 import tarfile
 from pathlib import Path
 
 import pytest
+from tars import write_tar
 
 from ram.inference import sources
 from ram.inference.sources import named_pictures
 from ram.reading.pictures import PictureError
-
-
-def shard(path: Path, members: dict[str, bytes]) -> Path:
-    with tarfile.open(path, "w") as tar:
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return path
 
 
 @pytest.fixture
@@ -25,7 +16,7 @@ def tree(tmp_path: Path) -> Path:
     for name in ("b/2.JPG", "b/1.png", "a.webp", "notes.txt", "b/c/3.tiff"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(name.encode())
-    shard(tmp_path / "b" / "s.tar", {"x/0.jpg": b"0", "x/0.json": b"{}", "1.png": b"1"})
+    write_tar(tmp_path / "b" / "s.tar", {"x/0.jpg": b"0", "x/0.json": b"{}", "1.png": b"1"})
     return tmp_path
 
 
@@ -67,7 +58,7 @@ def test_a_file_that_has_a_pattern_in_its_name_is_that_file(tmp_path: Path) -> N
 
 
 def test_a_shard_that_is_cut_off_gives_what_is_whole_and_says_where_it_ends(tmp_path: Path) -> None:
-    path = shard(tmp_path / "s.tar", {"0.jpg": b"0" * 2000, "1.jpg": b"1" * 2000})
+    path = write_tar(tmp_path / "s.tar", {"0.jpg": b"0" * 2000, "1.jpg": b"1" * 2000})
     path.write_bytes(path.read_bytes()[:3600])
     first, *_, last = named_pictures([str(path)])
     assert first.content == b"0" * 2000
@@ -82,7 +73,7 @@ def test_members_that_are_links_or_too_large_are_refused_unread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sources, "MAX_BYTES", 10)
-    path = shard(tmp_path / "s.tar", {"large.jpg": b"x" * 11, "small.jpg": b"x" * 10})
+    path = write_tar(tmp_path / "s.tar", {"large.jpg": b"x" * 11, "small.jpg": b"x" * 10})
     with tarfile.open(path, "a") as tar:
         link = tarfile.TarInfo("link.jpg")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
