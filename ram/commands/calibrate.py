@@ -49,7 +49,7 @@ def calibrate(
 ) -> None:
     """Fit thresholds and probabilities to your own labels; MODEL stays as it is, OUT is a copy with new ones."""
     from ram.own_tags.calibrate import calibrate_model
-    from ram.own_tags.finetune import THRESHOLDS
+    from ram.own_tags.params import THRESHOLDS
 
     if batch_size < 1:
         raise ValueError(f"--batch-size must be at least 1, got {batch_size}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from ram.own_tags.finetune import Result
+    from ram.own_tags.training import Result
 
 
 def finetune(
@@ -35,8 +35,8 @@ def finetune(
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 1,
 ) -> None:
     """Fine-tune a model on your own tags; `ram tag --model OUT` uses them. Killed and started again, it goes on."""
-    from ram.own_tags.finetune import Params
     from ram.own_tags.finetune import finetune as run
+    from ram.own_tags.params import Params
 
     params = Params(
         epochs=epochs,

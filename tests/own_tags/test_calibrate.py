@@ -94,7 +94,7 @@ def test_what_was_found_is_printed_and_bad_rows_are_set_aside(done) -> None:
 def test_the_quality_of_pictures_held_out_is_scikit_learns(pictures: Path, model: Path, tmp_path: Path) -> None:
     from ram.evaluation.fitting import fit_thresholds
     from ram.own_tags.calibrate import _of_pictures, _prepare, _scored, calibrate_model
-    from ram.own_tags.finetune import THRESHOLDS
+    from ram.own_tags.params import THRESHOLDS
 
     table = tmp_path / "table.csv"
     labelled(pictures, "tree", "road").to_csv(table, index=False)

@@ -21,6 +21,7 @@ from ram.locks import exclusive
 from ram.model.checkpoint import load_checkpoint
 from ram.model.text_encoder import make_text_encoder
 from ram.own_tags import finetune as module
+from ram.own_tags import training
 from ram.own_tags.labels import prepare
 from ram.own_tags.pictures import split_of
 
@@ -114,13 +115,13 @@ def test_what_no_row_names_is_unknown_and_labels_of_both_kinds_train(
     pictures: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpora = []
-    train_model = module.train_model
+    train_model = training.train_model
 
     def spy(model, label_system, corpus, *rest, **options):  # type: ignore[no-untyped-def]
         corpora.append((label_system, corpus))
         return train_model(model, label_system, corpus, *rest, **options)
 
-    monkeypatch.setattr(module, "train_model", spy)
+    monkeypatch.setattr(training, "train_model", spy)
     rows = labelled_rows(pictures)
     result = finetune(rows, pictures, model, tmp_path, "--epochs", "1")
     assert result.exit_code == 0, result.output
@@ -269,11 +270,11 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights(
     once.mkdir()
     again.mkdir()
     assert finetune(rows, pictures, model, once, "--epochs", "2").exit_code == 0
-    save_model = module.save_model
-    monkeypatch.setattr(module, "save_model", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    save_model = training.save_model
+    monkeypatch.setattr(training, "save_model", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     finetune(rows, pictures, model, again, "--epochs", "2")
     assert not (again / "mine").exists()
-    monkeypatch.setattr(module, "save_model", save_model)
+    monkeypatch.setattr(training, "save_model", save_model)
     result = finetune(rows, pictures, model, again, "--epochs", "2")
     assert result.exit_code == 0, result.output
     assert "going on after step" in result.output
