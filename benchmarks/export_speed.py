@@ -74,12 +74,10 @@ def programs(
 def row(one: Measured, model: Measured, num_bytes: int, limits_K: Tensor) -> list[str]:
     """The cells of one program at one batch size."""
     cpu, _ = one.per_picture()
-    said, wanted = one.logits_BK >= limits_K, model.logits_BK >= limits_K
-    found = float((said & wanted).sum()) / max(float(wanted.sum()), 1)
+    equal, found = one.decisions(model, limits_K)
     return [
         one.name, f"{num_bytes / 1e6:.1f}", str(one.batch), f"{cpu:.4f}", f"{model.per_picture()[0] / cpu:.2f}",
-        f"{float((one.logits_BK - model.logits_BK).abs().max()):.1e}", f"{float((said == wanted).float().mean()):.3%}",
-        f"{found:.1%}",
+        f"{float((one.logits_BK - model.logits_BK).abs().max()):.1e}", f"{equal:.3%}", f"{found:.1%}",
     ]  # fmt: skip
 
 

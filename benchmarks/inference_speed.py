@@ -124,6 +124,11 @@ class Measured:
         cpu, wall = best(self.runs)
         return cpu / self.batch, wall / self.batch
 
+    def decisions(self, model: Measured, limits_K: Tensor) -> tuple[float, float]:
+        """Shares: of all decisions, those that are the model's; of the tags that the model says, those said."""
+        said, wanted = self.logits_BK >= limits_K, model.logits_BK >= limits_K
+        return float((said == wanted).float().mean()), float((said & wanted).sum()) / max(float(wanted.sum()), 1)
+
 
 def measure(known: list[tuple[str, Variant]], images: Tensor, batch: int, repeats: int) -> list[Measured]:
     """Batch after batch, each by every variant in turn."""
@@ -158,9 +163,8 @@ def print_measured(found: list[Measured], short: Short | None, num_tags: int, pe
             f"{work_gflop / cpu:.0f}", f"{work_gflop / cpu / at:.0%}", f"{off:.1e}",
         ]  # fmt: skip
         if short is not None:
-            said, wanted = one.logits_BK >= short.limits_K, plain.logits_BK >= short.limits_K
-            both = float((said & wanted).sum())
-            cells += [f"{float((said == wanted).float().mean()):.2%}", f"{both / max(float(wanted.sum()), 1):.1%}"]
+            equal, found_share = one.decisions(plain, short.limits_K)
+            cells += [f"{equal:.2%}", f"{found_share:.1%}"]
         print("| " + " | ".join(cells) + " |", flush=True)
 
 

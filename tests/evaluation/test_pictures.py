@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import io
-import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from tars import write_tar
 
 from ram.evaluation.labelled import Problems
 from ram.evaluation.pictures import find_pictures
@@ -36,11 +36,7 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return str(tmp_path / "p")
     tars = [list(FILES)] if request.param == "tar" else [list(FILES)[:2], list(FILES)[2:]]
     for number, names in enumerate(tars):
-        with tarfile.open(tmp_path / f"{number}.tar", "w") as tar:
-            for name in names:
-                info = tarfile.TarInfo(f"./{name}")
-                info.size = len(FILES[name])
-                tar.addfile(info, io.BytesIO(FILES[name]))
+        write_tar(tmp_path / f"{number}.tar", {f"./{name}": FILES[name] for name in names})
     return str({"tar": tmp_path / "0.tar", "shards": tmp_path, "pattern": tmp_path / "*.tar"}[request.param])
 
 

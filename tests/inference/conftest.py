@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tars import write_tar
 
 from ram.catalog import artifact
 from ram.label_system import LabelSystem, Tag
@@ -30,13 +31,12 @@ def write_pictures(tmp_path: Path) -> Callable[[], tuple[Table, Path]]:
         shards.mkdir()
         generator = np.random.default_rng(0)
         for shard, keys in {"b.tar": range(4), "a.tar": range(4, 7)}.items():
-            with tarfile.open(shards / shard, "w") as tar:
-                for key in keys:
-                    buffer = io.BytesIO()
-                    Image.fromarray(generator.integers(0, 256, (40 + key, 50, 3), dtype=np.uint8)).save(buffer, "JPEG")
-                    info = tarfile.TarInfo(f"{key}.jpg")
-                    info.size = len(buffer.getvalue())
-                    tar.addfile(info, io.BytesIO(buffer.getvalue()))
+            members = {}
+            for key in keys:
+                buffer = io.BytesIO()
+                Image.fromarray(generator.integers(0, 256, (40 + key, 50, 3), dtype=np.uint8)).save(buffer, "JPEG")
+                members[f"{key}.jpg"] = buffer.getvalue()
+            write_tar(shards / shard, members)
             with tarfile.open(shards / shard) as tar:
                 rows += [
                     {

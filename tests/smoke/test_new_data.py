@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from tars import write_tar
 
 from ram.catalog import artifact
 from ram.inference.images import ImageStore
@@ -30,18 +30,14 @@ def _add_shard(folder: Path, number: int) -> None:
     """A tar of pictures of noise, two captions each."""
     folder.mkdir(exist_ok=True)
     generator = np.random.default_rng(number)
-    with tarfile.open(folder / f"{number:03}.tar", "w") as tar:
-        for index in range(NUM_IN_SHARD):
-            picture = io.BytesIO()
-            Image.fromarray(generator.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(picture, "PNG")
-            captions = [f"a red dog on shelf {number}", f"a cat beside box {index} of {number}"]
-            for suffix, content in (
-                (".png", picture.getvalue()),
-                (".json", json.dumps({"captions": captions}).encode()),
-            ):
-                info = tarfile.TarInfo(f"{number}-{index}{suffix}")
-                info.size = len(content)
-                tar.addfile(info, io.BytesIO(content))
+    members = {}
+    for index in range(NUM_IN_SHARD):
+        picture = io.BytesIO()
+        Image.fromarray(generator.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(picture, "PNG")
+        captions = [f"a red dog on shelf {number}", f"a cat beside box {index} of {number}"]
+        members[f"{number}-{index}.png"] = picture.getvalue()
+        members[f"{number}-{index}.json"] = json.dumps({"captions": captions}).encode()
+    write_tar(folder / f"{number:03}.tar", members)
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from tars import write_tar
 
 import ram
 from benchmarks import human_judgements
@@ -77,8 +77,6 @@ def test_every_model_is_evaluated_and_every_table_checked(workspace: Path) -> No
 def test_the_finetuned_model_tags_a_picture_with_its_own_tags_and_with_new_ones(
     workspace: Path, tmp_path: Path
 ) -> None:
-    from PIL import Image
-
     path = tmp_path / "picture.png"
     Image.new("RGB", (90, 70), (200, 30, 30)).save(path)
     tagger = ram.load(str(workspace / "data" / "models" / "finetuned"))
@@ -104,18 +102,16 @@ def test_captions_that_people_judged_are_judged_by_the_engine_and_the_last_line_
     workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     colours = {"red": (220, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 220)}
-    generator, rows = np.random.default_rng(0), []
-    with tarfile.open(tmp_path / "images.tar", "w") as tar:
-        for name, colour in colours.items():
-            picture = io.BytesIO()
-            noise = generator.integers(-20, 20, (80, 80, 3))
-            Image.fromarray(np.uint8(np.clip(np.array(colour) + noise, 0, 255))).save(picture, "PNG")
-            info = tarfile.TarInfo(f"{name}.png")
-            info.size = len(picture.getvalue())
-            tar.addfile(info, io.BytesIO(picture.getvalue()))
-            for said in colours:
-                votes = {"yes": 3 * (said == name), "no": 3 * (said != name)}
-                rows.append({"image": name, "caption": f"a {said} car on a street", **votes})
+    generator, rows, members = np.random.default_rng(0), [], {}
+    for name, colour in colours.items():
+        picture = io.BytesIO()
+        noise = generator.integers(-20, 20, (80, 80, 3))
+        Image.fromarray(np.uint8(np.clip(np.array(colour) + noise, 0, 255))).save(picture, "PNG")
+        members[f"{name}.png"] = picture.getvalue()
+        for said in colours:
+            votes = {"yes": 3 * (said == name), "no": 3 * (said != name)}
+            rows.append({"image": name, "caption": f"a {said} car on a street", **votes})
+    write_tar(tmp_path / "images.tar", members)
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     argv = f"human_judgements --images {tmp_path}/images.tar --pairs {tmp_path}/pairs.jsonl"
     argv += f" --recipe {workspace}/params.yaml --workspace {workspace}"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tars import write_tar
 
 from ram.catalog import artifact
 from ram.inference.features import FeatureStore, part_file, view_file
@@ -31,13 +32,12 @@ def inputs(tmp_path: Path) -> Inputs:
     shards.mkdir()
     generator = np.random.default_rng(0)
     for shard, keys in {"a.tar": "012", "b.tar": "34"}.items():
-        with tarfile.open(shards / shard, "w") as tar:
-            for key in keys:
-                buffer = io.BytesIO()
-                Image.fromarray(generator.integers(0, 256, (40, 36, 3), dtype=np.uint8)).save(buffer, "PNG")
-                info = tarfile.TarInfo(f"{key}.png")
-                info.size = len(buffer.getvalue())
-                tar.addfile(info, io.BytesIO(buffer.getvalue()))
+        members = {}
+        for key in keys:
+            buffer = io.BytesIO()
+            Image.fromarray(generator.integers(0, 256, (40, 36, 3), dtype=np.uint8)).save(buffer, "PNG")
+            members[f"{key}.png"] = buffer.getvalue()
+        write_tar(shards / shard, members)
         with tarfile.open(shards / shard) as tar:
             rows += [
                 {

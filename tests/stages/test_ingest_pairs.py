@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tars import write_tar
 
 from ram import storage
 from ram.catalog import artifact
@@ -29,12 +30,10 @@ def picture(seed: int, kind: str = "JPEG", size: tuple[int, int] = (48, 40)) -> 
 
 
 def write_shard(path: Path, samples: dict[str, tuple[bytes, Any]]) -> None:
-    with tarfile.open(path, "w") as tar:
-        for key, (image, captions) in samples.items():
-            for name, content in ((f"{key}.jpg", image), (f"{key}.json", json.dumps({"captions": captions}).encode())):
-                info = tarfile.TarInfo(name)
-                info.size = len(content)
-                tar.addfile(info, io.BytesIO(content))
+    members = {}
+    for key, (image, captions) in samples.items():
+        members |= {f"{key}.jpg": image, f"{key}.json": json.dumps({"captions": captions}).encode()}
+    write_tar(path, members)
 
 
 def ingest(workspace: Path, sources: list[dict[str, Any]], **knobs: Any) -> None:
