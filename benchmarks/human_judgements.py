@@ -44,7 +44,6 @@ from ram.runner import PROVIDED, read_artifact
 from ram.stages import judge_captions
 
 READ = ["list_sources", "ingest_pairs", "check_tables@pairs", "parse_captions", "tag_captions", "embed_images"]
-_ENCODE_BATCH = 128
 _NUM_RESAMPLES = 1000
 
 # J judgements (a caption of a picture), C captions, B pictures, R rows (one tag of one picture)
@@ -177,10 +176,8 @@ def witnesses(
 def embedded(captions: pd.Series, text_encoder: str) -> np.ndarray:
     """embedding_CE of length 1; every different caption is encoded once."""
     different, inverse = np.unique(captions.to_numpy(dtype=str), return_inverse=True)
-    encoder = make_text_encoder(text_encoder)
-    parts = [encoder.encode(different[i : i + _ENCODE_BATCH].tolist()) for i in range(0, len(different), _ENCODE_BATCH)]
-    embedding_CE = np.concatenate(parts)
-    return (embedding_CE / np.linalg.norm(embedding_CE, axis=1, keepdims=True))[inverse]
+    embedding_CE = make_text_encoder(text_encoder).embed_captions(different.tolist())
+    return embedding_CE.astype(np.float32)[inverse]
 
 
 def probes(trained: Path, num_tags: int, params: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -110,6 +110,15 @@ _TABLES: dict[str, tuple[str, list[pa.Field]]] = {
             _required("detail", pa.string()),
         ],
     ),
+    "caption_embeddings": (
+        "one row a caption of split train, in the order of pairs: its text embedding",
+        [
+            _IMAGE_ID,
+            _required("caption_index", pa.int16()),
+            _required("text_encoder", pa.dictionary(pa.int8(), pa.string())),
+            _required("embedding", pa.list_(pa.float16())),  # of length 1
+        ],
+    ),
     "parsed_tags": (
         "one row an (image, tag) found in that image's captions",
         [*_TAG_ROW, _required("caption_indices", pa.list_(pa.int16()))],

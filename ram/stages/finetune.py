@@ -42,6 +42,11 @@ class Params:
     def __post_init__(self) -> None:
         if not 0 <= self.mix_share < 1:
             raise ValueError(f"mix_share must be in [0, 1), got {self.mix_share}")
+        if self.training.loss.alignment_weight:
+            raise ValueError(
+                f"loss.alignment_weight must be 0 in finetune, got {self.training.loss.alignment_weight}: "
+                "pictures with labels have no captions"
+            )
 
 
 class Inputs(NamedTuple):

@@ -1,4 +1,4 @@
-"""preliminary model, images, pairs -> caption_evidence: does each caption belong to its picture?"""
+"""preliminary model, images, caption_embeddings -> caption_evidence: does each caption belong to its picture?"""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from ram import storage
@@ -22,8 +21,8 @@ from ram.inference.scorer import Scorer, kept_scorer
 from ram.model.checkpoint import checkpoint_version
 from ram.progress import track
 from ram.storage import Table
-from ram.training.arrays import Ragged, RowIndex, Texts, load_array
-from ram.training.assemble import caption_embeddings
+from ram.training.arrays import Ragged, RowIndex, load_array
+from ram.training.captions import captions_of, load_embeddings
 
 _PICTURES_AT_ONCE = 4096
 
@@ -44,7 +43,7 @@ class Inputs(NamedTuple):
     images: Table
     image_shards: Path
     image_features: Path
-    pairs: Table
+    caption_embeddings: Table
     scratch: Path
 
 
@@ -56,7 +55,7 @@ def run(inputs: Inputs, params: Params) -> Outputs:
     """One row a caption of split train, pictures in the order of the shards. What a killed run has finished is kept."""
     directory, schema = inputs.scratch / "caption_evidence", artifact("caption_evidence").schema
     assert schema is not None
-    if not any((batch["split"] == "train").any() for batch in _splits(inputs.pairs)):
+    if not inputs.caption_embeddings.num_rows:
         storage.write_table([], directory, schema)
         return Outputs(caption_evidence=directory)
     probe, pictures = fitted(inputs, params)
@@ -71,8 +70,10 @@ def fitted(inputs: Inputs, params: Params) -> tuple[CaptionProbe, Pictures]:
     store, features = ImageStore(inputs.images, inputs.image_shards), FeatureStore(inputs.image_features)
     scorer = kept_scorer(inputs.preliminary_model, checkpoint_version(inputs.preliminary_model)).over(store, features)
     image_ids = store.of_split("train")
-    captions, texts = _captions(inputs.pairs, image_ids, inputs.scratch)
-    embedding_CE = caption_embeddings(inputs.scratch, texts, scorer.checkpoint.params.text_encoder)
+    index, encoder = RowIndex([np.asarray(image_ids, dtype=object)]), scorer.checkpoint.params.text_encoder
+    captions = _captions(inputs.caption_embeddings, index, encoder, inputs.scratch)
+    path = inputs.scratch / "caption_embeddings.npy"
+    embedding_CE = load_embeddings(path, inputs.caption_embeddings, index, encoder)
     pictures = Pictures(
         image_ids, _summaries(scorer, image_ids, params, inputs.scratch), captions, embedding_CE, params
     )
@@ -81,28 +82,17 @@ def fitted(inputs: Inputs, params: Params) -> tuple[CaptionProbe, Pictures]:
     return probe, pictures
 
 
-def _splits(pairs: Table) -> Iterator[pd.DataFrame]:
-    return (batch.to_pandas() for batch in pairs.batches(["split"]))
-
-
-def _captions(pairs: Table, image_ids: list[str], scratch: Path) -> tuple[Ragged, Texts]:
-    """The captions of these pictures: columns text (number in the texts) and index (caption_index)."""
-    index = RowIndex([np.asarray(image_ids, dtype=object)])
-
-    def mine() -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
-        for batch in pairs.batches(["image_id", "caption_index", "caption"]):
-            row = index.find(batch["image_id"].to_numpy(zero_copy_only=False))
-            yield row[row >= 0], batch.filter(pa.array(row >= 0))
+def _captions(table: Table, index: RowIndex, text_encoder: str, scratch: Path) -> Ragged:
+    """The captions of these pictures: columns text (its row among their embeddings) and index (caption_index)."""
 
     def entries() -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
         first = 0
-        for row, batch in mine():
+        for row, batch in captions_of(table, index, text_encoder, ("caption_index",)):
             yield row, {"text": first + np.arange(len(row)), "index": batch["caption_index"].to_numpy()}
             first += len(row)
 
-    texts = Texts.write(scratch / "captions", (batch["caption"].to_pylist() for _, batch in mine()))
     dtypes = {"text": np.int64, "index": np.int16}
-    return Ragged.write(scratch / "captions_of_pictures", len(image_ids), entries, dtypes), texts
+    return Ragged.write(scratch / "captions_of_pictures", len(index), entries, dtypes)
 
 
 def _summaries(scorer: Scorer, image_ids: list[str], params: Params, scratch: Path) -> np.ndarray:

@@ -44,6 +44,7 @@ class Inputs(NamedTuple):
     image_shards: Path
     image_features: Path
     pairs: Table
+    caption_embeddings: Table
     parsed_tags: Table
     parsed_tags_check: dict[str, Any]
     labels: Table  # of split dev alone: the evaluation in the loop
@@ -84,6 +85,7 @@ def run(inputs: Inputs, params: Params) -> Outputs:
         seed=params.seed,
         processes=processes,
         description="pretrain",
+        caption_embeddings=inputs.caption_embeddings,
     )
     facts = {"stage": "pretrain", "tags": "parsed_tags", **dataclasses.asdict(params)}
     directory = save_model(inputs.scratch / "model", model, label_system, corpus, processes, facts)

@@ -57,6 +57,7 @@ class Inputs(NamedTuple):
     image_shards: Path
     image_features: Path
     pairs: Table
+    caption_embeddings: Table
     tags: Table
     tags_check: dict[str, Any]
     labels: Table  # of split dev alone: the evaluation in the loop
@@ -101,6 +102,7 @@ def run(inputs: Inputs, params: Params) -> Outputs:
         seed=params.seed,
         processes=processes,
         description="retrain",
+        caption_embeddings=inputs.caption_embeddings,
     )
     facts = {"stage": "retrain", "tags": inputs.tags.path.name, **dataclasses.asdict(params)}
     directory = save_model(inputs.scratch / "model", model, label_system, corpus, processes, facts)

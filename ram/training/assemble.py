@@ -18,17 +18,14 @@ from ram.model.checkpoint import save_checkpoint
 from ram.model.ram import RAM
 from ram.model.text_encoder import make_text_encoder
 from ram.progress import track
-from ram.storage import Table, new_array
-from ram.training.arrays import Texts, load_array
+from ram.storage import Table
 from ram.training.batches import Batches, Inputs
+from ram.training.captions import example_embeddings
 from ram.training.dev import DevBenchmark, DevEvaluation, dev_benchmarks
 from ram.training.loop import train
 from ram.training.order import Corpus
 from ram.training.params import TrainingParams
 from ram.training.processes import Processes
-
-_ENCODE_BATCH = 128
-_ENCODE_WINDOW = 1 << 15
 
 
 def trainable_tags(
@@ -71,33 +68,6 @@ def fit_standardisation(model: RAM, corpus: Corpus, inputs: Inputs, num_pictures
     model.image_encoder.fit_standardisation(features())
 
 
-def caption_embeddings(directory: Path, texts: Texts, text_encoder: str) -> np.ndarray:
-    """(captions, E) float16, memory-mapped: the text encoder's embeddings, of length 1; written once."""
-    path = directory / "caption_embeddings.npy"
-    if not path.is_file():
-        encoder = make_text_encoder(text_encoder)
-        partial, rows = path.with_name(".caption_embeddings.npy"), None
-        for numbers in track(list(_by_length(texts)), "caption embeddings", unit="batch"):
-            with torch.autocast("cpu", torch.bfloat16):  # twice as fast; captions are compared, not stored for good
-                batch = encoder.encode(texts.take(numbers))
-            if rows is None:
-                rows = new_array(partial, np.float16, (len(texts), batch.shape[1]), "caption embeddings")
-            rows[numbers] = batch / np.linalg.norm(batch, axis=1, keepdims=True).clip(min=1e-12)
-        if rows is None:
-            raise ValueError("captions are wanted, and no picture to train on has one")
-        rows.flush()
-        partial.replace(path)
-    return load_array(path)
-
-
-def _by_length(texts: Texts) -> Iterator[np.ndarray]:
-    """Numbers of the texts in batches of like length, which need little padding; sorted within windows of memory."""
-    for start in range(0, len(texts), _ENCODE_WINDOW):
-        window = np.arange(start, min(start + _ENCODE_WINDOW, len(texts)))
-        order = window[np.argsort([len(text) for text in texts.take(window)], kind="stable")]
-        yield from np.split(order, range(_ENCODE_BATCH, len(order), _ENCODE_BATCH))
-
-
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
     """The tables that the evaluation in the loop reads."""
@@ -121,15 +91,22 @@ def train_model(
     processes: Processes,
     description: str,
     preferred_tags: Sequence[int] = (),
+    caption_embeddings: Table | None = None,
 ) -> pd.DataFrame:
-    """Train the model in place on the corpus; the curves. `preferred_tags` are scored in every step, as they fit."""
+    """Train the model in place on the corpus; the curves. `preferred_tags` are scored in every step, as they fit.
+
+    `caption_embeddings` is the table that an alignment loss wants. `ValueError` where it is wanted and has no caption of the
+    pictures to train on.
+    """
     embeddings = None
     if params.loss.alignment_weight:
+        if caption_embeddings is None:
+            raise ValueError("an alignment_weight above 0 wants the embeddings of captions, and this training has none")
         with processes.main_first():
-            embeddings = [
-                caption_embeddings(part.caption_texts.directory.parent, part.caption_texts, model.params.text_encoder)
-                for part in corpus.parts
-            ]
+            encoder = model.params.text_encoder
+            embeddings = [example_embeddings(part, caption_embeddings, encoder) for part in corpus.parts]
+        if not any(map(len, embeddings)):
+            raise ValueError("an alignment_weight above 0 wants captions, and no picture to train on has one")
     wants_captions = params.loss.caption_weight or params.loss.alignment_weight
     batches = Batches(
         corpus,

@@ -26,7 +26,7 @@ from ram.runner import stage_call
 ROOT = Path(__file__).resolve().parents[2]
 ORDER = [
     "list_sources", "ingest_pairs", "check_tables@pairs", "parse_captions", "build_label_system", "tag_captions",
-    "check_tables@parsed_tags", "embed_tags", "embed_images", "pretrain", "choose_generator", "score_images",
+    "check_tables@parsed_tags", "embed_tags", "embed_captions", "embed_images", "pretrain", "choose_generator", "score_images",
     "generate_tags", "check_tables@generated_tags", "embed_regions", "judge_captions", "clean_tags",
     "check_tables@cleaned_tags", "compare_tags", "review_gallery", "retrain@cleaned", "retrain@generated", "finetune",
     "calibrate_thresholds", "evaluate", "report",

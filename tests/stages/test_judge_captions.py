@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import embed_pairs
 
 from ram.catalog import artifact
 from ram.data_engine.probe import ProbeParams
@@ -14,6 +15,11 @@ from ram.stages.judge_captions import Inputs, Outputs, Params, run
 from ram.storage import Table, as_arrow, write_part
 
 PARAMS = Params(seed=0, probe=ProbeParams(num_folds=2, ridge=1.0, prior_weight=5.0), batch_size=5)
+
+
+@pytest.fixture
+def pairs(drawn_workspace: Path) -> pd.DataFrame:
+    return read_artifact(artifact("pairs"), drawn_workspace).to_pandas()
 
 
 @pytest.fixture
@@ -29,23 +35,26 @@ def evidence(outputs: Outputs) -> pd.DataFrame:
 
 
 def changed(given: Inputs, pairs: pd.DataFrame, tmp_path: Path) -> Inputs:
-    write_part(as_arrow(pairs, given.pairs.schema), tmp_path / "other_pairs", 0, given.pairs.schema)
+    schema = artifact("pairs").schema
+    assert schema is not None
+    write_part(as_arrow(pairs, schema), tmp_path / "other_pairs", 0, schema)
     (tmp_path / "again").mkdir()
-    return given._replace(pairs=Table(tmp_path / "other_pairs", given.pairs.schema), scratch=tmp_path / "again")
+    table = embed_pairs(tmp_path / "other_pairs", tmp_path / "other_embeddings")
+    return given._replace(caption_embeddings=table, scratch=tmp_path / "again")
 
 
-def test_every_caption_of_a_train_picture_has_a_row(given: Inputs) -> None:
+def test_every_caption_of_a_train_picture_has_a_row(given: Inputs, pairs: pd.DataFrame) -> None:
     found = evidence(run(given, PARAMS))
-    pairs = given.pairs.to_pandas()
     pairs = pairs[pairs["split"] == "train"]
     keys = ["image_id", "caption_index"]
     assert sorted(map(tuple, found[keys].to_numpy())) == sorted(map(tuple, pairs[keys].to_numpy()))
     assert np.isfinite(found["evidence"]).all()
 
 
-def test_a_foreign_caption_has_less_evidence_than_the_picture_s_own(given: Inputs, tmp_path: Path) -> None:
+def test_a_foreign_caption_has_less_evidence_than_the_picture_s_own(
+    given: Inputs, pairs: pd.DataFrame, tmp_path: Path
+) -> None:
     plain = evidence(run(given, PARAMS)).set_index("image_id")["evidence"]
-    pairs = given.pairs.to_pandas()
     train = pairs.index[pairs["split"] == "train"]
     swapped = pairs.loc[train[:6], "caption"].to_numpy()[::-1]
     pairs.loc[train[:6], "caption"] = swapped
@@ -58,10 +67,12 @@ def test_a_foreign_caption_has_less_evidence_than_the_picture_s_own(given: Input
     assert foreign[moved].mean() < plain[moved].mean()
 
 
-def test_parts_and_batches_change_nothing(given: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_and_batches_change_nothing(
+    given: Inputs, pairs: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = evidence(run(given, PARAMS))
     monkeypatch.setattr(judge_captions, "_PICTURES_AT_ONCE", 10_000)
-    again = evidence(run(changed(given, given.pairs.to_pandas(), tmp_path), PARAMS))
+    again = evidence(run(changed(given, pairs, tmp_path), PARAMS))
     pd.testing.assert_frame_equal(whole, again)
 
 
@@ -75,6 +86,5 @@ def test_a_killed_run_goes_on_with_what_is_finished(given: Inputs, monkeypatch: 
     pd.testing.assert_frame_equal(whole, evidence(run(given, PARAMS)))
 
 
-def test_without_captions_the_table_is_empty(given: Inputs, tmp_path: Path) -> None:
-    pairs = given.pairs.to_pandas()
+def test_without_captions_the_table_is_empty(given: Inputs, pairs: pd.DataFrame, tmp_path: Path) -> None:
     assert evidence(run(changed(given, pairs[pairs["split"] != "train"], tmp_path), PARAMS)).empty

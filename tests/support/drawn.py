@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from ram.catalog import artifact
 from ram.label_system import LabelSystem, Tag
-from ram.storage import write_json, write_table
+from ram.storage import Table, write_json, write_part, write_table
 
 SHAPES = ["ball", "box", "tree"]
 COLOURS = {"red": (220, 60, 50), "blue": (50, 90, 210), "green": (50, 170, 80)}
@@ -157,6 +157,7 @@ class Drawn:
             if row["split"] == "train":
                 captions.append({"image_id": row["image_id"], "caption": f"a {shape}", "log_probability": -2.5})
         self.write("pairs", pairs)
+        embed_pairs(self.root / artifact("pairs").path, self.root / artifact("caption_embeddings").path)
         self.write("caption_phrases", phrases)
         self.write("generated_captions", captions)
         self.write(
@@ -243,6 +244,17 @@ def write_reports(drawn: Drawn) -> None:
         path = root / artifact(f"{model}_curves").path
         path.parent.mkdir(parents=True, exist_ok=True)
         curves.to_csv(path, index=False)
+
+
+def embed_pairs(pairs: Path, target: Path) -> Table:
+    """The caption_embeddings of a table of pairs, as stage embed_captions has them of the models' text encoder."""
+    from ram.stages.embed_captions import embed_part
+
+    schema = artifact("caption_embeddings").schema
+    assert schema is not None
+    for index, path in enumerate(sorted(pairs.glob("part-*.parquet"))):
+        write_part(embed_part(path, "package:wordllama"), target, index, schema)
+    return Table(target, schema)
 
 
 def draw_workspace(root: Path) -> None:
