@@ -2,9 +2,12 @@
 
 python -m benchmarks.cleaning                       # the workspaces of benchmarks/ablation.py
 python -m benchmarks.cleaning WORKSPACE ...         # or others, whose labels tell the truth
+python -m benchmarks.cleaning --retrain             # and mAP of models retrained after the paper's cleaning and after ours
 
-Only the cleaning runs again, on the stored tags and region features; nothing in a workspace is changed. Prints one table: the
-share of the rows that went, and precision, recall and F1 of the removals against the labels, as means over the workspaces.
+Only the cleaning runs again, on the stored tags and region features. Prints one table: the share of the rows that went, and
+precision, recall and F1 of the removals against the labels, as means over the workspaces. With --retrain, models are trained by
+stage retrain as the workspace's own were: on what the paper's rule keeps (of its bars the one with the best F1), and on what ours
+keeps with the same hard targets. They stay in the folder `arms` of each workspace.
 """
 
 from __future__ import annotations
@@ -15,12 +18,14 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from benchmarks.tag_arms import mean_ap, retrain_on
+from benchmarks.workspaces import mean_and_spread
 from ram.catalog import artifact
 from ram.data_engine.clean import RuleParams
 from ram.data_engine.detectors import DETECTORS
@@ -28,11 +33,16 @@ from ram.engine import LocalEngine
 from ram.params import stage_params
 from ram.runner import read_artifact
 from ram.stages import clean_tags
+from ram.storage import Table, move_into_place
 
 ROOT = Path(__file__).resolve().parents[1]
 NO_RULES = RuleParams(max_wrong_probability=None, outlier_share=None, min_outlier_score=None, min_region_score=None)
 SHARE = dataclasses.replace(NO_RULES, outlier_share=0.1)
 INPUTS = [name for name in clean_tags.Inputs._fields if name not in ("scratch", "engine")]
+
+UNCLEANED, PAPER = "generated tags, uncleaned", "paper's rule, hard targets"
+OURS_HARD, OURS = "ours, hard targets", "ours, as the recipe has it"
+ARMS = (UNCLEANED, PAPER, OURS_HARD, OURS)
 
 Variants = dict[str, clean_tags.Params]
 
@@ -85,6 +95,13 @@ def measure(workspace: Path, recipe: Mapping[str, Any]) -> tuple[dict[str, dict[
     return found, seconds
 
 
+def chosen(workspace: Path, recipe: Mapping[str, Any], name: str) -> tuple[clean_tags.Params, clean_tags.Params]:
+    """The recipe's cleaning, and the variant of that name, with the workspace's seed."""
+    own = yaml.safe_load((workspace / "params.yaml").read_text(encoding="utf-8"))
+    params = stage_params({**recipe, "seed": own["seed"]}, "clean_tags", clean_tags.Params)
+    return params, next(members[name] for members in variants(params).values() if name in members)
+
+
 def figures(report: Mapping[str, Any]) -> dict[str, float]:
     if report["truth"] is None:
         raise ValueError("no labels cover the training pictures of this workspace; name one of the embedded sample")
@@ -100,10 +117,53 @@ def figures(report: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
+def retrained(workspace: Path, params: clean_tags.Params, paper: clean_tags.Params) -> dict[str, float]:
+    """mAP of the workspace's retrained models, and of models retrained with hard targets on what is kept."""
+    found = {
+        UNCLEANED: sole(mean_ap(workspace, workspace / artifact("retrained_uncleaned_model").path)),
+        OURS: sole(mean_ap(workspace, workspace / artifact("retrained_model").path)),
+    }
+    for arm, variant in ((PAPER, paper), (OURS_HARD, params)):
+        tags = cleaned(workspace, variant, "paper" if arm == PAPER else "ours")
+        model = retrain_on(
+            workspace, tags, f"{tags.path.name}_as_hard_targets", ["retrain.training.batch.predicted_target=hard"]
+        )
+        found[arm] = sole(mean_ap(workspace, model))
+    return {arm: found[arm] for arm in ARMS}
+
+
+def cleaned(workspace: Path, params: clean_tags.Params, name: str) -> Table:
+    """What a cleaning makes of the workspace's generated tags, in its folder `arms`."""
+    given = {field: read_artifact(artifact(field), workspace) for field in INPUTS}
+    scratch = workspace / "arms" / name
+    scratch.mkdir(parents=True, exist_ok=True)
+    table = clean_tags.run(clean_tags.Inputs(**given, scratch=scratch, engine=LocalEngine(1)), params).cleaned_tags
+    schema = artifact("cleaned_tags").schema
+    assert schema is not None
+    move_into_place(table, workspace / "arms" / f"{name}_tags")
+    shutil.rmtree(scratch)
+    return Table(workspace / "arms" / f"{name}_tags", schema)
+
+
+def sole(found: Mapping[str, float]) -> float:
+    """mAP of the one benchmark of a workspace."""
+    (value,) = found.values()
+    return value
+
+
+def print_retrained(found: Sequence[Mapping[str, float]]) -> None:
+    print(f"\n{'mAP after retraining on':52}{'mean':>13}{'deviation':>13}{'to paper':>13}   each")
+    for arm in ARMS:
+        mean, spread = mean_and_spread([f[arm] for f in found])
+        gain = statistics.mean(f[arm] - f[PAPER] for f in found)
+        print(f"{arm:52}{mean:13.4f}{spread:13.4f}{gain:+13.4f}   {' '.join(f'{f[arm]:.4f}' for f in found)}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workspaces", type=Path, nargs="*")
     parser.add_argument("--recipe", type=Path, default=ROOT / "recipes" / "sample.yaml", help="its section clean_tags")
+    parser.add_argument("--retrain", action="store_true", help="retrain on what is kept: minutes a workspace")
     args = parser.parse_args()
     workspaces = args.workspaces or sorted((ROOT / ".state" / "ablation").glob("seed-*"))
     if not workspaces:
@@ -122,6 +182,11 @@ def main() -> None:
     print(f"\n{'CPU seconds to look at all regions and decide':52}")
     for group in measured[0][1]:
         print(f"{group:52}{statistics.mean(seconds[group] for _, seconds in measured):13.1f}")
+    if args.retrain:
+        papers = [name for name in found[0] if name.startswith("paper")]
+        best = max(papers, key=lambda name: statistics.mean(f[name]["F1"] for f in found))
+        print(f"\nof the paper's rules: {best}", flush=True)
+        print_retrained([retrained(workspace, *chosen(workspace, recipe, best)) for workspace in workspaces])
 
 
 if __name__ == "__main__":

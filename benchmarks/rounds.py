@@ -41,7 +41,9 @@ def run_seed(workspace: Path) -> tuple[dict[str, dict[str, float]], dict[str, fl
     epochs = load_yaml(workspace / "params.yaml")["retrain"]["training"]["epochs"]
     cleaned = read_artifact(artifact("cleaned_tags"), workspace)
     found = {ROUND_1: mean_ap(workspace, workspace / artifact("retrained_model").path)}
-    found[LONGER] = mean_ap(workspace, retrain_on(workspace, cleaned, "longer", epochs=2 * epochs))
+    found[LONGER] = mean_ap(
+        workspace, retrain_on(workspace, cleaned, "longer", [f"retrain.training.epochs={2 * epochs}"])
+    )
     second = second_round(workspace)
     found[ROUND_2] = mean_ap(second, second / artifact("retrained_model").path)
     after = read_artifact(artifact("cleaned_tags"), second)

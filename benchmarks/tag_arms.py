@@ -100,15 +100,16 @@ def run_to(workspace: Path, *targets: str) -> None:
     run_stages(workspace, [name for name in names if name in wanted])
 
 
-def retrain_on(workspace: Path, tags: Table, name: str, epochs: int | None = None) -> Path:
-    """The model that stage retrain makes of `tags`, in the folder `arms/NAME` of the workspace; made once."""
+def retrain_on(workspace: Path, tags: Table, name: str, knobs: Sequence[str] = ()) -> Path:
+    """The model that stage retrain makes of `tags`, in the folder `arms/NAME` of the workspace; made once.
+
+    `knobs` as of `with_knobs`; `name` must tell them.
+    """
     folder = workspace / "arms" / name
     if (folder / "model").is_dir():
         return folder / "model"
     print(f"{workspace.name}: retraining on {name}", file=sys.stderr, flush=True)
-    sections = load_yaml(workspace / "params.yaml")
-    if epochs is not None:
-        sections["retrain"]["training"]["epochs"] = epochs
+    sections = with_knobs(load_yaml(workspace / "params.yaml"), knobs)
     params = stage_params(sections, "retrain", retrain.Params)
     given = {
         field: read_artifact(artifact(field), workspace)
