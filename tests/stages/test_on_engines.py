@@ -16,7 +16,7 @@ from ram.catalog import artifact
 from ram.engine import EngineParams, make_engine
 from ram.runner import read_artifact, run_stage, stage_call
 
-STAGES = ("parse_captions", "score_images", "generate_tags", "embed_regions", "clean_tags")
+STAGES = ("parse_captions", "embed_captions", "score_images", "generate_tags", "embed_regions", "clean_tags")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -43,6 +43,7 @@ def workspace(drawn_workspace: Path, tmp_path: Path) -> Path:
         path = root / artifact(name).path
         storage.write_json(storage.read_json(path) | {"passed": True, "failures": []}, path)
     sections = yaml.safe_load((ROOT / "params.yaml").read_text())
+    sections["model"]["text_encoder"] = "package:wordllama"
     sections["score_images"] |= {"caption": None, "images_per_part": 8, "batch_size": 4}
     sections["generate_tags"]["caption"] = None
     sections["generate_tags"]["thresholds"] |= {"target_precision": 0.1, "caution": 0.0, "min_score": 0.02}
@@ -63,7 +64,7 @@ def run(workspace: Path, stages: Sequence[str]) -> dict[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "stages", "num_maps"), [("local", STAGES[1:2], 1), ("ray", STAGES, 7)])
+@pytest.mark.parametrize(("kind", "stages", "num_maps"), [("local", ("score_images",), 1), ("ray", STAGES, 8)])
 def test_workers_of_which_some_are_killed_give_the_bytes_of_this_process(
     kind: str,
     stages: Sequence[str],
