@@ -98,9 +98,9 @@ def test_a_picture_none_of_whose_words_fit_takes_a_doubtful_one_with_it() -> Non
 
 def test_the_reason_names_what_weighed_most() -> None:
     params = dataclasses.replace(EVIDENCE, outlier_weight=8.0, region_weight=8.0)
-    table = rows(outlier=[0.99, 0.5, 0.5], region=[0.5, 0.01, 0.5])
+    table = rows(outlier=[0.99, 0.5, 0.5, 0.6], region=[0.5, 0.01, 0.5, 0.01])
     found = removals(table, params, RULES)
-    assert found["reason"].tolist() == ["cluster_outlier", "contrary_prediction", None]
+    assert found["reason"].tolist() == ["cluster_outlier", "contrary_prediction", None, "contrary_prediction"]
 
 
 def test_the_papers_rules_drop_the_outlying_share_and_what_is_not_predicted_on_its_region() -> None:
