@@ -201,9 +201,10 @@ def test_what_the_probe_judged_and_does_not_find_far_stays() -> None:
     assert found["kept"].tolist() == [True, False]
 
 
-def test_a_null_detector_score_is_no_score_of_the_rule() -> None:
-    rules = dataclasses.replace(NO_RULES, outlier_share=0.1)
-    assert removals(rows(outlier=[0.9], outlier_score=[0.9]), EVIDENCE, rules)["kept"].all()  # not above the share
+def test_a_row_that_only_reaches_the_share_or_the_region_score_stays() -> None:
+    rules = dataclasses.replace(NO_RULES, outlier_share=0.1, min_region_score=0.25)
+    found = removals(rows(outlier=[0.9, 0.91, 0.5], region_score=[0.25, 0.25, 0.24]), EVIDENCE, rules)
+    assert found["kept"].tolist() == [True, False, False]
 
 
 # The formulas once more, row by row in plain Python: what the vectors must equal.
