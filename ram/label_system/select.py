@@ -66,7 +66,8 @@ class Group:
 
     @property
     def kind(self) -> str:
-        return max(KINDS, key=lambda kind: self.kinds[kind]) if self.kinds else "object"
+        known = [kind for kind in KINDS if kind in self.kinds]  # with 0 captions where a person alone wants it
+        return max(known, key=lambda kind: self.kinds[kind], default="object")
 
 
 @lru_cache(maxsize=1)
