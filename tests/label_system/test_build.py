@@ -209,6 +209,17 @@ def test_frequency_counts_the_captions_that_resolve_to_the_tag() -> None:
     assert build(counts).find("truck").frequency == 13  # type: ignore[union-attr]
 
 
+def test_unspoken_synonyms_are_added_only_where_synonyms_are_merged() -> None:
+    vocabularies = read_vocabularies(VOCABULARIES, ["coco80"])
+    groups = [Group(reading="noun", phrases=["couch"], kinds=Counter(object=3), vocabularies=("coco80",))]
+    merged, apart = (
+        build_label_system(groups, {("couch", "object"): 3}, vocabularies, WORDNET, merge_synonyms=merge)
+        for merge in (True, False)
+    )
+    assert "sofa" in merged[0].synonyms
+    assert apart[0].synonyms == ()
+
+
 def test_unseen_names_become_tags_of_frequency_zero() -> None:
     vocabularies = read_vocabularies(VOCABULARIES, ["coco80", "hico117"])
     tags = build_label_system(
@@ -217,6 +228,8 @@ def test_unseen_names_become_tags_of_frequency_zero() -> None:
     assert all(tags.find(entry[0]) for v in vocabularies.values() for entry in v.entries)
     assert {tag.frequency for tag in tags} == {0}
     assert all("captions" not in tag.sources for tag in tags)
+    assert {tag.kind for tag in tags if tag.sources == ("hico117",)} == {"action"}
+    assert {tag.kind for tag in tags if tag.sources == ("coco80",)} == {"object"}
 
 
 @pytest.mark.parametrize(
