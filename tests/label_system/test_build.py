@@ -209,6 +209,19 @@ def test_frequency_counts_the_captions_that_resolve_to_the_tag() -> None:
     assert build(counts).find("truck").frequency == 13  # type: ignore[union-attr]
 
 
+def test_a_name_that_a_group_has_already_is_not_added_again() -> None:
+    vocabularies = read_vocabularies(VOCABULARIES, ["coco80"])
+    known = [
+        Group(reading="noun", phrases=["sofa", "couch"], kinds=Counter(object=3)),
+        Group(reading="action", phrases=["train"], kinds=Counter(action=3)),  # the verb
+    ]
+    added = unseen_groups(known, vocabularies, WORDNET, lambda _: "object")
+    names = [group.phrases[0] for group in added]
+    assert len(names) == len(set(names)) == 79
+    assert "couch" not in names
+    assert "train" in names
+
+
 def test_unspoken_synonyms_are_added_only_where_synonyms_are_merged() -> None:
     vocabularies = read_vocabularies(VOCABULARIES, ["coco80"])
     groups = [Group(reading="noun", phrases=["couch"], kinds=Counter(object=3), vocabularies=("coco80",))]
