@@ -209,6 +209,14 @@ def test_frequency_counts_the_captions_that_resolve_to_the_tag() -> None:
     assert build(counts).find("truck").frequency == 13  # type: ignore[union-attr]
 
 
+def test_a_tag_says_who_named_it() -> None:
+    tags = build(objects("dog", "rhododendron"))
+    assert [(tag.name, tag.sources) for tag in tags] == [
+        ("dog", ("captions", "coco80", "lvis1203")),
+        ("rhododendron", ("captions",)),
+    ]
+
+
 def test_a_name_that_a_group_has_already_is_not_added_again() -> None:
     vocabularies = read_vocabularies(VOCABULARIES, ["coco80"])
     known = [
