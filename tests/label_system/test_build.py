@@ -12,7 +12,7 @@ from ram.label_system.build import build_label_system, unseen_groups
 from ram.label_system.resolve import Resolver, is_kind_of
 from ram.label_system.select import Group, SelectionParams, find_groups, read_counts, select
 from ram.label_system.senses import WordNetInContext
-from ram.label_system.vocabulary import read_vocabularies
+from ram.label_system.vocabulary import Vocabulary, read_vocabularies
 from ram.label_system.wordnet import load_wordnet
 
 VOCABULARIES = Path(__file__).parents[2] / "data" / "vocabularies"
@@ -228,6 +228,19 @@ def test_a_name_that_a_group_has_already_is_not_added_again() -> None:
     assert len(names) == len(set(names)) == 79
     assert "couch" not in names
     assert "train" in names
+
+
+def test_a_name_of_a_list_of_any_kind_is_added_in_the_reading_that_wordnet_has_of_it() -> None:
+    entries = (("qwertz",), ("lanky",), ("dogs", "hounds"), ("zither",))
+    vocabularies = {"all": Vocabulary(name="all", kind="any", entries=entries)}
+    spoken = [Group(reading="noun", phrases=["dog"], kinds=Counter(object=3))]
+    added = unseen_groups(spoken, vocabularies, WORDNET, lambda name: "scene" if name == "zither" else "object")
+    found = [(group.phrases, group.reading, group.kind, group.vocabularies) for group in added]
+    assert found == [
+        (["qwertz"], "noun", "object", ("all",)),
+        (["lanky"], "attribute", "attribute", ("all",)),
+        (["zither"], "noun", "scene", ("all",)),
+    ]
 
 
 def test_unspoken_synonyms_are_added_only_where_synonyms_are_merged() -> None:
