@@ -209,6 +209,19 @@ def test_frequency_counts_the_captions_that_resolve_to_the_tag() -> None:
     assert build(counts).find("truck").frequency == 13  # type: ignore[union-attr]
 
 
+def test_of_two_listed_names_the_first_in_the_list_is_the_tags() -> None:
+    entries = (("zuiop",), ("qwertz",))
+    vocabularies = {"all": Vocabulary(name="all", kind="noun", entries=entries)}
+    group = Group(reading="noun", phrases=["qwertz", "zuiop"], kinds=Counter(object=3), vocabularies=("all",))
+    (tag,) = build_label_system([group], {}, vocabularies, WORDNET, merge_synonyms=True)
+    assert (tag.name, tag.synonyms) == ("zuiop", ("qwertz",))
+
+
+def test_only_a_colour_is_called_a_color_where_a_thing_has_the_word() -> None:
+    tags = build({(word, kind): 9 for word in ("orange", "dog") for kind in ("object", "attribute")})
+    assert sorted(tag.name for tag in tags if tag.kind == "attribute") == ["dog (attribute)", "orange color"]
+
+
 def test_a_tag_says_who_named_it() -> None:
     tags = build(objects("dog", "rhododendron"))
     assert [(tag.name, tag.sources) for tag in tags] == [
