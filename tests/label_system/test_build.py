@@ -218,8 +218,8 @@ def test_of_two_listed_names_the_first_in_the_list_is_the_tags() -> None:
 
 
 def test_only_a_colour_is_called_a_color_where_a_thing_has_the_word() -> None:
-    tags = build({(word, kind): 9 for word in ("orange", "dog") for kind in ("object", "attribute")})
-    assert sorted(tag.name for tag in tags if tag.kind == "attribute") == ["dog (attribute)", "orange color"]
+    tags = build({(word, kind): 9 for word in ("orange", "rubber") for kind in ("object", "attribute")})
+    assert sorted(tag.name for tag in tags if tag.kind == "attribute") == ["orange color", "rubber (attribute)"]
 
 
 def test_a_tag_says_who_named_it() -> None:
