@@ -222,6 +222,21 @@ def test_only_a_colour_is_called_a_color_where_a_thing_has_the_word() -> None:
     assert sorted(tag.name for tag in tags if tag.kind == "attribute") == ["orange color", "rubber (attribute)"]
 
 
+def test_a_plural_gives_its_name_to_the_singular_only_where_it_is_irregular() -> None:
+    def name(*phrases: str) -> str:
+        group = Group(reading="noun", phrases=list(phrases), kinds=Counter(object=3))
+        return build_label_system([group], {}, {}, WORDNET, merge_synonyms=False)[0].name
+
+    assert name("feet", "foot") == "foot"
+    assert name("feet") == "feet"
+    assert name("scissors", "scissor") == "scissors"
+
+
+def test_a_compound_that_wordnet_does_not_know_is_a_kind_of_its_last_word() -> None:
+    tags = build(objects("ice cream truck", "truck", "vehicle", count=60))
+    assert tags.find("ice cream truck").parents == ("truck", "vehicle")  # type: ignore[union-attr]
+
+
 def test_a_tag_says_who_named_it() -> None:
     tags = build(objects("dog", "rhododendron"))
     assert [(tag.name, tag.sources) for tag in tags] == [
