@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from typing import Any
 
@@ -120,6 +121,27 @@ def test_malformed_tags_are_refused() -> None:
         LabelSystem.from_json({"tags": [{"tag_id": 0, "name": "dog", "colour": "red"}]})
     with pytest.raises(ValueError, match="lacks"):
         LabelSystem.from_json({"tags": [{"name": "dog"}]})
+    with pytest.raises(ValueError, match=r"has the key 'tags'; this document has \['labels'\]"):
+        LabelSystem.from_json({"labels": []})
+    with pytest.raises(ValueError, match=r"provenance of embeddings lacks \['content', 'width'\]"):
+        EmbeddingProvenance.from_json({"text_encoder": "x", "templates": "ram", "label_system_version": "0"})
+
+
+def test_thresholds_may_be_0_and_1_and_a_tag_that_was_never_counted_has_frequency_0() -> None:
+    for threshold in (0.0, 1.0):
+        assert Tag(tag_id=0, name="dog", threshold=threshold).threshold == threshold
+    assert Tag(tag_id=0, name="dog").frequency == 0
+
+
+def test_the_very_word_goes_before_another_spelling_of_it() -> None:
+    tags = LabelSystem([Tag(tag_id=0, name="hot dog"), Tag(tag_id=1, name="hotdog")])
+    assert [tag.name for phrase in ("hot dog", "hotdog") if (tag := tags.find(phrase))] == ["hot dog", "hotdog"]
+
+
+def test_the_version_is_that_of_the_words_in_any_release() -> None:
+    tags = LabelSystem([Tag(tag_id=0, name="café", synonyms=("bistro",), kind="scene", parents=("building",))])
+    content = '[[0, "café", ["bistro"], "scene", ["building"]]]'
+    assert tags.version == hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 @given(st.lists(st.sampled_from(["person", "people", "Dog", "dogs", "cat", "sea lion", "grey", "T shirt"]), max_size=8))
@@ -127,5 +149,6 @@ def test_extending_keeps_old_ids_and_makes_every_name_known(names: list[str]) ->
     tags = system()
     longer = tags.extended(names, kind="object", source="test")
     assert longer.tags[: len(tags)] == tags.tags
+    assert {tag.sources for tag in longer.tags[len(tags) :]} <= {("test",)}
     assert all(longer.find(name) is not None for name in names)
     assert longer.extended(names).tags == longer.tags
