@@ -66,6 +66,23 @@ def test_what_a_person_wants_becomes_a_tag_whatever_the_rules_say() -> None:
     assert [g.phrases for g in dropped["rare"]] == [["swing"]]
 
 
+def test_one_known_or_wanted_phrase_is_enough_for_a_group() -> None:
+    pair = Group(reading="noun", phrases=["qwertz", "dog"], kinds=Counter(object=5))
+    assert fate(pair) is None
+    rare = Group(reading="noun", phrases=["couch", "sofa"], kinds=Counter(object=1))
+    (kept,), _ = select([rare], WORDNET, PARAMS, keep={"sofa": "object"})
+    assert (kept.phrases, kept.wanted) == (["couch", "sofa"], True)
+
+
+def test_coverage_is_reached_by_exactly_its_share() -> None:
+    values = {name: getattr(PARAMS, name) for name in PARAMS.__dataclass_fields__}
+    kept, dropped = select(
+        [group("dog", 6), group("cat", 6)], WORDNET, SelectionParams(**values | {"mention_coverage": 0.5})
+    )
+    assert [g.phrases[0] for g in kept] == ["cat"]
+    assert [g.phrases[0] for g in dropped["over_coverage"]] == ["dog"]
+
+
 def test_kept_groups_come_by_frequency_and_then_by_name() -> None:
     groups = [group("cat", 7), group("red", 9, "attribute"), group("ant", 7), group("dog", 8)]
     kept, _ = select(groups, WORDNET, PARAMS)
@@ -107,6 +124,8 @@ def test_a_noun_joins_its_verb_where_it_is_an_act_and_no_commoner() -> None:
     assert read(4, 4, "jump") == ({"action": 8}, {"jump"})
     assert read(5, 4, "jump") == ({"noun": 5, "action": 4}, set())
     assert read(4, 4, "dog") == ({"noun": 4, "action": 4}, set())  # an animal first
+    assert read(4, 4, "kick") == ({"action": 8}, {"kick"})  # an act first, a feeling second
+    assert read(4, 4, "drink") == ({"noun": 4, "action": 4}, set())  # food first, an act second
     assert read(4, 4, "qwertz") == ({"action": 8}, {"qwertz"})  # WordNet has no noun
 
 
