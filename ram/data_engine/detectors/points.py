@@ -11,6 +11,7 @@ import pandas as pd
 
 METRICS = ("cosine", "euclidean")
 _ROWS_AT_ONCE = 4096
+_LEAST_VARIANCE = 1e-12  # of the first direction's: below it there is rounding alone
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,9 +81,14 @@ def _principal(point_MD: np.ndarray, sample: np.ndarray, num_dims: int) -> np.nd
     fitted = point_MD[sample].astype(np.float64)
     mean_D = fitted.mean(0)
     fitted -= mean_D
-    _, vector_DD = np.linalg.eigh((fitted.T @ fitted) / max(len(fitted) - 1, 1))
+    if len(fitted) < fitted.shape[1]:  # the matrix of products has the same directions, and is the smaller one
+        variance_N, weight_NN = np.linalg.eigh(fitted @ fitted.T)
+        real = variance_N > variance_N[-1] * _LEAST_VARIANCE
+        vector_DP = fitted.T @ (weight_NN[:, real] / np.sqrt(variance_N[real]))
+    else:
+        _, vector_DP = np.linalg.eigh(fitted.T @ fitted)
     del fitted
-    vector_DP = np.ascontiguousarray(vector_DD[:, ::-1][:, :num_dims])
+    vector_DP = np.ascontiguousarray(vector_DP[:, ::-1][:, :num_dims])
     return np.concatenate([(point_MD[rows] - mean_D) @ vector_DP for rows in _some(point_MD)])
 
 

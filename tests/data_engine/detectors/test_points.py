@@ -32,14 +32,27 @@ def test_the_euclidean_metric_keeps_lengths_apart_that_the_cosine_does_not_see()
     assert len(points(features, metric="euclidean").point_MP) == 60
 
 
-def test_principal_directions_are_those_of_scikit_learn() -> None:
+@pytest.mark.parametrize(("num_regions", "width"), [(200, 12), (40, 120), (120, 120)])
+def test_principal_directions_are_those_of_scikit_learn(num_regions: int, width: int) -> None:
     from sklearn.decomposition import PCA
 
-    features = modes(200, 4)
+    generator = np.random.default_rng(0)
+    features = generator.normal(size=(num_regions, width)) * np.geomspace(3, 0.1, width)
     all_ND = points(features, pca_dims=None).point_MP
     found_NP = points(features, pca_dims=5).point_MP
     reference_NP = PCA(5).fit_transform(all_ND)
     np.testing.assert_allclose(np.abs(found_NP), np.abs(reference_NP), atol=1e-8)
+
+
+def test_no_directions_are_made_up_where_regions_have_fewer() -> None:
+    generator = np.random.default_rng(0)
+    features = generator.normal(size=(30, 4)) @ generator.normal(size=(4, 200))
+    found = points(features, metric="euclidean", pca_dims=64)
+    every = points(features, metric="euclidean", pca_dims=None)
+    distance_NN = np.linalg.norm(found.point_MP[:, None] - found.point_MP[None], axis=2)
+    np.testing.assert_allclose(
+        distance_NN, np.linalg.norm(every.point_MP[:, None] - every.point_MP[None], axis=2), atol=1e-5
+    )
 
 
 def test_a_region_that_comes_twice_is_one_point() -> None:
