@@ -5,7 +5,7 @@ python -m benchmarks.scale [--pictures 200] [--times 1 10 100] [--workspace FOLD
 The sample recipe made small (64 pixels, one epoch a training), with `--pictures` train pictures and that many times more of
 them; every stage is a process of its own on one thread, and its CPU seconds, those of its children included, are what counts. The
 first size is mostly start: with cost(n) = a + b n^p through three sizes, each `q` times the one before,
-p = log_q((c3 - c2) / (c2 - c1)). Finished stages are kept: a killed run goes on. Linux and macOS.
+p = log_q((c3 - c2) / (c2 - c1)); nothing is projected to grow slower than the pictures. Finished stages are kept: a killed run goes on. Linux and macOS.
 """
 
 from __future__ import annotations
@@ -71,10 +71,15 @@ def exponent(costs: Sequence[float], times: float) -> float | None:
 
 
 def projected(costs: Sequence[float], sizes: Sequence[int], size: int) -> float:
-    """CPU seconds for `size` pictures, by that curve; where it does not grow, the last cost."""
+    """CPU seconds for `size` pictures, by that curve, or by a straight line from the last two sizes where that is more.
+
+    Where the cost does not grow, the last cost. A curve that flattens is one of work that is done once, however much there is; it
+    says nothing of millions.
+    """
     power = exponent(costs, sizes[1] / sizes[0])
     if power is None:
-        return costs[-1]
+        return max(costs)
+    power = max(power, 1.0)
     factor = (costs[2] - costs[1]) / (sizes[2] ** power - sizes[1] ** power)
     return costs[2] + factor * (size**power - sizes[2] ** power)
 
