@@ -5,7 +5,8 @@ python -m benchmarks.scale [--pictures 200] [--times 1 10 100] [--workspace FOLD
 The sample recipe made small (64 pixels, one epoch a training), with `--pictures` train pictures and that many times more of
 them; every stage is a process of its own on one thread, and its CPU seconds, those of its children included, are what counts. The
 first size is mostly start: with cost(n) = a + b n^p through three sizes, each `q` times the one before,
-p = log_q((c3 - c2) / (c2 - c1)); nothing is projected to grow slower than the pictures. Finished stages are kept: a killed run goes on. Linux and macOS.
+p = log_q((c3 - c2) / (c2 - c1)); nothing is projected to grow slower than the pictures. Finished stages are kept: a killed
+run goes on. Linux and macOS.
 """
 
 from __future__ import annotations
