@@ -61,7 +61,7 @@ def measure(workspace: Path, params: Mapping[str, Any], names: Sequence[str]) ->
         unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
         costs[stage] = Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / unit)
         write_json({name: list(cost) for name, cost in costs.items()}, kept)
-    return costs
+    return {name: costs[name] for name in names}
 
 
 def exponent(costs: Sequence[float], times: float) -> float | None:
@@ -74,13 +74,12 @@ def exponent(costs: Sequence[float], times: float) -> float | None:
 def projected(costs: Sequence[float], sizes: Sequence[int], size: int) -> float:
     """CPU seconds for `size` pictures, by that curve, or by a straight line from the last two sizes where that is more.
 
-    Where the cost does not grow, the last cost. A curve that flattens is one of work that is done once, however much there is; it
-    says nothing of millions.
+    Where the last cost is no more than the one before, the highest. A curve that flattens is one of work that is done once,
+    however much there is; it says nothing of millions.
     """
-    power = exponent(costs, sizes[1] / sizes[0])
-    if power is None:
+    if costs[2] <= costs[1]:
         return max(costs)
-    power = max(power, 1.0)
+    power = max(exponent(costs, sizes[1] / sizes[0]) or 1.0, 1.0)
     factor = (costs[2] - costs[1]) / (sizes[2] ** power - sizes[1] ** power)
     return costs[2] + factor * (size**power - sizes[2] ** power)
 

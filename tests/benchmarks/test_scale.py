@@ -27,10 +27,15 @@ def test_a_curve_that_flattens_is_carried_on_as_a_line_through_the_last_two() ->
     assert scale.projected(costs, sizes, 14_000_000) == pytest.approx(costs[2] + slope * (14_000_000 - 20_000))
 
 
-@pytest.mark.parametrize("costs", [(5.0, 5.0, 5.0), (5.0, 4.9, 6.0), (5.0, 6.0, 6.0)])
+@pytest.mark.parametrize("costs", [(5.0, 5.0, 5.0), (5.0, 4.9, 4.8), (5.0, 6.0, 6.0)])
 def test_what_does_not_grow_has_no_power_and_costs_the_same(costs: tuple[float, float, float]) -> None:
     assert scale.exponent(costs, 10) is None
-    assert scale.projected(costs, [1, 10, 100], 1000) == costs[-1]
+    assert scale.projected(costs, [1, 10, 100], 1000) == max(costs)
+
+
+def test_what_grows_at_the_last_step_alone_is_carried_on_as_a_line() -> None:
+    assert scale.exponent((7.0, 6.0, 15.0), 10) is None
+    assert scale.projected((7.0, 6.0, 15.0), [1, 10, 100], 1000) == pytest.approx(15.0 + 900 * 0.1)
 
 
 def test_a_measured_stage_is_not_run_again_and_the_table_has_every_stage(
