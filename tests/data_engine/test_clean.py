@@ -195,6 +195,11 @@ def test_a_row_that_is_wrong_by_its_origin_alone_is_no_cluster_outlier() -> None
     assert found["reason"].tolist() == ["contrary_prediction"]
 
 
+def test_a_row_as_likely_wrong_as_right_stays() -> None:
+    even = dataclasses.replace(EVIDENCE, noise=NOISE | {"predicted": 0.5})
+    assert removals(rows(origin=["predicted"]), even, RULES)["kept"].tolist() == [True]
+
+
 def test_what_the_probe_judged_and_does_not_find_far_stays() -> None:
     table = rows(outlier=[0.5, 0.95], detector=[list(DETECTORS).index("confident_learning")] * 2)
     found = removals(table, EVIDENCE, dataclasses.replace(NO_RULES, outlier_share=0.1))
