@@ -20,10 +20,11 @@ import yaml
 from benchmarks.model_ablation import link
 from benchmarks.workspaces import ROOT, draws_its_data, machine, open_workspace, run_stages, stages, with_seed
 from ram.catalog import artifact
+from ram.model.checkpoint import checkpoint_version
 from ram.params import load_yaml, stage_params
 from ram.runner import read_artifact, stage_call
 from ram.stages import evaluate, retrain
-from ram.storage import Table, move_into_place, write_part
+from ram.storage import Table, move_into_place, write_json, write_part
 
 Result = TypeVar("Result")
 SAID = ("caption", "implied", "human")  # origins of what captions and people say
@@ -135,10 +136,10 @@ def said_tags(workspace: Path) -> Table:
 
 
 def mean_ap(workspace: Path, model: Path) -> dict[str, float]:
-    """{benchmark: mAP} of a model on the test pictures, as stage evaluate has it; kept beside the model."""
-    kept = model.parent / f"{model.name}.mAP.json"
-    if kept.is_file():
-        return dict(json.loads(kept.read_text()))
+    """{benchmark: mAP} of a model on the test pictures, as stage evaluate has it; kept beside the model, with its version."""
+    kept, version = model.parent / f"{model.name}.mAP.json", checkpoint_version(model)
+    if kept.is_file() and (known := json.loads(kept.read_text())).get("version") == version:
+        return dict(known["mAP"])
     sections = load_yaml(workspace / "params.yaml")
     params = stage_params(sections, "evaluate", evaluate.Params)
     plain = ("images", "image_shards", "image_features", "labels", "benchmarks", "parsed_tags", "preliminary_model")
@@ -147,5 +148,5 @@ def mean_ap(workspace: Path, model: Path) -> dict[str, float]:
     inputs = evaluate.Inputs(**given, **models, thresholds={})
     found = evaluate.evaluate_models(inputs, params, ["retrained"]).evaluation["retrained"]
     result = {name: float(facts["mAP"]) for name, facts in found.items()}
-    kept.write_text(json.dumps(result))
+    write_json({"version": version, "mAP": result}, kept)
     return result

@@ -52,6 +52,10 @@ def test_the_parsed_arm_has_what_captions_say_and_its_model_is_another_one(works
     found = {name: mean_ap(workspace, model) for name, model in models.items()}
     assert 0 < found["parsed"]["drawn"] <= 1
     assert mean_ap(workspace, models["parsed"]) == found["parsed"]
+    kept = models["parsed"].with_name("model.mAP.json")
+    kept.write_text(kept.read_text().replace(before, "another"))  # as beside a model that has been trained anew
+    assert mean_ap(workspace, models["parsed"]) == found["parsed"]
+    assert before in kept.read_text()
 
 
 def test_the_table_shows_every_arm_its_step_in_the_same_seed_and_the_sets(capsys: pytest.CaptureFixture[str]) -> None:
