@@ -79,14 +79,11 @@ def variants(params: clean_tags.Params) -> dict[str, Variants]:
 
 def measure(workspace: Path, recipe: Mapping[str, Any]) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
     """The figures of every variant, and the seconds that every group of detectors took."""
-    own = yaml.safe_load((workspace / "params.yaml").read_text(encoding="utf-8"))
-    params = stage_params({**recipe, "seed": own["seed"]}, "clean_tags", clean_tags.Params)
-    given = {name: read_artifact(artifact(name), workspace) for name in INPUTS}
     found, seconds = {}, {}
-    for group, members in variants(params).items():
+    for group, members in variants(recipe_params(workspace, recipe)).items():
         with tempfile.TemporaryDirectory() as directory:
             start = time.process_time()
-            inputs = clean_tags.Inputs(**given, scratch=Path(directory), engine=LocalEngine(1))
+            inputs = inputs_of(workspace, Path(directory))
             for number, (name, variant) in enumerate(members.items()):
                 found[name] = figures(clean_tags.run(inputs, variant).cleaning_report)
                 shutil.rmtree(Path(directory, "cleaned_tags"))  # the witnesses stay for the next
@@ -95,10 +92,20 @@ def measure(workspace: Path, recipe: Mapping[str, Any]) -> tuple[dict[str, dict[
     return found, seconds
 
 
-def chosen(workspace: Path, recipe: Mapping[str, Any], name: str) -> tuple[clean_tags.Params, clean_tags.Params]:
-    """The recipe's cleaning, and the variant of that name, with the workspace's seed."""
+def recipe_params(workspace: Path, recipe: Mapping[str, Any]) -> clean_tags.Params:
+    """The recipe's cleaning, with the workspace's seed."""
     own = yaml.safe_load((workspace / "params.yaml").read_text(encoding="utf-8"))
-    params = stage_params({**recipe, "seed": own["seed"]}, "clean_tags", clean_tags.Params)
+    return stage_params({**recipe, "seed": own["seed"]}, "clean_tags", clean_tags.Params)
+
+
+def inputs_of(workspace: Path, scratch: Path) -> clean_tags.Inputs:
+    given = {name: read_artifact(artifact(name), workspace) for name in INPUTS}
+    return clean_tags.Inputs(**given, scratch=scratch, engine=LocalEngine(1))
+
+
+def chosen(workspace: Path, recipe: Mapping[str, Any], name: str) -> tuple[clean_tags.Params, clean_tags.Params]:
+    """The recipe's cleaning, and the variant of that name."""
+    params = recipe_params(workspace, recipe)
     return params, next(members[name] for members in variants(params).values() if name in members)
 
 
@@ -134,15 +141,13 @@ def retrained(workspace: Path, params: clean_tags.Params, paper: clean_tags.Para
 
 def cleaned(workspace: Path, params: clean_tags.Params, name: str) -> Table:
     """What a cleaning makes of the workspace's generated tags, in its folder `arms`."""
-    given = {field: read_artifact(artifact(field), workspace) for field in INPUTS}
-    scratch = workspace / "arms" / name
+    scratch, target = workspace / "arms" / name, workspace / "arms" / f"{name}_tags"
     scratch.mkdir(parents=True, exist_ok=True)
-    table = clean_tags.run(clean_tags.Inputs(**given, scratch=scratch, engine=LocalEngine(1)), params).cleaned_tags
     schema = artifact("cleaned_tags").schema
     assert schema is not None
-    move_into_place(table, workspace / "arms" / f"{name}_tags")
+    move_into_place(clean_tags.run(inputs_of(workspace, scratch), params).cleaned_tags, target)
     shutil.rmtree(scratch)
-    return Table(workspace / "arms" / f"{name}_tags", schema)
+    return Table(target, schema)
 
 
 def sole(found: Mapping[str, float]) -> float:

@@ -2,31 +2,21 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from benchmarks import cleaning
 from ram.catalog import artifact
-from ram.params import load_yaml
 from ram.storage import Table, write_table
 
-ROOT = Path(__file__).resolve().parents[2]
 PAPER = "paper: kmeans 10 %, region score < 0.2"
 
 
 @pytest.fixture
-def recipe() -> dict[str, object]:
-    sections = load_yaml(ROOT / "recipes" / "sample.yaml")
-    sections["retrain"] |= {"start_from": "preliminary"}
-    sections["retrain"]["training"] |= {"epochs": 1, "precision": "fp32", "loss": {"reduction": "picture"}}
-    sections["clean_tags"]["detectors"]["points"]["min_regions"] = 7
-    sections["evaluate"] |= {"num_bootstrap": 0}
-    return sections
-
-
-@pytest.fixture
-def workspace(drawn_workspace: Path, tmp_path: Path, recipe: dict[str, object]) -> Path:
+def workspace(drawn_workspace: Path, tmp_path: Path, recipe: dict[str, Any]) -> Path:
+    recipe["clean_tags"]["detectors"]["points"]["min_regions"] = 7
     root = tmp_path / "workspace"
     shutil.copytree(drawn_workspace, root)
     (root / "params.yaml").write_text(yaml.safe_dump(recipe))
@@ -40,7 +30,7 @@ def kept(table: Table) -> int:
     return int(table.to_pandas()["kept"].sum())
 
 
-def test_models_are_retrained_on_what_each_cleaning_keeps(workspace: Path, recipe: dict[str, object]) -> None:
+def test_models_are_retrained_on_what_each_cleaning_keeps(workspace: Path, recipe: dict[str, Any]) -> None:
     ours, paper = cleaning.chosen(workspace, recipe, PAPER)
     assert paper.rules.outlier_share == 0.1
     assert paper.rules.min_region_score == 0.2

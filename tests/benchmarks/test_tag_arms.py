@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -17,14 +18,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def workspace(drawn_workspace: Path, tmp_path: Path) -> Path:
+def workspace(drawn_workspace: Path, tmp_path: Path, recipe: dict[str, Any]) -> Path:
     root = tmp_path / "workspace"
     shutil.copytree(drawn_workspace, root)
-    sections = load_yaml(ROOT / "recipes" / "sample.yaml")
-    sections["retrain"] |= {"start_from": "preliminary"}
-    sections["retrain"]["training"] |= {"epochs": 1, "precision": "fp32", "loss": {"reduction": "picture"}}
-    sections["evaluate"] |= {"num_bootstrap": 0}
-    (root / "params.yaml").write_text(yaml.safe_dump(sections))
+    (root / "params.yaml").write_text(yaml.safe_dump(recipe))
     return root
 
 

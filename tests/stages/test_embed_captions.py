@@ -16,8 +16,8 @@ from ram.runner import read_artifact, run_stage
 from ram.stages import embed_captions
 from ram.storage import Table, as_arrow, write_part
 from ram.training.arrays import RowIndex
-from ram.training.captions import load_embeddings
-from ram.training.examples import Examples, examples_from_tags
+from ram.training.captions import example_embeddings, load_embeddings
+from ram.training.examples import examples_from_tags
 
 WORDLLAMA = "package:wordllama"
 MINILM = "package:all-minilm-l6-v2"
@@ -118,20 +118,14 @@ def test_embeddings_that_lack_a_caption_are_refused(drawn_workspace: Path, tmp_p
     images, pairs, tags = (
         read_artifact(artifact(name), drawn_workspace) for name in ("images", "pairs", "parsed_tags")
     )
-    examples: Examples = examples_from_tags(tmp_path / "examples", images, pairs, tags, np.ones(100, bool))
+    examples = examples_from_tags(tmp_path / "examples", images, pairs, tags, np.ones(100, bool))
     table = read_artifact(artifact("caption_embeddings"), drawn_workspace)
-    assert len(embed_captions_of(examples, table)) == len(examples.caption_texts) > 0
+    assert len(example_embeddings(examples, table, WORDLLAMA)) == len(examples.caption_texts) > 0
     (tmp_path / "examples" / "caption_embeddings.npy").unlink()
     rows = table.read().slice(3)
     write_part(rows, tmp_path / "fewer", 0, table.schema)
     with pytest.raises(ValueError, match=r"captions of the pictures to train on.*run embed_captions again"):
-        embed_captions_of(examples, Table(tmp_path / "fewer", table.schema))
-
-
-def embed_captions_of(examples: Examples, table: Table) -> np.ndarray:
-    from ram.training.captions import example_embeddings
-
-    return example_embeddings(examples, table, WORDLLAMA)
+        example_embeddings(examples, Table(tmp_path / "fewer", table.schema), WORDLLAMA)
 
 
 def test_the_text_encoder_is_made_once_a_process(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,8 +65,9 @@ def points_of(feature_ND: np.ndarray, params: PointParams, seed: int) -> Points 
 
 def _scaled(feature_ND: np.ndarray, metric: str) -> np.ndarray:
     """Float32, computed in float64 some rows at a time: of 50,000 regions of 1,280 numbers all in float64 have 512 MB."""
-    lengths = [np.linalg.norm(feature_ND[rows].astype(np.float64), axis=1) for rows in _some(feature_ND)]
-    length_N = np.concatenate(lengths) if lengths else np.empty(0)
+    length_N = np.empty(len(feature_ND))
+    for rows in _some(feature_ND):
+        length_N[rows] = np.linalg.norm(feature_ND[rows].astype(np.float64), axis=1)
     if metric == "euclidean":
         length_N[:] = length_N.mean()
     scaled_ND = np.empty(feature_ND.shape, np.float32)
