@@ -128,6 +128,12 @@ class TableWriter:
             self.flush()
 
 
+def list_column(rows_ND: np.ndarray) -> pa.ListArray:
+    """A matrix as a column, a list of its D numbers a row."""
+    offsets = np.arange(len(rows_ND) + 1, dtype=np.int32) * rows_ND.shape[1]
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(rows_ND.ravel()))
+
+
 def as_arrow(rows: pa.Table | pd.DataFrame | Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
     """`rows` as an Arrow table of exactly `schema`; `ValueError` for a missing column or a null where none may be."""
     if isinstance(rows, pd.DataFrame):

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from ram.catalog import artifact
 from ram.model.params import ModelParams
 from ram.model.text_encoder import TextEncoder, make_text_encoder
-from ram.storage import MappedTable, PartMap, Table, as_arrow, content_hash
+from ram.storage import MappedTable, PartMap, Table, as_arrow, content_hash, list_column
 
 SHARED_KNOBS = {"model": ("text_encoder",)}
 _BATCH_SIZE = 65_536  # captions embedded at a time: bounds memory
@@ -56,10 +56,7 @@ def embed_part(path: Path, text_encoder: str) -> pa.Table:
             "image_id": batch["image_id"],
             "caption_index": batch["caption_index"],
             "text_encoder": pa.array([text_encoder] * len(embedding_CE)),
-            "embedding": pa.ListArray.from_arrays(
-                pa.array(range(0, embedding_CE.size + 1, embedding_CE.shape[1]), pa.int32()),
-                pa.array(embedding_CE.reshape(-1)),
-            ),
+            "embedding": list_column(embedding_CE),
         }
         found.append(as_arrow(pa.table(rows), schema))
     return pa.concat_tables(found).unify_dictionaries()

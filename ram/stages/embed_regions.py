@@ -195,14 +195,13 @@ class _Parts:
         feature_RD = np.concatenate([r.feature_RD for r in results] or [np.empty((0, width))]).astype(np.float32)
         score_R = np.concatenate([r.score_R for r in results] or [np.empty(0)]).astype(np.float32)
         found_by = [name for r in results for name in r.found_by_R]
-        offsets = np.arange(len(feature_RD) + 1, dtype=np.int32) * width
         columns = {
             "image_id": pa.array(rows["image_id"], pa.string()),
             "tag_id": pa.array(tag_ids, pa.int32()),
             **{side: pa.array(boxes_R4[:, i]) for i, side in enumerate(("x0", "y0", "x1", "y1"))},
             "found_by": pa.array(found_by, pa.string()).dictionary_encode().cast(_FOUND_SCHEMA.field("found_by").type),
             "region_score": pa.array(score_R),
-            "feature": pa.ListArray.from_arrays(pa.array(offsets), pa.array(feature_RD.ravel())),
+            "feature": storage.list_column(feature_RD),
         }
         storage.write_part(pa.table(columns), self._found_dir, index, _FOUND_SCHEMA)
 
