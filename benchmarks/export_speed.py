@@ -23,9 +23,10 @@ from torch import Tensor
 
 from benchmarks.inference_speed import Measured, Variant, measure, pictures
 from ram.inference.export import export_model
-from ram.inference.fast.model import FastModel, has_bf16
+from ram.inference.fast.model import FastModel
 from ram.inference.thresholds import Thresholds, thresholds_in
 from ram.model.checkpoint import Checkpoint, load_checkpoint
+from ram.model.precision import has_bf16
 
 BATCHES = (1, 8)
 _COLUMNS = ("program", "MB", "batch", "CPU s a picture", "times the model's speed", "logits off by", "decisions equal",

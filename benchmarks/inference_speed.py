@@ -31,9 +31,10 @@ from torch import Tensor
 
 from benchmarks import plain_ram
 from ram.inference.fast.decoder import FastTagDecoder
-from ram.inference.fast.model import FastModel, has_bf16
+from ram.inference.fast.model import FastModel
 from ram.inference.fast.shortlist import Shortlist, fit
 from ram.model.build import ModelParams, build_model
+from ram.model.precision import has_bf16
 from ram.model.preprocess import Preprocess
 from ram.model.ram import RAM
 

@@ -43,6 +43,12 @@ def no_text_cache() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def bf16_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """bf16 is computed on every CPU: PyTorch has it on all, slowly on those without instructions for it."""
+    monkeypatch.setattr("ram.model.precision.has_bf16", lambda device: True)
+
+
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[Any]:
     """A Ray cluster of two workers on this machine, for the whole session: starting one takes five seconds."""

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from ram.engine.local import available_cores
-from ram.inference.fast.model import FastModel, Precision
+from ram.inference.fast.model import FastModel
 from ram.inference.features import FeatureStore
 from ram.inference.images import OpensPictures
 from ram.model.checkpoint import Checkpoint, load_checkpoint
+from ram.model.precision import Precision
 
 # B images, N image tokens, K tags, D token width, E text embedding width
 

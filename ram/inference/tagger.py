@@ -14,7 +14,7 @@ from ram.inference.answers import PictureTags, Result, TagScore
 from ram.inference.choose import Query, choose, tag_scores
 from ram.inference.evidence import Place, places, relevance_kind
 from ram.inference.fast.decoder import PreparedTags
-from ram.inference.fast.model import FastModel, Precision
+from ram.inference.fast.model import FastModel
 from ram.inference.fast.shortlist import load_shortlist, shortlisted_scores
 from ram.inference.find import checkpoint_dir
 from ram.inference.hierarchy import HIERARCHIES, Hierarchy, TagHierarchy
@@ -24,6 +24,7 @@ from ram.inference.text_cache import TextCache, default_text_cache
 from ram.inference.thresholds import DEFAULT_THRESHOLD, THRESHOLDS_FILE, Thresholds, limits_of, thresholds_in
 from ram.label_system import LabelSystem
 from ram.model.checkpoint import Checkpoint, load_checkpoint
+from ram.model.precision import Precision
 from ram.model.text_encoder import make_text_encoder
 from ram.reading.pictures import MAX_PIXELS
 

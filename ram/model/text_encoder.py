@@ -46,17 +46,20 @@ class TextEncoder(ABC):
         return _normalise(means_KE, names, self.spec)
 
     def embed_captions(self, captions: Sequence[str]) -> np.ndarray:
-        """embedding_CE, float16, rows of length 1 (a caption without any word piece: 0), computed in bfloat16.
+        """embedding_CE, float16, rows of length 1 (a caption without any word piece: 0), in bf16 where the CPU has it.
 
         Captions are compared with each other, not stored as what a tag is, so half the precision and twice the speed do. Those of
         like length go through the encoder together and need little padding.
         """
         import torch
 
+        from ram.model.precision import has_bf16
+
+        bf16 = has_bf16(torch.device("cpu"))
         order = np.argsort([len(caption) for caption in captions], kind="stable")
         rows: np.ndarray | None = None
         for numbers in np.split(order, range(self.batch_size, len(order), self.batch_size)):
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                 batch = self.encode([captions[number] for number in numbers])
             if rows is None:
                 rows = np.empty((len(captions), batch.shape[1]), np.float16)

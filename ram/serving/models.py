@@ -13,8 +13,8 @@ from typing import Any
 
 from PIL import Image
 
-from ram.inference.fast.model import Precision
 from ram.inference.tagger import Tagger, load
+from ram.model.precision import Precision
 from ram.serving.limits import Refused
 from ram.serving.places import places
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -14,6 +14,7 @@ from ram.inference.images import ImageStore
 from ram.kept_parts import KeptParts
 from ram.model.build import build_image_encoder, build_preprocess
 from ram.model.params import ModelParams
+from ram.model.precision import Precision, available_precision
 from ram.storage import Table
 from ram.training.augment import AugmentParams
 from ram.training.inputs import view_maker
@@ -30,7 +31,7 @@ class Params:
     num_views: int  # 1: the plain picture; each more is one augmented view of every picture to train on
     augment: AugmentParams
     batch_size: int = 16
-    precision: Literal["fp32", "bf16"] = "fp32"  # of the computation; what is stored has 16 bits
+    precision: Precision = "fp32"  # of the computation; what is stored has 16 bits
 
     def __post_init__(self) -> None:
         if self.num_views < 1:
@@ -58,6 +59,8 @@ def run(inputs: Inputs, params: Params) -> Outputs:
         reason = "nothing of the image encoder is frozen" if params.enabled else "enabled is false"
         write_manifest(directory, {"enabled": False, "reason": reason})
         return Outputs(directory)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    precision = available_precision(params.precision, device)
     encoder = build_image_encoder(params.model, seed=params.seed)
     preprocess = build_preprocess(params.model)
     images = ImageStore(inputs.images, inputs.image_shards)
@@ -76,11 +79,11 @@ def run(inputs: Inputs, params: Params) -> Outputs:
         num_views=params.num_views,
         augmented_splits=AUGMENTED_SPLITS,
         batch_size=params.batch_size,
-        device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
-        precision=params.precision,
+        device=device,
+        precision=precision,
         facts={
             "fingerprint": encoder.trunk_fingerprint(params.model.image_encoder, preprocess),
-            "precision": params.precision,
+            "precision": precision,
             "image_encoder": params.model.image_encoder,
             "num_frozen_blocks": params.model.num_frozen_blocks,
             "preprocess": asdict(preprocess),

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ram.model.precision import available_precision
 from ram.model.ram import RAM
 from ram.model.vocabulary import DECODE, clean_caption
 from ram.training.batches import Batch
@@ -26,6 +27,7 @@ class TrainingStep(nn.Module):
         model.image_encoder.set_recompute(params.gradient_checkpointing in ("backbone", "all"))
         model.tag_decoder.recompute = params.gradient_checkpointing in ("tag_decoder", "all")
         self._processes, self._cached = processes, cached
+        self._bf16 = available_precision(params.precision, processes.device) == "bf16"
         self._paired: PairedImageEncoder | None = None
         if params.loss.distillation_weight:
             self._paired = make_paired_encoder(model.params, model.preprocess, cached=cached)
@@ -33,7 +35,7 @@ class TrainingStep(nn.Module):
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss to go down on, and by name every loss of the whole batch (over all processes, no gradient)."""
         loss, world_size = self.params.loss, self._processes.world_size
-        with torch.autocast(batch.inputs.device.type, torch.bfloat16, enabled=self.params.precision == "bf16"):
+        with torch.autocast(batch.inputs.device.type, torch.bfloat16, enabled=self._bf16):
             tokens_BND = self.model.tail(batch.inputs) if self._cached else self.model.encode(batch.inputs)
             embedding_TE = self._embeddings(batch)
             logits_BT = self.model.tag_logits(tokens_BND, embedding_TE)
@@ -82,11 +84,11 @@ class TrainingStep(nn.Module):
         if not self.params.loss.caption_weight or not batch.num_captions:
             return {}
         num_pieces = torch.tensor(self._num_pieces(batch.captions), dtype=torch.float32, device=tokens_BND.device)
-        share = num_pieces / self._processes.total(num_pieces)
+        total = self._processes.total(num_pieces)
         if not batch.captions:
             return {"caption": self._untouched_captions(tokens_BND)}
         mean = self.model.caption_loss(tokens_BND[batch.captioned], batch.tag_texts, batch.captions)
-        return {"caption": mean.float() * share}
+        return {"caption": mean.float() * num_pieces / total}
 
     def _untouched_captions(self, tokens_BND: Tensor) -> Tensor:
         """A loss of 0 where the captions are other processes': of 0 gradients, for who averages cut ones waits for all."""

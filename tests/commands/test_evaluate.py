@@ -92,13 +92,11 @@ def test_a_proposal_needs_no_picture_and_is_not_written_twice(here: World) -> No
 
 
 def test_a_known_benchmark_may_be_read_in_another_format(here: World) -> None:
-    result = ram(
-        f"ram evaluate model --benchmark voc --format table --labels {here.labels} --names names.txt --pictures photos"
-    )
+    command = "ram evaluate model --benchmark voc --format table --names names.txt --pictures photos"
+    command += f" --labels {shlex.quote(str(here.labels))}"
+    result = ram(command)
     assert "no list of names" in str(result.exception)
     Path("names.txt").write_text("ball\nbox\n")
-    result = ram(
-        f"ram evaluate model --benchmark voc --format table --labels {here.labels} --names names.txt --pictures photos"
-    )
+    result = ram(command)
     assert "18 pictures, 2 names" in result.output
     assert "unknown name" in result.output

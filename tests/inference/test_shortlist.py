@@ -18,6 +18,10 @@ from ram.inference.shortlist import make_shortlist
 from ram.inference.tagger import Tagger, Thresholds, load
 from ram.model.checkpoint import Checkpoint
 
+# A shortlist decodes other numbers of tags at once than a model without one: sums of single precision in another order,
+# over a few thousand products.
+ROUNDING = 1e-5
+
 
 def pictures(number: int, seed: int = 5) -> list[np.ndarray]:
     """Each of one colour and some noise: pictures that a model tells apart."""
@@ -41,7 +45,7 @@ def test_a_shortlist_of_all_tags_says_what_no_shortlist_says(checkpoint: Checkpo
     assert sum(map(len, wanted)) > 5
     for found, given in zip(wanted, Tagger(checkpoint, thresholds, shortlist=5)(some), strict=True):
         assert [t.name for t in given] == [t.name for t in found]
-        np.testing.assert_allclose([t.score for t in given], [t.score for t in found], atol=1e-6)
+        np.testing.assert_allclose([t.score for t in given], [t.score for t in found], atol=ROUNDING)
 
 
 def test_a_short_list_says_some_of_the_same_tags_with_the_same_scores_and_as_many_as_was_measured(
@@ -60,7 +64,7 @@ def test_a_short_list_says_some_of_the_same_tags_with_the_same_scores_and_as_man
         assert len(given) <= 2
         scores = {t.name: t.score for t in found}
         for tag in given:
-            assert tag.score == pytest.approx(scores[tag.name], abs=1e-6)
+            assert tag.score == pytest.approx(scores[tag.name], abs=ROUNDING)
 
 
 def test_named_tags_and_scores_are_decoded_whatever_the_shortlist(checkpoint: Checkpoint) -> None:
@@ -70,7 +74,7 @@ def test_named_tags_and_scores_are_decoded_whatever_the_shortlist(checkpoint: Ch
     names = ["dog", "cat", "run"]
     assert {t.name for t in short(picture, tags=names, threshold=0.0)[0]} == set(names)
     assert len(short(picture, threshold=0.0)[0]) == 1
-    np.testing.assert_allclose(short.scores([picture]), plain.scores([picture]), atol=1e-6)
+    np.testing.assert_allclose(short.scores([picture]), plain.scores([picture]), atol=ROUNDING)
 
 
 def test_an_implied_tag_that_was_not_decoded_has_the_score_of_what_implies_it(checkpoint: Checkpoint) -> None:

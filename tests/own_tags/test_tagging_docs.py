@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -53,7 +54,7 @@ def test_the_python_of_the_page_runs_in_one_session(here: Path) -> None:
 
 
 def test_the_commands_of_the_page_run(here: Path) -> None:
-    script = f'set -e\nram() {{ {sys.executable} -m ram "$@"; }}\n' + "\n".join(blocks("bash"))
+    script = f'set -e\nram() {{ {shlex.quote(sys.executable)} -m ram "$@"; }}\n' + "\n".join(blocks("bash"))
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=here, env=_environment())
     assert done.returncode == 0, done.stderr
     assert (here / "tags.parquet").is_file()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -65,7 +66,7 @@ def registered(finished_workspace: Make, tmp_path: Path, monkeypatch: pytest.Mon
         "report": {"deps": [{"path": "reports/evaluate.json"}]},
     }
     for name, entry in stages.items():
-        entry["cmd"] = f"{sys.executable} pipeline.py {name}"  # type: ignore[assignment]
+        entry["cmd"] = f"{shlex.quote(sys.executable)} pipeline.py {name}"  # type: ignore[assignment]
     (workspace / "dvc.lock").write_text(yaml.safe_dump({"stages": stages}))
     _git(workspace, "init", "-q")
     _git(workspace, "add", "pipeline.py", ".gitignore", "dvc.yaml", "params.yaml")

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import shlex
 import struct
 import zipfile
 from argparse import Namespace
@@ -33,7 +34,12 @@ class Code:
         self.trace = trace
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
-        return os.system, (f"touch {self.trace}",)
+        return os.system, (making(self.trace),)
+
+
+def making(trace: Path) -> str:
+    """The command that makes the file, wherever it lies."""
+    return f"touch {shlex.quote(str(trace))}"
 
 
 def torch_saved(document: Any, **options: Any) -> bytes:
@@ -69,7 +75,9 @@ WITH_CODE: dict[str, Callable[[Path], bytes]] = {
     "a pickle for a tensor": lambda trace: torch_saved({"model": {"a": Code(trace)}}),
     "a file of the old form": lambda trace: torch_saved({"a": Code(trace)}, _use_new_zipfile_serialization=False),
     "a description of tensors that is code": lambda trace: with_pickle(pickle.dumps(Code(trace), protocol=2)),
-    "a call by name": lambda trace: with_pickle(b"cposix\nsystem\n(S'touch %s'\ntR." % str(trace).encode()),
+    "a call by name": lambda trace: with_pickle(
+        b"cposix\nsystem\n(V%s\ntR." % making(trace).encode("raw-unicode-escape")
+    ),
     "a builtin": lambda trace: with_pickle(b"cbuiltins\neval\n(S'open(%r, chr(119))'\ntR." % str(trace)),
     "a Namespace that holds code": lambda trace: torch_saved({"model": {}, "args": Namespace(a=Code(trace))}),
     "a module": lambda trace: torch_saved(nn.Linear(2, 2)),

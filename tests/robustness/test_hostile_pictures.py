@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shlex
 import subprocess
 import sys
 import warnings
@@ -112,7 +113,7 @@ def test_postscript_starts_no_program(tmp_path: Path, monkeypatch: pytest.Monkey
     """Pillow would hand it to Ghostscript, here a program that leaves a trace."""
     trace = tmp_path / "started"
     program = tmp_path / "gs"
-    program.write_text(f"#!/bin/sh\ntouch {trace}\n")
+    program.write_text(f"#!/bin/sh\ntouch {shlex.quote(str(trace))}\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     document = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"

@@ -188,6 +188,9 @@ def test_no_request_is_lost_while_the_champion_moves_again_and_again(colour_mode
 
         asking = [pool.submit(ask, i) for i in range(4)]
         for i in range(1, 6):
+            while f"v{i - 1}" not in seen:  # however slow the machine is, every version but the last has answered
+                assert time.monotonic() < end_s
+                time.sleep(0.01)
             before = len(registry.loaded)
             registry.aliases["champion"] = f"v{i}"
             while len(registry.loaded) == before:
@@ -195,7 +198,7 @@ def test_no_request_is_lost_while_the_champion_moves_again_and_again(colour_mode
                 time.sleep(0.01)
         for future in asking:
             future.result()
-    assert len(seen) >= 2
+    assert {f"v{i}" for i in range(5)} <= seen
 
 
 @pytest.mark.usefixtures("fake_tagger")

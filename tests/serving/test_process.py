@@ -105,8 +105,19 @@ def test_a_client_that_takes_no_answer_is_cut_off(make_app: Make, listen: Make, 
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(("127.0.0.1", port))
         connection.sendall(b"GET /v1/labels HTTP/1.1\r\nHost: a\r\n\r\n")
-        time.sleep(2.0)
+        assert len(connection.recv(1)) == 1  # the answer has begun
+        deadline_s = time.monotonic() + 60
+        while _is_held(port, connection.getsockname()):
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
         assert len(_received(connection)) < 30_000_000
+
+
+def _is_held(port: int, client: tuple[str, int]) -> bool:
+    """Whether this process, in which the server runs, still has its end of the client's connection."""
+    import psutil
+
+    return any(c.raddr == client and c.laddr.port == port for c in psutil.Process().net_connections("tcp"))
 
 
 def test_more_connections_than_allowed_are_told_to_come_back(make_app: Make, listen: Make) -> None:
@@ -170,16 +181,23 @@ from ram.serving import process
 from ram.serving.models import Models
 from ram.serving.server import ServerParams, create_app
 model = conftest.ColourModel()
-tag = model.tag
-model.tag = lambda images, options: (time.sleep(1.5), tag(images, options))[1]
+model.may_answer.clear()
 models = Models({{"champion": lambda: model.directory}}, lambda directory: model)
 models.load()
-process.serve(create_app(models, ServerParams(refresh_s=0.0)), "127.0.0.1", {port}, {drain_s})
+app = create_app(models, ServerParams(refresh_s=0.0))
+def answer_when_told():
+    while app.state.service.batcher.num_reserved < 3:
+        time.sleep(0.01)
+    print("asked", flush=True)
+    sys.stdin.readline()
+    model.may_answer.set()
+threading.Thread(target=answer_when_told, daemon=True).start()
+process.serve(app, "127.0.0.1", {port}, {drain_s})
 print("ended", flush=True)
 """
 
 
-@pytest.mark.parametrize("drain_s", [0.0, 1.0])
+@pytest.mark.parametrize("drain_s", [0.0, 4.0])
 def test_sigterm_ends_the_process_when_all_that_were_asked_have_their_answers(
     make_picture: Make, drain_s: float
 ) -> None:
@@ -187,17 +205,23 @@ def test_sigterm_ends_the_process_when_all_that_were_asked_have_their_answers(
         port = free.getsockname()[1]
     code = _SERVE.format(tests=str(Path(__file__).parent), port=port, drain_s=drain_s)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    process = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE)
+    command = [sys.executable, "-c", code]
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
     try:
         _wait_for_port(process, port)
         with ThreadPoolExecutor(3) as pool:
             answers = [pool.submit(_ask, port, make_picture()) for _ in range(3)]
-            time.sleep(0.7)
+            assert process.stdout.readline() == b"asked\n"
             process.send_signal(signal.SIGTERM)
             if drain_s:
-                time.sleep(0.2)
-                assert _status(port, "/readyz") == 503
+                _wait_until(lambda: _status(port, "/readyz") == 503)
                 assert _status(port, "/healthz") == 200
+            _wait_until(lambda: not _listens(port))
+            assert not any(answer.done() for answer in answers)
+            process.stdin.write(b"go on\n")
+            process.stdin.flush()
             assert [answer.result()[0] for answer in answers] == [200] * 3
         output, _ = process.communicate(timeout=60)
         assert (process.returncode, output) == (0, b"ended\n")
@@ -210,6 +234,20 @@ def _status(port: int, path: str) -> int:
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
         connection.request("GET", path)
         return connection.getresponse().status
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(ConnectionError):
+        socket.create_connection(("127.0.0.1", port)).close()
+        return True
+    return False
+
+
+def _wait_until(is_so: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 25  # the model waits for 30 s
+    while not is_so():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
 
 
 def _wait_for_port(process: subprocess.Popen[bytes], port: int) -> None:

@@ -113,9 +113,9 @@ def test_captions_that_people_judged_are_judged_by_the_engine_and_the_last_line_
             rows.append({"image": name, "caption": f"a {said} car on a street", **votes})
     write_tar(tmp_path / "images.tar", members)
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    argv = f"human_judgements --images {tmp_path}/images.tar --pairs {tmp_path}/pairs.jsonl"
-    argv += f" --recipe {workspace}/params.yaml --workspace {workspace}"
-    monkeypatch.setattr(sys, "argv", argv.split())
+    argv = ["human_judgements", "--images", str(tmp_path / "images.tar"), "--pairs", str(tmp_path / "pairs.jsonl")]
+    argv += ["--recipe", str(workspace / "params.yaml"), "--workspace", str(workspace)]
+    monkeypatch.setattr(sys, "argv", argv)
     found = []
     for _ in range(2):  # the second time nothing is made anew
         human_judgements.main()

@@ -52,8 +52,10 @@ def _locked(definition: dict[str, Any]) -> dict[str, Any]:
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository of this code, in which the tiny recipe has run up to the evaluation."""
     folder = tmp_path_factory.mktemp("repository")
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
-    for name in listed.stdout.splitlines():
+    # Of a checkout that belongs to another user, git says nothing unless it is told to.
+    command = ["git", "-c", "safe.directory=*", "ls-files", "-co", "--exclude-standard", "-z"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    for name in listed.stdout.decode().split("\0")[:-1]:
         if (ROOT / name).is_file() and not name.startswith(("tests/", "benchmarks/")):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name)

@@ -49,11 +49,18 @@ def test_every_train_picture_and_labelled_dev_picture_has_its_highest_scores_and
     scorer = Scorer(checkpoint, ImageStore(given.images, given.image_shards), FeatureStore(given.image_features))
     expected = {i: s for ids, scores in scorer.scores(rows["image_id"].tolist()) for i, s in zip(ids, scores, strict=True)}  # fmt: skip  # noqa: E501
     parsed = given.parsed_tags.to_pandas().groupby("image_id")["tag_id"].apply(set)
+    rounding, num_certain = 1e-3, 0  # two steps of half precision below 1: scores nearer than that may change places
     for row in rows.itertuples():
-        half = expected[row.image_id].astype(np.float16)
-        highest = {tag for tag in np.argsort(-half, kind="stable")[:4] if half[tag] >= 0.05}
-        assert set(row.tag_ids) == highest | parsed.get(row.image_id, set())
-        assert np.asarray(row.scores, np.float64) == pytest.approx(half[row.tag_ids].astype(float), abs=2e-3)
+        scores_K = expected[row.image_id].astype(np.float64)
+        known = parsed.get(row.image_id, set())
+        fourth, fifth = np.sort(scores_K)[[-4, -5]]
+        certain = set(np.flatnonzero(scores_K > max(fifth, 0.05) + rounding))
+        possible = set(np.flatnonzero(scores_K >= max(fourth, 0.05) - rounding))
+        assert certain | known <= set(row.tag_ids) <= possible | known
+        assert len(set(row.tag_ids) - known) <= 4
+        num_certain += certain == possible
+        assert np.asarray(row.scores, np.float64) == pytest.approx(scores_K[row.tag_ids], abs=rounding)
+    assert num_certain > len(rows) / 2
     report = outputs.score_report
     assert report["num_images"] == {"train": 24, "dev": 18}
     assert report["num_scores_per_image"] == pytest.approx(rows["tag_ids"].map(len).mean())

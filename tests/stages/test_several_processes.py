@@ -1,4 +1,9 @@
-"""A training stage through the runner, on one process and on two."""
+"""A training stage through the runner, on one process and on two.
+
+Gradients and weights are compared in float64 by tests/training/test_processes.py. Here the stage runs as people run it,
+in float32, and its artifacts are compared by what they mean: losses and scores. Single weights are no quantity to compare
+in float32: where a gradient is nothing but rounding, AdamW takes a full step of a direction that rounding decides.
+"""
 
 from __future__ import annotations
 
@@ -101,16 +106,22 @@ def test_a_stage_on_two_processes_gives_the_artifacts_of_one(
     assert printed.count("pretrain: 24 pictures an epoch") == 1, "the main process alone tells"
     assert f"2 processes, {said}" in printed
     curves = [pd.read_csv(path / artifact("preliminary_curves").path) for path in (together, workspace)]
-    pd.testing.assert_frame_equal(*curves, rtol=2e-3, atol=1e-4)
+    first_step = [curve[(curve["step"] == 1) & (curve["split"] == "train")] for curve in curves]
+    assert {"loss_tag", "loss_caption", "gradient_norm"} <= set(first_step[0]["metric"])
+    pd.testing.assert_frame_equal(*first_step, rtol=1e-5, atol=0)  # float32 sums in another order
+    pd.testing.assert_frame_equal(*curves, rtol=1e-2, atol=1e-2)
     assert set(curves[0]["split"]) == {"train", "dev"}
-    assert_close_weights(*(path / artifact("preliminary_model").path for path in (together, workspace)))
+    assert_same_scores(*(path / artifact("preliminary_model").path for path in (together, workspace)))
     assert not list((together / PARTIAL_DIR / "pretrain").iterdir())
 
 
-def assert_close_weights(got: Path, expected: Path) -> None:
-    """Adam takes a gradient that is nothing but rounding for a step: no weight is off by more, and next to none is."""
-    first, second = (load_checkpoint(path).model.state_dict() for path in (got, expected))
-    torch.testing.assert_close(first, second, rtol=2e-3, atol=TRAINING["optimizer"]["learning_rate"])
-    errors = torch.cat([(first[name] - value).abs().flatten() for name, value in second.items()])
-    assert errors.mean() < 1e-6
-    assert (errors > 1e-4).float().mean() < 1e-3
+def assert_same_scores(got: Path, expected: Path) -> None:
+    """Score random images alike, up to a hundredth of what distinguishes one score from another."""
+    first, second = (load_checkpoint(path).model.eval() for path in (got, expected))
+    assert first.state_dict().keys() == second.state_dict().keys()
+    images = torch.randn(16, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        logits, reference = (model.tag_logits(model.encode(images)) for model in (first, second))
+    error, spread = (logits - reference).abs().max(), reference.std()
+    assert spread > 0.01
+    assert error < 0.01 * spread

@@ -9,6 +9,7 @@ import sys
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -93,7 +94,8 @@ def train_and_save(
     names = ["dog", "cat", "grass", "sofa", "red", "run"]
     batches = Batches(Corpus((examples,)), inputs, params.batch, names, seed=5, caption_share=params.loss.caption_share)
     assert batches.steps_per_epoch == 3
-    curves = train(model, batches, params, scratch, evaluate=first_bias, processes=processes)
+    with patch("ram.model.precision.has_bf16", lambda device: True):  # PyTorch has bf16 on every CPU
+        curves = train(model, batches, params, scratch, evaluate=first_bias, processes=processes)
     curves.to_csv(scratch / "curves.csv", index=False)
     torch.save(model.state_dict(), scratch / "weights.pt")
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import platform
+import sys
 from collections.abc import Iterable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ram.model.precision import onednn_has_bf16
 
 _USUAL_ROWS = 1152  # a product of so many rows decides how a weight is laid out; every other number works with it
 
@@ -23,10 +27,10 @@ class PackedLinear(nn.Module):
         super().__init__()
         self.in_features, self.out_features, self.gelu = linear.in_features, linear.out_features, gelu
         self.bias = None if linear.bias is None else linear.bias.detach().to(dtype, copy=True)
-        self.is_packed = can_pack(linear.weight.device)
+        self.is_packed = can_pack(linear.weight.device, dtype)
         if self.is_packed:
             weight = linear.weight.detach().to(dtype)
-            self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, _USUAL_ROWS)
+            self.weight = _reorder(weight)
         else:
             self.weight = linear.weight.detach().to(dtype, copy=True)
 
@@ -42,10 +46,19 @@ class PackedLinear(nn.Module):
         return operator(x, self.weight, self.bias, "gelu" if self.gelu else "none", [], "none" if self.gelu else "")
 
 
-def can_pack(device: torch.device) -> bool:
-    """Whether weights on this device can be laid out anew."""
+def _reorder(weight: Tensor) -> Tensor:
+    return torch.ops.mkldnn._reorder_linear_weight(weight, _USUAL_ROWS)
+
+
+def can_pack(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether oneDNN can lay out weights of this type: on x86 and Linux, where it is tested. Elsewhere PyTorch's layer serves."""
     return (
-        device.type == "cpu" and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        device.type == "cpu"
+        and sys.platform == "linux"
+        and platform.machine() in ("x86_64", "AMD64")
+        and torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        and (dtype != torch.bfloat16 or onednn_has_bf16())
     )
 
 

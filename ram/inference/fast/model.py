@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from typing import Literal
 
 import numpy as np
 import torch
@@ -11,12 +10,10 @@ from torch import Tensor
 
 from ram.inference.fast.decoder import FastTagDecoder, PreparedTags
 from ram.inference.fast.encoder import FastEncoder
+from ram.model.precision import PRECISIONS, Precision, available_precision
 from ram.model.ram import RAM
 
 # B images, N image tokens, K tags, S tags of a shortlist, D token width, E text embedding width
-
-Precision = Literal["fp32", "bf16"]
-PRECISIONS: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class FastModel:
@@ -27,10 +24,10 @@ class FastModel:
     """
 
     def __init__(self, model: RAM, precision: Precision = "fp32") -> None:
-        """`ValueError` for an unknown precision, or one that the device does not have."""
-        self.precision = precision
+        """`precision` is what is asked for, the attribute what is used. `ValueError` for an unknown one."""
         self.device = model.device
-        dtype = checked_precision(precision, model.device)
+        self.precision = available_precision(precision, model.device)
+        dtype = PRECISIONS[self.precision]
         self.encoder = FastEncoder(model.image_encoder, model.params.image_size, dtype)
         self._decoder = FastTagDecoder(model.tag_decoder, dtype)
         self._alignment = copy.deepcopy(model.text_alignment)
@@ -67,20 +64,3 @@ class FastModel:
     def scores(self, tokens_BND: Tensor, tags: PreparedTags | None = None) -> np.ndarray:
         """scores_BK, float32 in 0 … 1: the sigmoid of the logits."""
         return self.tag_logits(tokens_BND, tags).sigmoid().cpu().numpy()
-
-
-def checked_precision(precision: str, device: torch.device) -> torch.dtype:
-    """Its type; `ValueError` for an unknown precision, or one that the device does not have."""
-    if precision not in PRECISIONS:
-        raise ValueError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
-    if precision == "bf16" and not has_bf16(device):
-        raise ValueError(f"precision is bf16, which this {device.type} does not compute; use fp32")
-    return PRECISIONS[precision]
-
-
-def has_bf16(device: torch.device) -> bool:
-    """Whether the device multiplies in bfloat16 by itself, so that it is faster than float32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    able = torch.cpu.get_capabilities()
-    return device.type == "cpu" and bool(able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16"))

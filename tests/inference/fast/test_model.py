@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ram.inference.fast import decoder as fast_decoder
 from ram.inference.fast.encoder import FastEncoder
-from ram.inference.fast.model import FastModel, has_bf16
+from ram.inference.fast.model import FastModel
 from ram.model.build import ModelParams, build_image_encoder, build_model
 from ram.model.ram import RAM
 
@@ -155,9 +155,14 @@ def test_training_a_model_afterwards_does_not_change_its_fast_copy(changes: dict
     assert torch.equal(fast.tag_logits(fast.encoder(images)), before)
 
 
-@pytest.mark.skipif(not has_bf16(torch.device("cpu")), reason="this CPU has no bfloat16 of its own")
+@pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_bf16_gives_nearly_the_same_logits_as_float32(backbone: str) -> None:
+@pytest.mark.usefixtures("bf16_allowed")
+def test_bf16_gives_nearly_the_same_logits_as_float32(
+    backbone: str, packed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not packed:  # what every CPU without oneDNN's bf16 runs
+        monkeypatch.setattr("ram.inference.fast.linear.onednn_has_bf16", lambda: False)
     model = _model(**BACKBONES[backbone])
     images = _images(model)
     with torch.inference_mode():
@@ -168,23 +173,51 @@ def test_bf16_gives_nearly_the_same_logits_as_float32(backbone: str) -> None:
     assert 0 < (given - wanted).abs().max() < 0.1 * wanted.std()
 
 
-def test_a_precision_that_is_unknown_or_that_the_processor_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = _model()
+def test_an_unknown_precision_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match="unknown precision 'fp64'; known: fp32, bf16"):
-        FastModel(model, "fp64")  # type: ignore[arg-type]
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_f": True})
-    with pytest.raises(ValueError, match="precision is bf16, which this cpu does not compute; use fp32"):
-        FastModel(model, "bf16")
+        FastModel(_model(), "fp64")  # type: ignore[arg-type]
 
 
-def test_without_packed_weights_the_same_comes_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = _model(**BACKBONES["windows that are shifted and masked"])
-    with_packing = FastModel(model)
-    monkeypatch.setattr("ram.inference.fast.linear.can_pack", lambda device: False)
-    without = FastModel(model)
+def test_without_bf16_instructions_bf16_becomes_fp32_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = _model()
     images = _images(model)
-    wanted = with_packing.tag_logits(with_packing.encoder(images))
-    torch.testing.assert_close(without.tag_logits(without.encoder(images)), wanted, atol=1e-5, rtol=1e-5)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_f": True})
+    fast = FastModel(model, "bf16")
+    assert fast.precision == "fp32"
+    (record,) = caplog.records
+    assert record.name == "ram"
+    assert "\n" not in record.getMessage()
+    assert "precision bf16 is not used: this cpu has no bf16 instructions" in record.getMessage()
+    reference = FastModel(model)
+    assert torch.equal(fast.tag_logits(fast.encoder(images)), reference.tag_logits(reference.encoder(images)))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("platform.machine", lambda: "aarch64"),
+        ("sys.platform", "darwin"),
+        ("sys.platform", "win32"),
+        ("torch.backends.mkldnn.is_available", lambda: False),
+    ],
+    ids=["ARM", "macOS", "Windows", "no oneDNN"],
+)
+def test_elsewhere_than_on_x86_and_linux_pytorchs_own_layers_serve(
+    name: str, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = _model(**BACKBONES["windows that are shifted and masked"])
+    images = _images(model)
+    with_packing = FastModel(model)
+    reference = with_packing.tag_logits(with_packing.encoder(images))
+    called: list[str] = []
+    monkeypatch.setattr("ram.inference.fast.linear._reorder", lambda *_: called.append("packed"))
+    monkeypatch.setattr(name, value)
+    fast = FastModel(model)
+    assert not called
+    torch.testing.assert_close(fast.tag_logits(fast.encoder(images)), reference, atol=1e-5, rtol=1e-5)
+    FastModel(model, "bf16").encode(images)
 
 
 def test_an_encoder_of_another_size_than_its_windows_were_made_for_is_followed() -> None:
