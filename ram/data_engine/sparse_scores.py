@@ -77,7 +77,7 @@ def keep_highest(
     num = min(top_k, half_BK.shape[1])
     highest_BK = np.zeros(half_BK.shape, dtype=bool)
     if num:
-        columns_BT = np.argpartition(-half_BK, num - 1, axis=1)[:, :num]
+        columns_BT = np.argsort(-half_BK, axis=1, kind="stable")[:, :num]  # of equal scores the first
         np.put_along_axis(highest_BK, columns_BT, True, axis=1)
         highest_BK &= half_BK >= np.float32(floor)
     kept_BK = highest_BK.copy()

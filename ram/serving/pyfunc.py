@@ -8,7 +8,6 @@ Output: for every row its `tags` with `scores`, best first; or why it has none, 
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,7 +87,7 @@ def _picture_bytes(value: Any, allow_paths: bool) -> bytes:
     text = value.partition(",")[2] if value.startswith("data:") else value
     try:
         return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         wanted = "base64, a data URI or the path of a picture" if allow_paths else "base64 or a data URI"
         raise ValueError(f"image must be {wanted}, got {value[:40]!r}: {error}") from error
 

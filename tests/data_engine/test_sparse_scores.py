@@ -32,8 +32,8 @@ def test_kept_are_the_highest_above_the_floor_then_those_of_its_tags_each_in_fal
         rest = [tag for p, tag in mine if p == picture and tag not in high]
         own = kept.picture_S == picture
         listed = kept.tag_S[own].tolist()
-        assert set(listed[: len(high)]) == set(high) or len(set(half)) < num_tags  # equal scores: either of them
-        assert set(listed[len(high) :]) == set(rest) or len(set(half)) < num_tags
+        assert set(listed[: len(high)]) == set(high)
+        assert set(listed[len(high) :]) == set(rest)
         assert kept.score_S[own].tolist() == [half[tag] for tag in listed]
         for stretch in (kept.score_S[own][: len(high)], kept.score_S[own][len(high) :]):
             assert (np.diff(stretch) <= 0).all()

@@ -133,15 +133,14 @@ def test_training_learns_its_labels(
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.usefixtures("bf16_allowed")
 def test_frozen_weights_and_tag_embeddings_stay_as_they_were(
     make_tiny_model: Callable[..., RAM],
     make_batches: Callable[..., Batches],
     make_training: Callable[..., TrainingParams],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     precision: str,
 ) -> None:
-    monkeypatch.setattr("ram.model.precision.has_bf16", lambda device: True)  # PyTorch has bf16 on every CPU
     model = make_tiny_model()
     before = weights(model)
     train(model, make_batches(), make_training(precision=precision), tmp_path)

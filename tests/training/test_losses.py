@@ -110,7 +110,6 @@ def test_a_step_in_bfloat16_has_the_loss_of_the_formula_in_float64_on_its_logits
     monkeypatch: pytest.MonkeyPatch,
     gamma_neg: float,
 ) -> None:
-    monkeypatch.setattr("ram.model.precision.has_bf16", lambda device: True)  # PyTorch has bf16 on every CPU
     options = {"gamma_neg": gamma_neg, "gamma_pos": 1.0, "clip": 0.05}
     params = make_training(precision="bf16", loss=LossParams(reduction="sum", **options), gradient_checkpointing="all")
     model, batch = make_tiny_model(num_tags_per_chunk=4).train(), make_batches()[0]
