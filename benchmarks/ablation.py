@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 from benchmarks.workspaces import ROOT, machine, mean_and_spread, open_workspace, run_stages, stages, with_seed
-from ram.catalog import artifact
-from ram.params import load_yaml
-from ram.storage import Table
+from ram.io.tables import Table
+from ram.pipeline.catalog import artifact
+from ram.pipeline.params import load_yaml
 
 
 def run_seed(seed: int, recipe: Path, workspace: Path) -> None:

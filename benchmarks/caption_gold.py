@@ -11,9 +11,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ram.caption_parsing import Phrase, clean_caption, parse_captions, skip_reason
+from ram.captions import Phrase, clean_caption, parse_captions, skip_reason
 
-GOLD = Path(__file__).parents[1] / "tests/caption_parsing/gold.tsv"
+GOLD = Path(__file__).parents[1] / "tests/captions/gold.tsv"
 HALVES = ("develop", "check")
 KINDS = ("object", "scene", "attribute", "action")
 _MAX_WORDS, _MAX_CHARS = 60, 1000  # as in the recipes

@@ -21,17 +21,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ram.caption_parsing import Phrase, clean_caption, noun_kind, parse_captions
-from ram.caption_parsing.distil import agreement
-from ram.caption_parsing.parser import installed_model
-from ram.label_system import LabelSystem
-from ram.label_system.build import build_label_system, unseen_groups
-from ram.label_system.implications import SURENESS, Implications, load_implications
-from ram.label_system.resolve import Resolver
-from ram.label_system.senses import WordNetInContext
-from ram.label_system.tagging import Stated, pool
-from ram.label_system.vocabulary import read_vocabularies
-from ram.label_system.wordnet import load_wordnet
+from ram.captions import Phrase, clean_caption, noun_kind, parse_captions
+from ram.captions.distilled.distillation import agreement
+from ram.captions.parser import installed_model
+from ram.labels import LabelSystem
+from ram.labels.build import build_label_system, unseen_groups
+from ram.labels.implications import SURENESS, Implications, load_implications
+from ram.labels.resolve import Resolver
+from ram.labels.senses import WordNetInContext
+from ram.labels.tagging import Stated, pool
+from ram.labels.vocabulary import read_vocabularies
+from ram.labels.wordnet import load_wordnet
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("RAM_REAL_DATA", ROOT / "../shared/data"), "coco_captions/val2017_captions_labels.jsonl")

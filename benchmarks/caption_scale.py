@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.caption_speed import PARAMS, write_pairs, write_table_file
-from ram.caption_parsing import parse_captions
-from ram.caption_parsing.distil import distil_table
-from ram.engine.local import LocalEngine, available_cores
+from ram.captions import parse_captions
+from ram.captions.distilled.distillation import distil_table
+from ram.pipeline.executors.local import LocalEngine, available_cores
 from ram.stages.parse_captions import look_up_part, parse_part
 
 NUM_DISTILLED = 5_000

@@ -22,19 +22,19 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from ram.caption_parsing import Phrase, clean_caption, parse_captions
-from ram.caption_parsing.dictionary import PhraseTable
-from ram.caption_parsing.distil import agreement, distil_table
-from ram.caption_parsing.lookup import DictionaryParser
-from ram.caption_parsing.parser import installed_model
-from ram.catalog import CATALOG
-from ram.label_system import LabelSystem
-from ram.label_system.resolve import Resolver
-from ram.label_system.wordnet import load_wordnet
-from ram.params import load_yaml, stage_params
+from ram.captions import Phrase, clean_caption, parse_captions
+from ram.captions.distilled.decode import DictionaryParser
+from ram.captions.distilled.distillation import agreement, distil_table
+from ram.captions.distilled.model import PhraseTable
+from ram.captions.parser import installed_model
+from ram.io.tables import ROWS_PER_PART, Table, part_path, write_json, write_part, write_table
+from ram.labels import LabelSystem
+from ram.labels.resolve import Resolver
+from ram.labels.wordnet import load_wordnet
+from ram.pipeline.catalog import CATALOG
+from ram.pipeline.params import load_yaml, stage_params
 from ram.stages import build_label_system
 from ram.stages.parse_captions import Params, look_up_part, parse_part
-from ram.storage import ROWS_PER_PART, Table, part_path, write_json, write_part, write_table
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("RAM_REAL_DATA", ROOT / "../shared/data"), "coco_captions", "val2017_captions_labels.jsonl")

@@ -26,8 +26,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ram.catalog import CATALOG, ORIGINS, REASONS
-from ram.storage import Table, write_part
+from ram.io.tables import Table, write_part
+from ram.pipeline.catalog import CATALOG, ORIGINS, REASONS
 
 NUM_TAGS, TAGS_PER_IMAGE, ROWS_PER_PART = 4585, 10, 1_000_000
 
@@ -95,10 +95,10 @@ def _rows(schema: pa.Schema, image_ids: pa.Array, tag_ids: np.ndarray, generator
 
 def check(workspace: str, table: str) -> dict[str, float]:
     """Run the stage on a table that is there; CPU seconds of this process so far, and its peak of memory in MiB."""
-    import ram.runner  # what a stage's process loads  # noqa: F401
-    from ram.label_system import LabelSystem, Tag
-    from ram.quality.suites import PairBounds, RemovalBounds, TagBounds
+    import ram.pipeline.runner  # what a stage's process loads  # noqa: F401
+    from ram.labels import LabelSystem, Tag
     from ram.stages.check_tables import Inputs, Params, run
+    from ram.validation.suites import PairBounds, RemovalBounds, TagBounds
 
     if table == "":
         import great_expectations  # noqa: F401

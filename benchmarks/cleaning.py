@@ -26,14 +26,14 @@ import yaml
 
 from benchmarks.tag_arms import mean_ap, retrain_on
 from benchmarks.workspaces import mean_and_spread
-from ram.catalog import artifact
 from ram.data_engine.clean import RuleParams
 from ram.data_engine.detectors import DETECTORS
-from ram.engine import LocalEngine
-from ram.params import stage_params
-from ram.runner import read_artifact
+from ram.io.tables import Table, move_into_place
+from ram.pipeline.artifacts import read_artifact
+from ram.pipeline.catalog import artifact
+from ram.pipeline.executors import LocalEngine
+from ram.pipeline.params import stage_params
 from ram.stages import clean_tags
-from ram.storage import Table, move_into_place
 
 ROOT = Path(__file__).resolve().parents[1]
 NO_RULES = RuleParams(max_wrong_probability=None, outlier_share=None, min_outlier_score=None, min_region_score=None)

@@ -14,8 +14,8 @@ from typing import Any
 
 import psutil
 
-from ram.catalog import CATALOG
-from ram.storage import content_hash, read_json
+from ram.io.tables import content_hash, read_json
+from ram.pipeline.catalog import CATALOG
 from ram.tracking.server import MODEL_NAME, connect
 
 # What tells when it was made, or how long that took: the rest of a page is compared by what it is made of.

@@ -23,9 +23,10 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from ram.data_engine.detectors import DetectorParams, density, judge
+from ram.data_engine.detectors import DetectorParams, judge
+from ram.data_engine.detectors import hdbscan as density
 from ram.data_engine.detectors.points import points_of
-from ram.params import from_mapping
+from ram.pipeline.params import from_mapping
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDTH, DIRECTIONS, LOOKS, OUTLYING = 512, 12, 6, 0.05

@@ -51,11 +51,13 @@ def in_own_process(function: Any, *arguments: Any) -> Any:
 
 def run_part(workspace: Path, part: str) -> Cost:
     """Run a stage on the artifacts of the workspace; what it writes is thrown away."""
-    from ram.catalog import artifact
-    from ram.engine import LocalEngine
-    from ram.params import load_yaml, stage_params
-    from ram.runner import PROVIDED, read_artifact, stage_call
-    from ram.storage import MappedTable
+    from ram.io.tables import MappedTable
+    from ram.pipeline.artifacts import read_artifact
+    from ram.pipeline.catalog import artifact
+    from ram.pipeline.executors import LocalEngine
+    from ram.pipeline.params import load_yaml, stage_params
+    from ram.pipeline.runner import PROVIDED
+    from ram.stages import stage_call
 
     stage, _, without = part.partition(", ")
     call = stage_call(stage)
@@ -82,10 +84,10 @@ def _peak_gib() -> float:
 
 def cluster(workspace: Path, size: int) -> Cost:
     """Judge `size` regions of one tag by the detectors of the workspace's recipe."""
-    from ram.catalog import artifact
     from ram.data_engine.detectors import judge
-    from ram.params import load_yaml, stage_params
-    from ram.runner import read_artifact
+    from ram.pipeline.artifacts import read_artifact
+    from ram.pipeline.catalog import artifact
+    from ram.pipeline.params import load_yaml, stage_params
     from ram.stages import clean_tags
 
     params = stage_params(load_yaml(workspace / "params.yaml"), "clean_tags", clean_tags.Params)
@@ -168,9 +170,9 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
     args = parser.parse_args()
     workspace = args.workspace.resolve()
-    from ram.catalog import artifact
-    from ram.params import load_yaml
-    from ram.runner import read_artifact
+    from ram.pipeline.artifacts import read_artifact
+    from ram.pipeline.catalog import artifact
+    from ram.pipeline.params import load_yaml
 
     images = read_artifact(artifact("images"), workspace).to_pandas(["split"])
     num_train = int((images["split"] == "train").sum())

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.inference_speed import Measured, Variant, measure, pictures
-from ram.inference.export import export_model
-from ram.inference.fast.model import FastModel
+from ram.inference.runtimes.export import export_model
+from ram.inference.runtimes.model import FastModel
 from ram.inference.thresholds import Thresholds, thresholds_in
 from ram.model.checkpoint import Checkpoint, load_checkpoint
 from ram.model.precision import has_bf16

@@ -24,23 +24,24 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.workspaces import ROOT, machine, open_workspace, run_stages, stages
-from ram.catalog import artifact
 from ram.data_engine.caption_probe import CaptionBatch
 from ram.data_engine.clean import EvidenceParams, foreign_probability, wrong_probability
 from ram.data_engine.detectors import DetectorParams, judge, ranks
-from ram.data_engine.localise import Finder, LocaliserParams, Sources
+from ram.data_engine.localize import Finder, LocaliserParams, Sources
 from ram.data_engine.probe import Batch, fit
 from ram.data_engine.regions import RegionEmbedder, RegionParams
 from ram.data_engine.tag_lists import TagLists
+from ram.datasets.feature_store import FeatureStore
+from ram.datasets.image_store import ImageStore
 from ram.datasets.source import MAX_PICTURE_BYTES
-from ram.inference.features import FeatureStore
-from ram.inference.images import ImageStore
 from ram.inference.scorer import Scorer
+from ram.io.tars import each_member
 from ram.model.checkpoint import load_checkpoint
 from ram.model.text_encoder import make_text_encoder
-from ram.params import from_mapping, load_yaml
-from ram.reading.tars import each_member
-from ram.runner import PROVIDED, read_artifact
+from ram.pipeline.artifacts import read_artifact
+from ram.pipeline.catalog import artifact
+from ram.pipeline.params import from_mapping, load_yaml
+from ram.pipeline.runner import PROVIDED
 from ram.stages import judge_captions
 
 READ = ["list_sources", "ingest_pairs", "check_tables@pairs", "parse_captions", "tag_captions", "embed_images"]

@@ -30,9 +30,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks import plain_ram
-from ram.inference.fast.decoder import FastTagDecoder
-from ram.inference.fast.model import FastModel
-from ram.inference.fast.shortlist import Shortlist, fit
+from ram.inference.runtimes.decoder import FastTagDecoder
+from ram.inference.runtimes.model import FastModel
+from ram.inference.runtimes.shortlist import Shortlist, fit
 from ram.model.build import ModelParams, build_model
 from ram.model.precision import has_bf16
 from ram.model.preprocess import Preprocess
@@ -176,7 +176,7 @@ def pictures(number: int, preprocess: Preprocess) -> Tensor:
     root = os.environ.get("RAM_REAL_DATA")
     tars = sorted(Path(root, "flickr8k").glob("test-*.tar")) if root else []
     if tars:
-        from ram.inference.pictures import read_picture
+        from ram.inference.image_inputs import read_picture
         from ram.inference.sources import named_pictures
 
         found = [read_picture(p) for p in itertools.islice(named_pictures(map(str, tars)), number)]

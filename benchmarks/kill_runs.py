@@ -30,8 +30,8 @@ import psutil
 
 from benchmarks import consistency
 from benchmarks.workspaces import ROOT, machine, open_workspace, tiny
-from ram.commands.output import text_table
-from ram.params import load_yaml
+from ram.cli.output import text_table
+from ram.pipeline.params import load_yaml
 
 CODE = ("ram", "flows", "recipes", ".dvc/plots")
 FILES = ("dvc.yaml", "prefect.yaml", ".dvcignore")

@@ -24,17 +24,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ram.catalog import artifact
 from ram.data_engine.boxes import box_weights
-from ram.data_engine.localise import LOCALISERS, Finder, LocaliserParams, Rows, Sources, given_boxes
+from ram.data_engine.localize import LOCALISERS, Finder, LocaliserParams, Rows, Sources, given_boxes
 from ram.data_engine.regions import RegionEmbedder, RegionParams
-from ram.inference.features import FeatureStore
-from ram.inference.images import ImageStore
+from ram.datasets.feature_store import FeatureStore
+from ram.datasets.image_store import ImageStore
 from ram.inference.scorer import Scorer
+from ram.model.attribution import RELEVANCES, relevance
 from ram.model.checkpoint import load_checkpoint
-from ram.model.relevance import RELEVANCES, relevance
-from ram.params import load_yaml, stage_params
-from ram.runner import read_artifact
+from ram.pipeline.artifacts import read_artifact
+from ram.pipeline.catalog import artifact
+from ram.pipeline.params import load_yaml, stage_params
 from ram.stages import embed_regions
 
 _FINE = 32  # points along each side of a picture, at which masks of boxes are compared with maps

@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from ram.catalog import artifact
 from ram.datasets.shards import ShardWriter
-from ram.storage import Table, write_table
+from ram.io.tables import Table, write_table
+from ram.pipeline.catalog import artifact
 from ram.training.examples import examples_from_tags
-from ram.training.order import Corpus
+from ram.training.sampler import Corpus
 
 NUM_CAPTIONS, NUM_WORDS, TAGS_A_PICTURE = 5, 11, 12  # a picture; a caption; a picture: as Flickr8k has them
 EMBEDDING_WIDTH = 384  # of the recipe's text encoder

@@ -27,10 +27,11 @@ from benchmarks.workspaces import (
     stages,
     with_seed,
 )
-from ram.catalog import artifact
-from ram.params import load_yaml
-from ram.runner import read_artifact, stage_call
-from ram.storage import read_json, write_json
+from ram.io.tables import read_json, write_json
+from ram.pipeline.artifacts import read_artifact
+from ram.pipeline.catalog import artifact
+from ram.pipeline.params import load_yaml
+from ram.stages import stage_call
 
 RESULT = "result.json"
 

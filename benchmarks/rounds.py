@@ -16,11 +16,11 @@ import yaml
 
 from benchmarks.tag_arms import mean_ap, over_seeds, retrain_on, run_to
 from benchmarks.workspaces import mean_and_spread, run_stages
-from ram.catalog import artifact
-from ram.params import load_yaml
-from ram.rounds.change import tag_set_change
-from ram.runner import read_artifact
-from ram.storage import copy_folder
+from ram.io.tables import copy_folder
+from ram.pipeline.artifacts import read_artifact
+from ram.pipeline.catalog import artifact
+from ram.pipeline.params import load_yaml
+from ram.registry.rounds.change import tag_set_change
 
 ROUND_1, LONGER, ROUND_2 = "round 1", "round 1, twice the steps", "round 2"
 REPEATED = (

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.workspaces import ROOT, machine, open_workspace, stages, tiny
-from ram.params import load_yaml
-from ram.storage import write_json
+from ram.io.tables import write_json
+from ram.pipeline.params import load_yaml
 
 NUM_PICTURES, CORES = 14_000_000, 64
 COSTS = "costs.json"  # of a workspace: {stage: [CPU seconds, MiB]}

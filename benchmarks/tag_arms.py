@@ -19,12 +19,12 @@ import yaml
 
 from benchmarks.model_ablation import link
 from benchmarks.workspaces import ROOT, draws_its_data, machine, open_workspace, run_stages, stages, with_seed
-from ram.catalog import artifact
+from ram.io.tables import Table, move_into_place, write_json, write_part
 from ram.model.checkpoint import checkpoint_version
-from ram.params import load_yaml, stage_params
-from ram.runner import read_artifact, stage_call
-from ram.stages import evaluate, retrain
-from ram.storage import Table, move_into_place, write_json, write_part
+from ram.pipeline.artifacts import read_artifact
+from ram.pipeline.catalog import artifact
+from ram.pipeline.params import load_yaml, stage_params
+from ram.stages import evaluate, retrain, stage_call
 
 Result = TypeVar("Result")
 SAID = ("caption", "implied", "human")  # origins of what captions and people say

@@ -16,8 +16,8 @@ from typing import Any
 
 from benchmarks.tag_arms import mean_ap, over_seeds, retrain_on, run_to, said_tags
 from benchmarks.workspaces import mean_and_spread
-from ram.catalog import artifact
-from ram.runner import read_artifact
+from ram.pipeline.artifacts import read_artifact
+from ram.pipeline.catalog import artifact
 
 ARMS = ("preliminary", "parsed", "+ generated", "+ cleaned", "+ fine-tuned")
 

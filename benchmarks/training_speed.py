@@ -23,19 +23,19 @@ import torch
 
 from benchmarks.made_corpus import MadeCorpus
 from benchmarks.workspaces import ROOT, machine
-from ram.inference.embedding import embed_images
-from ram.inference.features import FeatureStore
-from ram.inference.images import ImageStore
+from ram.datasets.feature_store import FeatureStore
+from ram.datasets.image_store import ImageStore
+from ram.inference.embedding import embed_images, view_maker
 from ram.model.build import build_model
 from ram.model.params import ModelParams
 from ram.model.ram import RAM
-from ram.params import load_yaml, stage_params
+from ram.pipeline.params import load_yaml, stage_params
 from ram.stages import pretrain
 from ram.training.batches import Batches
-from ram.training.inputs import FeatureInputs, PictureInputs, view_maker
+from ram.training.distributed import Processes
+from ram.training.inputs import FeatureInputs, PictureInputs
 from ram.training.optimizer import WeightAverage, make_optimizer, set_learning_rate
 from ram.training.params import TrainingParams
-from ram.training.processes import Processes
 from ram.training.step import TrainingStep, to_device
 
 IMAGE_SIZE = 224

@@ -19,26 +19,27 @@ PAGE = ROOT / "docs" / "api.md"
 PUBLIC: dict[str, list[tuple[str, list[str]]]] = {
     "Tag pictures": [
         ("ram.inference.tagger", ["load", "Tagger"]),
-        ("ram.inference.answers", ["TagScore", "PictureTags", "Result"]),
+        ("ram.inference.results", ["TagScore", "PictureTags", "Result"]),
         ("ram.inference.thresholds", ["Thresholds"]),
-        ("ram.reading.pictures", ["PictureError"]),
+        ("ram.io.images", ["PictureError"]),
         ("ram.inference.timeline", ["tag_video", "Timeline"]),
     ],
-    "Tags": [("ram.label_system", ["LabelSystem", "Tag", "EmbeddingProvenance"])],
+    "Tags": [("ram.labels", ["LabelSystem", "Tag", "EmbeddingProvenance"])],
     "Models": [
         ("ram.model.checkpoint", ["load_checkpoint", "save_checkpoint", "Checkpoint"]),
         ("ram.model.params", ["ModelParams", "CaptionParams", "DistillationParams"]),
         ("ram.model.build", ["build_model", "build_image_encoder"]),
     ],
     "Run stages": [
-        ("ram.runner", ["run_stage", "read_artifact"]),
-        ("ram.catalog", ["Artifact", "artifact"]),
-        ("ram.storage", ["Table"]),
+        ("ram.stages", ["run_stage"]),
+        ("ram.pipeline.artifacts", ["read_artifact"]),
+        ("ram.pipeline.catalog", ["Artifact", "artifact"]),
+        ("ram.io.tables", ["Table"]),
     ],
     "Add to it": [
         ("ram.datasets.source", ["Source", "FileSource", "Sample", "Label", "Refusal", "Benchmark"]),
         ("ram.model.text_encoder", ["TextEncoder", "make_text_encoder"]),
-        ("ram.data_engine.localise", ["Localiser", "Rows", "Sources"]),
+        ("ram.data_engine.localize", ["Localiser", "Rows", "Sources"]),
         ("ram.data_engine.detectors", ["TagRows", "DetectorParams"]),
     ],
 }

@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-from ram.catalog import artifact
-from ram.evaluation.gallery.looks import NONE, find_looks
-from ram.inference.images import ImageStore
-from ram.label_system import LabelSystem
-from ram.runner import read_artifact
+from ram.datasets.image_store import ImageStore
+from ram.labels import LabelSystem
+from ram.pipeline.artifacts import read_artifact
+from ram.pipeline.catalog import artifact
+from ram.reports.review.clusters import NONE, find_looks
 
 OUT = Path(__file__).parent / "pictures"
 NUM_LOOKS, SEED = 3, 1

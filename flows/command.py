@@ -11,7 +11,7 @@ from typing import Any
 
 from flows.local_server import prefect_api
 from flows.processes import exit_on_sigterm
-from ram.redact import redacted
+from ram.io.redact import redacted
 
 
 def run_here(run: Callable[[], Any], name: str, next_time: str, then: Callable[[Any], None]) -> int:

@@ -14,8 +14,8 @@ from flows.quality_page import show_quality
 from flows.stage_graph import expand, read_graph, select
 from flows.stages import Effort, bring_up_to_date
 from flows.workspace import workspace_alone
-from ram.catalog import artifact
-from ram.storage import read_json
+from ram.io.tables import read_json
+from ram.pipeline.catalog import artifact
 
 TABLES = ("pairs", "parsed_tags")  # what is there before any model has run
 

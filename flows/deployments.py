@@ -15,7 +15,7 @@ import yaml
 
 from flows.local_server import prefect_api
 from flows.processes import exit_on_sigterm
-from ram.redact import redacted
+from ram.io.redact import redacted
 
 if TYPE_CHECKING:
     from prefect import Flow

@@ -16,8 +16,8 @@ import psutil
 import yaml
 
 from flows.environment import STATE_DIR
-from ram.locks import exclusive
-from ram.storage import write_text
+from ram.io.locks import exclusive
+from ram.io.tables import write_text
 
 _KEPT_DIR = Path(STATE_DIR, "dvc_lock")
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def tell(flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None:
     """Write the end of a run to `.state/events.jsonl` of its workspace, and to the web hook where one is set."""
-    from ram.notify import notify
+    from ram.pipeline.notify import notify
 
     workspace = Path(str(run.parameters.get("workspace", "."))).resolve()
     text = f"{flow.name} {run.name}: {state.name}. {state.message or ''}".strip()

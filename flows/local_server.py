@@ -21,7 +21,7 @@ from pathlib import Path
 
 from flows.environment import prefect_home
 from flows.processes import end_group, exit_on_sigterm
-from ram.locks import exclusive
+from ram.io.locks import exclusive
 
 PORT = 4200  # Prefect's own; another free one where it is taken
 START_TIMEOUT_S = 180.0  # the first start makes the data base: 10 s on an idle machine

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ram.locks import exclusive
+from ram.io.locks import exclusive
 
 GRACE_S = 10.0  # between asking a process group to end and ending it
 

@@ -1,4 +1,4 @@
-"""The progress of a stage beside its run, read from the lines that the stage prints (`ram.progress`)."""
+"""The progress of a stage beside its run, read from the lines that the stage prints (`ram.io.progress`)."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from flows.workspace import workspace_alone
 @task(cache_policy=NO_CACHE, persist_result=False)
 def track(workspace: Path) -> str:
     """Write the run to MLflow; its id there."""
-    from ram.run_log.log import track
+    from ram.registry.log import track
 
     return track(workspace)
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from ram.catalog import artifact
+from ram.pipeline.catalog import artifact
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def quality_page(workspace: Path) -> Path:
     """Measure the data, add them to the history of the runs, and write the page; where it is."""
-    from ram.quality_report.page import make_page
+    from ram.reports.data.page import make_page
 
     return make_page(workspace, num_runs=30, num_pictures=6, max_seconds=20)
 

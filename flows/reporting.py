@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ram.catalog import CHECKED_TABLES, artifact
-from ram.commands.output import text_table
-from ram.quality_report import PAGE
-from ram.redact import redacted
+from ram.cli.output import text_table
+from ram.io.redact import redacted
+from ram.pipeline.catalog import CHECKED_TABLES, artifact
+from ram.reports.data import PAGE
 from ram.tracking.server import connect, tracking_uri
 
 

@@ -26,11 +26,11 @@ from flows.promotion import promotion
 from flows.stage_graph import StageFailed, read_graph
 from flows.stages import Effort, bring_up_to_date
 from flows.workspace import PARAMS, set_knob, workspace_alone
-from ram.catalog import artifact
-from ram.commands.output import text_table
-from ram.params import from_mapping, load_yaml
-from ram.rounds import RoundParams, note_round, read_rounds
-from ram.storage import copy_folder
+from ram.cli.output import text_table
+from ram.io.tables import copy_folder
+from ram.pipeline.catalog import artifact
+from ram.pipeline.params import from_mapping, load_yaml
+from ram.registry.rounds import RoundParams, note_round, read_rounds
 
 GENERATORS_DIR = Path("data", "generators")  # DVC keeps what is in it, git the names
 

@@ -13,9 +13,9 @@ import yaml
 from flows.dvc_state import mend
 from flows.environment import STATE_DIR
 from flows.processes import held_with_children
-from ram.commands.recipe import recipe_path
-from ram.params import load_yaml
-from ram.storage import write_text
+from ram.cli.recipe import recipe_path
+from ram.io.tables import write_text
+from ram.pipeline.params import load_yaml
 
 PARAMS = "params.yaml"
 

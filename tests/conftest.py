@@ -18,9 +18,9 @@ import pytest
 import yaml
 from hypothesis import settings
 
-from ram.catalog import artifact
-from ram.label_system import LabelSystem, Tag
-from ram.storage import write_json, write_table
+from ram.io.tables import write_json, write_table
+from ram.labels import LabelSystem, Tag
+from ram.pipeline.catalog import artifact
 
 TagScore = namedtuple("TagScore", "tag_id name score threshold kind")
 BENCHMARK = "drawn"
@@ -53,7 +53,7 @@ def bf16_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
 def ray_cluster() -> Iterator[Any]:
     """A Ray cluster of two workers on this machine, for the whole session: starting one takes five seconds."""
     ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'ram-tagger[ray]'")
-    from ram.engine.ray import RayEngine
+    from ram.pipeline.executors.ray import RayEngine
 
     assert "RAY_ADDRESS" not in os.environ, "tests start a cluster of their own; unset RAY_ADDRESS"
     with pytest.MonkeyPatch.context() as patch:

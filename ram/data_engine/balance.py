@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from ram.label_system import LabelSystem
-from ram.storage import Table
+from ram.io.tables import Table
+from ram.labels import LabelSystem
 
 # K tags, T of them whose pairs are counted
 

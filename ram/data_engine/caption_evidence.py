@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ram.storage import Table
-from ram.training.arrays import Ragged, RowIndex
+from ram.io.arrays import Ragged, RowIndex
+from ram.io.tables import Table
 
 # P pictures, R rows (one (image, tag) each)
 

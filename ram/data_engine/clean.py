@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ram.catalog import ORIGINS
 from ram.data_engine.detectors import DETECTORS, DetectorParams, judge, ranks
 from ram.data_engine.probe import TRUSTED_ORIGINS
+from ram.pipeline.catalog import ORIGINS
 
 # R rows, one (image, tag) each
 

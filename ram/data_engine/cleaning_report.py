@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ram.data_engine.truth import UNKNOWN, WRONG, Truth
-from ram.label_system import LabelSystem
-from ram.storage import Table
+from ram.data_engine.ground_truth import UNKNOWN, WRONG, Truth
+from ram.io.tables import Table
+from ram.labels import LabelSystem
 
 
 def cleaning_report(cleaned: Table, label_system: LabelSystem, truth: Truth) -> dict[str, Any]:

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 
+from ram.data_engine.ground_truth import Truth
 from ram.data_engine.sparse_scores import SparseScores
 from ram.data_engine.tag_lists import TRUST, Known
 from ram.data_engine.thresholds import ScoreHistogram
-from ram.data_engine.truth import Truth
-from ram.label_system import LabelSystem
-from ram.label_system.tagging import CaptionTagger
-from ram.label_system.wordnet import load_wordnet
-from ram.storage import Table
+from ram.io.tables import Table
+from ram.labels import LabelSystem
+from ram.labels.tagging import CaptionTagger
+from ram.labels.wordnet import load_wordnet
 
 # B images, K tags, S kept scores
 
@@ -93,7 +93,7 @@ def caption_parser(label_system: LabelSystem, implied_parents: bool) -> Callable
     tagger = CaptionTagger(label_system, load_wordnet(), implied_parents=implied_parents, implied_things="none")
 
     def parse(captions: Sequence[str]) -> list[list[int]]:
-        from ram.caption_parsing import parse_captions
+        from ram.captions import parse_captions
 
         stated = (tagger(phrases) for phrases in parse_captions(captions))
         return [sorted({*one.named, *one.implied}) for one in stated]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ram.data_engine.boxes import box_weights, roi_align, sub_box_weights
-from ram.data_engine.localise import Finder, Rows
+from ram.data_engine.localize import Finder, Rows
 from ram.inference.scorer import Scorer
 
 # B images, R rows (one (image, tag) each), N spatial tokens of a map H × W, S parts of a region (or width of a summary),

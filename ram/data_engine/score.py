@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ram.data_engine.sparse_scores import SparseScores, keep_highest
 from ram.inference.scorer import Scorer
-from ram.label_system import LabelSystem
+from ram.labels import LabelSystem
 
 # B images, N image tokens, K tags, G tags of the generator, D token width
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ram.storage import Table
+from ram.io.tables import Table
 
 # One (image, tag) may be found in several ways: the most trusted one names its origin.
 TRUST = ("human", "caption", "implied", "generated_caption", "predicted")

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ram.label_system import LabelSystem
-from ram.label_system.verdicts import PictureTag, Verdict, read_verdicts, resolve
-from ram.storage import Table
+from ram.io.tables import Table
+from ram.labels import LabelSystem
+from ram.labels.human_labels import PictureTag, Verdict, read_verdicts, resolve
 
 REASON = "human_verdict"
 _NUM_SHOWN = 50  # verdicts without effect that the report names

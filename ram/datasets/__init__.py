@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ram.datasets.coco import Coco
-from ram.datasets.sample_world import SampleWorld
 from ram.datasets.source import Benchmark, Label, Refusal, Sample, Source
+from ram.datasets.synthetic import SampleWorld
 from ram.datasets.table import TableFile
 from ram.datasets.webdataset import WebDataset
-from ram.params import from_mapping
-from ram.redact import holds_secret, redacted
+from ram.io.redact import holds_secret, redacted
+from ram.pipeline.params import from_mapping
 
 KINDS: dict[str, type] = {
     "coco": Coco,

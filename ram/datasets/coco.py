@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Literal
 
 from ram.datasets.coco_json import CocoDocument, read_coco
-from ram.datasets.remote import RemotePath
 from ram.datasets.source import (
     MAX_PICTURE_BYTES,
     PICTURE_SUFFIXES,
@@ -25,7 +24,8 @@ from ram.datasets.source import (
     find_files,
     read_inside,
 )
-from ram.reading.tars import TarError, each_member
+from ram.io.remote import RemotePath
+from ram.io.tars import TarError, each_member
 
 PICTURES_PER_CHUNK = 1000
 

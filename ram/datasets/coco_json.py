@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ram.datasets.remote import RemotePath
-from ram.reading.documents import parse_json
+from ram.io.documents import parse_json
+from ram.io.remote import RemotePath
 
 _ID = (int, str)
 

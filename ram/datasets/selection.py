@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ram.datasets.duplicates import find_duplicates
-from ram.datasets.spool import Spool
+from ram.datasets.staging import Spool
 
 # Of two pictures that are alike the one further left stays: what is evaluated on must not be trained on. Pictures of
 # train and finetune are not held against each other: COCO's captions may be learned from, and its labels afterwards.

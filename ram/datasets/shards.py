@@ -13,10 +13,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from ram.catalog import CATALOG
 from ram.datasets.selection import Shard
-from ram.datasets.spool import Spool
-from ram.storage import temporary_path
+from ram.datasets.staging import Spool
+from ram.io.tables import temporary_path
+from ram.pipeline.catalog import CATALOG
 
 _BLOCK = tarfile.BLOCKSIZE
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Protocol
 
-from ram.catalog import SPLITS
-from ram.datasets.remote import RemotePath
-from ram.reading.pictures import PictureError, read_file
+from ram.io.images import PictureError, read_file
+from ram.io.remote import RemotePath
+from ram.pipeline.catalog import SPLITS
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 as fractions of width and height
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")

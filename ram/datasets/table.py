@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ram.datasets.remote import RemotePath
 from ram.datasets.source import FileSource, Refusal, Sample, expand, read_inside
+from ram.io.remote import RemotePath
 
 MAX_COLUMN_BYTES = 1 << 30  # of one column of one row group of Parquet, unpacked
 

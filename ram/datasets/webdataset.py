@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ram.datasets.remote import RemotePath
 from ram.datasets.source import (
     MAX_PICTURE_BYTES,
     MAX_TEXT_BYTES,
@@ -17,8 +16,9 @@ from ram.datasets.source import (
     Sample,
     expand,
 )
-from ram.reading.documents import parse_json
-from ram.reading.tars import Member, TarError, each_member
+from ram.io.documents import parse_json
+from ram.io.remote import RemotePath
+from ram.io.tars import Member, TarError, each_member
 
 TEXT_SUFFIXES = (".json", ".txt")
 

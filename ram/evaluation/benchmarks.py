@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from ram.label_system import LabelSystem, Tag
-from ram.progress import track
-from ram.storage import Table
+from ram.io.progress import track
+from ram.io.tables import Table
+from ram.labels import LabelSystem, Tag
 
 # N pictures, K names, M rows of embeddings, E text embedding width
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ram.evaluation.average_precision import interval, mean_of
 from ram.evaluation.columns import Resamples, TagMetrics, Targets, resample, tag_metrics
-from ram.evaluation.labelled import Labelled
+from ram.evaluation.label_formats import Labelled
 from ram.evaluation.leaks import Leak, leaks_to_json
 from ram.evaluation.mapping import MappedName
 

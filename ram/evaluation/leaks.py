@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ram.evaluation.mapping import MappedName, everyday, how_found, plain_name
-from ram.label_system import LabelSystem, Tag
-from ram.label_system.forms import singulars
-from ram.label_system.wordnet import WordNet
+from ram.labels import LabelSystem, Tag
+from ram.labels.forms import singulars
+from ram.labels.wordnet import WordNet
 
 
 @dataclass(frozen=True)

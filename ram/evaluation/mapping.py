@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ram.label_system import LabelSystem, Tag
-from ram.label_system.decisions import read_decisions, refuse
-from ram.label_system.forms import normalise, singulars
-from ram.label_system.resolve import is_kind_of
-from ram.label_system.synonyms import everyday_synonyms
-from ram.label_system.wordnet import WordNet
-from ram.storage import write_text
+from ram.io.tables import write_text
+from ram.labels import LabelSystem, Tag
+from ram.labels.csv_decisions import read_decisions, refuse
+from ram.labels.forms import normalise, singulars
+from ram.labels.resolve import is_kind_of
+from ram.labels.synonyms import everyday_synonyms
+from ram.labels.wordnet import WordNet
 
 COLUMNS = ("name", "tag", "how", "note")
 LEFT_OUT = "-"

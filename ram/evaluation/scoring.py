@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from ram.datasets.feature_store import FeatureStore
+from ram.datasets.image_store import ImageStore
 from ram.evaluation.benchmarks import Benchmark, Match, match_names, score_names
-from ram.inference.features import FeatureStore
-from ram.inference.images import ImageStore
 from ram.inference.scorer import Scorer
-from ram.label_system import LabelSystem
+from ram.io.tables import Table, read_json
+from ram.labels import LabelSystem
 from ram.model.checkpoint import CONFIG, LABELS, Checkpoint, load_checkpoint
 from ram.model.text_encoder import make_text_encoder
-from ram.storage import Table, read_json
 
 
 def best_device() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ram.inference.answers import PictureTags
+from ram.inference.results import PictureTags
 
 _SIDE = 960  # pixels of the longer side that is drawn
 _COLOURS = ("#0284c7", "#dc2626", "#16a34a", "#9333ea", "#ea580c", "#0d9488", "#db2777", "#4d7c0f")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,13 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ram.engine.local import available_cores
-from ram.inference.features import part_file, write_manifest, write_view
-from ram.inference.images import ImageStore
-from ram.model.folding import folded
+from ram.datasets.augment import AugmentParams, augment
+from ram.datasets.feature_store import part_file, write_manifest, write_view
+from ram.datasets.image_store import ImageStore
+from ram.io.progress import track
+from ram.io.tables import read_json, require_space, write_json
+from ram.model.fuse_conv_bn import folded
 from ram.model.image_encoder import ImageEncoder
-from ram.progress import track
-from ram.storage import read_json, require_space, write_json
+from ram.model.preprocess import Preprocess
+from ram.pipeline.executors.local import available_cores
 
 Decode = Callable[[str, int], Tensor]  # image id, view -> picture_CHW
 
@@ -131,3 +134,20 @@ def _batches(
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
+
+
+def view_maker(
+    images: ImageStore, preprocess: Preprocess, params: AugmentParams, seed: int
+) -> Callable[[str, int], Tensor]:
+    """A function (image id, view) -> picture_CHW: view 0 plain, the others augmented, each by its own seed."""
+
+    def make(image_id: str, view: int) -> Tensor:
+        size = preprocess.image_size
+        if view == 0:
+            return preprocess(images.open(image_id, min_size=size))
+        # A crop may keep min_scale of the area: the picture is decoded large enough for the smallest crop.
+        picture = images.open(image_id, min_size=math.ceil(size / math.sqrt(params.min_scale)))
+        rng = np.random.default_rng([seed, view, zlib.crc32(image_id.encode())])
+        return preprocess.normalise(augment(picture, size, params, rng))
+
+    return make

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ram.inference.pictures import NamedPicture
-from ram.reading.pictures import MAX_PIXELS, SUFFIXES, PictureError, check_size, each_frame, read_file, upright_rgb
+from ram.inference.image_inputs import NamedPicture
+from ram.io.images import MAX_PIXELS, SUFFIXES, PictureError, check_size, each_frame, read_file, upright_rgb
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".wmv")
 _DEFAULT_DURATION_S = 0.1  # of a frame of an animation that says none, as browsers take it

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Literal, get_args
 
-from ram.label_system import LabelSystem
-from ram.label_system.implications import Implications, load_implications
+from ram.labels import LabelSystem
+from ram.labels.implications import Implications, load_implications
 
 Hierarchy = Literal["all", "most_specific", "add_implied"]
 HIERARCHIES: tuple[Hierarchy, ...] = get_args(Hierarchy)

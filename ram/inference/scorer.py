@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ram.engine.local import available_cores
-from ram.inference.fast.model import FastModel
-from ram.inference.features import FeatureStore
-from ram.inference.images import OpensPictures
+from ram.datasets.feature_store import FeatureStore
+from ram.datasets.image_store import OpensPictures
+from ram.inference.runtimes.model import FastModel
 from ram.model.checkpoint import Checkpoint, load_checkpoint
 from ram.model.precision import Precision
+from ram.pipeline.executors.local import available_cores
 
 # B images, N image tokens, K tags, D token width, E text embedding width
 

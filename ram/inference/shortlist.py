@@ -8,11 +8,11 @@ from itertools import islice
 
 import torch
 
-from ram.inference.ahead import read_ahead
-from ram.inference.fast.shortlist import Exactness, Shortlist, fit
-from ram.inference.pictures import Picture, name_of
+from ram.inference.image_inputs import Picture, name_of
+from ram.inference.prefetch import read_ahead
+from ram.inference.runtimes.shortlist import Exactness, Shortlist, fit
 from ram.inference.tagger import Tagger
-from ram.progress import track
+from ram.io.progress import track
 
 SIZES = (100, 200, 500, 1000)
 MAX_PICTURES = 4000  # more teach little, and the logits of all of them are held in memory

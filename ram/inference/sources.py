@@ -6,10 +6,10 @@ import glob
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ram.inference.folder import walk
-from ram.inference.pictures import NamedPicture
-from ram.reading.pictures import MAX_BYTES, SUFFIXES, PictureError
-from ram.reading.tars import Member, TarError, each_member
+from ram.datasets.folder import walk
+from ram.inference.image_inputs import NamedPicture
+from ram.io.images import MAX_BYTES, SUFFIXES, PictureError
+from ram.io.tars import Member, TarError, each_member
 
 SHARD_SUFFIX = ".tar"
 STDIN = "-"

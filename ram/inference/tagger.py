@@ -9,24 +9,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ram.inference.ahead import read_ahead
-from ram.inference.answers import PictureTags, Result, TagScore
-from ram.inference.choose import Query, choose, tag_scores
-from ram.inference.evidence import Place, places, relevance_kind
-from ram.inference.fast.decoder import PreparedTags
-from ram.inference.fast.model import FastModel
-from ram.inference.fast.shortlist import load_shortlist, shortlisted_scores
-from ram.inference.find import checkpoint_dir
+from ram.inference.heatmaps import Place, places, relevance_kind
 from ram.inference.hierarchy import HIERARCHIES, Hierarchy, TagHierarchy
-from ram.inference.names import NewNames, Wanted, wanted_tags
-from ram.inference.pictures import NamedPicture, Picture, Pictures, each_picture, name_of, read_picture
+from ram.inference.image_inputs import NamedPicture, Picture, Pictures, each_picture, name_of, read_picture
+from ram.inference.postprocess import Query, choose, tag_scores
+from ram.inference.prefetch import read_ahead
+from ram.inference.resolve_checkpoint import checkpoint_dir
+from ram.inference.results import PictureTags, Result, TagScore
+from ram.inference.runtimes.decoder import PreparedTags
+from ram.inference.runtimes.model import FastModel
+from ram.inference.runtimes.shortlist import load_shortlist, shortlisted_scores
+from ram.inference.tag_query import NewNames, Wanted, wanted_tags
 from ram.inference.text_cache import TextCache, default_text_cache
 from ram.inference.thresholds import DEFAULT_THRESHOLD, THRESHOLDS_FILE, Thresholds, limits_of, thresholds_in
-from ram.label_system import LabelSystem
+from ram.io.images import MAX_PIXELS
+from ram.labels import LabelSystem
 from ram.model.checkpoint import Checkpoint, load_checkpoint
 from ram.model.precision import Precision
 from ram.model.text_encoder import make_text_encoder
-from ram.reading.pictures import MAX_PIXELS
 
 # B pictures, K tags, N image tokens, D token width, E text embedding width
 

@@ -14,9 +14,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from ram.io.tables import temporary_path
 from ram.model.packages import is_package_spec, package_path
 from ram.model.templates import fill_templates
-from ram.storage import temporary_path
 
 FOLDER_VARIABLE = "RAM_TEXT_CACHE"  # the folder; `off`: nothing is kept
 MAX_ENTRIES = 20_000  # files of one to three kilobytes

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from ram.inference.calibration import AnyCalibration, calibration_of
-from ram.label_system import LabelSystem, Tag
-from ram.label_system.forms import normalise
-from ram.storage import read_json
+from ram.io.tables import read_json
+from ram.labels import LabelSystem, Tag
+from ram.labels.forms import normalise
 
 THRESHOLDS_FILE = "thresholds.json"
 DEFAULT_THRESHOLD = 0.5  # where a checkpoint has no thresholds

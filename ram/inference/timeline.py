@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-from ram.inference.answers import Result
 from ram.inference.frames import Every, read_frames
-from ram.inference.pictures import NamedPicture, read_picture
+from ram.inference.image_inputs import NamedPicture, read_picture
+from ram.inference.results import Result
 from ram.inference.tagger import Tagger
-from ram.storage import temporary_path
+from ram.io.tables import temporary_path
 
 COLUMNS = ("time_s", "frame", "tag", "score")
 _MAX_THUMBNAILS = 16  # kept; of a longer video every second one is dropped, again and again

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from ram.label_system import LabelSystem
+from ram.io.tables import content_hash, read_json, write_json, write_text
+from ram.labels import LabelSystem
 from ram.model.build import assemble
 from ram.model.params import ModelParams
 from ram.model.preprocess import Preprocess
@@ -20,8 +21,7 @@ from ram.model.ram import RAM
 from ram.model.tag_embeddings import check_embeddings, embeddings_hash, provenance_of
 from ram.model.tensor_files import check_finite, read_safetensors, shapes_of_safetensors
 from ram.model.vocabulary import WordPieces
-from ram.params import from_mapping
-from ram.storage import content_hash, read_json, write_json, write_text
+from ram.pipeline.params import from_mapping
 
 WEIGHTS, CONFIG, LABELS, WORD_PIECES = "model.safetensors", "config.json", "label_system.json", "word_pieces.json"
 FORMAT_VERSION = 1

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ram.model.backbone import as_map, layers, pieces, recomputed, set_recomputing
-from ram.model.position_tables import set_input_size
+from ram.model.relative_position_bias import set_input_size
 
 # B images, H × W the map of the last block, N = 1 + H·W image tokens, C channels of the backbone, D token width
 

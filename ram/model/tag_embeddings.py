@@ -12,9 +12,9 @@ import torch
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
-from ram.label_system import EmbeddingProvenance, LabelSystem
+from ram.io.tables import read_json, write_json
+from ram.labels import EmbeddingProvenance, LabelSystem
 from ram.model.params import ModelParams
-from ram.storage import read_json, write_json
 
 EMBEDDINGS, PROVENANCE = "tag_embeddings.safetensors", "provenance.json"
 _NUM_NAMED = 5  # tags that an error names

@@ -14,8 +14,8 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ram.catalog import Artifact
-from ram.storage import read_json, write_json
+from ram.io.tables import read_json, write_json
+from ram.pipeline.catalog import Artifact
 from ram.tracking.server import CHECKPOINT, MODEL_NAME, WORKSPACE_TAG, import_mlflow
 
 if TYPE_CHECKING:

@@ -11,18 +11,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ram.catalog import artifact
-from ram.disk import disk_explained
-from ram.locks import exclusive
-from ram.params import from_mapping, load_yaml
-from ram.promotion.decision import complete, make_decision
-from ram.promotion.evidence import collect, measure_latency_ms
-from ram.promotion.paired import Comparison, PictureScores, compare
-from ram.promotion.params import PromotionParams
-from ram.promotion.rules import Candidate, Finding, judge
-from ram.registry.crown import Plan, aliased, carry_out, finish, version_number
+from ram.io.disk_errors import disk_explained
+from ram.io.locks import exclusive
+from ram.io.tables import content_hash, read_json
+from ram.pipeline.catalog import artifact
+from ram.pipeline.params import from_mapping, load_yaml
 from ram.registry.packaging import package, stage_checkpoint
-from ram.storage import content_hash, read_json
+from ram.registry.promotion.decision import complete, make_decision
+from ram.registry.promotion.evidence import collect, measure_latency_ms
+from ram.registry.promotion.paired import Comparison, PictureScores, compare
+from ram.registry.promotion.params import PromotionParams
+from ram.registry.promotion.rules import Candidate, Finding, judge
+from ram.registry.promotion.transaction import Plan, aliased, carry_out, finish, version_number
 from ram.tracking.pipeline_run import flat_metrics, track_run
 from ram.tracking.provenance import read_provenance, stages_of_other_inputs
 from ram.tracking.server import MODEL_NAME, STATE_DIR, WORKSPACE_TAG, connect, fetch, find_version, workspace_name

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ram.catalog import artifact
-from ram.promotion.evidence import data_hash
+from ram.io.tables import content_hash, read_json
+from ram.pipeline.catalog import artifact
+from ram.registry.promotion.evidence import data_hash
 from ram.registry.publish import MODEL, facts_of, plain_metrics, run_of, version_called
-from ram.storage import content_hash, read_json
 from ram.tracking.provenance import toplevel
 from ram.tracking.server import connect, fetch, model_dir
 

@@ -6,14 +6,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ram.catalog import artifact
-from ram.label_system import LabelSystem
-from ram.label_system.diff import diff as diff_label_systems
-from ram.params import load_yaml, stage_params
-from ram.promotion.evidence import evaluation_sets, measured
-from ram.registry.crown import aliased
+from ram.io.tables import read_json, write_table
+from ram.labels import LabelSystem
+from ram.labels.diff import diff as diff_label_systems
+from ram.pipeline.catalog import artifact
+from ram.pipeline.params import load_yaml, stage_params
+from ram.registry.promotion.evidence import evaluation_sets, measured
+from ram.registry.promotion.transaction import aliased
 from ram.registry.publish import facts_of, plain_metrics, promotion_params, version_called, write_evidence
-from ram.storage import read_json, write_table
 from ram.tracking.server import connect, model_dir
 
 ORIGIN = ("git_revision", "git_dirty", "dvc_lock", "data_hash", "label_system_version", "kept_stages", "content")
@@ -57,7 +57,8 @@ def evaluate_version(name: str, workspace: Path = Path()) -> dict[str, float]:
 
     It is what makes a champion comparable again after the test pictures, their labels or the section `evaluate` changed.
     """
-    from ram.runner import read_artifact, stage_call
+    from ram.pipeline.artifacts import read_artifact
+    from ram.stages import stage_call
     from ram.stages.evaluate import Inputs, Params, evaluate_models
 
     client, _ = connect(workspace)

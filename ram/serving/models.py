@@ -16,7 +16,7 @@ from PIL import Image
 from ram.inference.tagger import Tagger, load
 from ram.model.precision import Precision
 from ram.serving.limits import Refused
-from ram.serving.places import places
+from ram.serving.localization import places
 
 NAMES = ("champion", "challenger")
 _NO_SUCH_ALIAS = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # MLflow's, by its kinds of store

@@ -70,13 +70,13 @@ def _answer(tags: Sequence[Any] = (), error: str | None = None) -> dict[str, Any
 
 def read_picture(value: Any, allow_paths: bool = False) -> Image:
     """The picture that one row holds; a `ValueError` or `OSError` that says what is wrong with it."""
-    from ram.reading.pictures import open_image
+    from ram.io.images import open_image
 
     return open_image(_picture_bytes(value, allow_paths))
 
 
 def _picture_bytes(value: Any, allow_paths: bool) -> bytes:
-    from ram.reading.pictures import read_file
+    from ram.io.images import read_file
 
     if isinstance(value, bytes):
         return value

@@ -15,19 +15,19 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive
 
 from ram import __version__
-from ram.engine.local import available_cores
-from ram.reading.pictures import PictureError
+from ram.io.images import PictureError
+from ram.pipeline.executors.local import available_cores
 from ram.serving import schema
 from ram.serving.batching import Batcher
 from ram.serving.body import BodyBuffer, read_body
-from ram.serving.guard import Guard
+from ram.serving.images import decode
 from ram.serving.keys import Key, Keys
 from ram.serving.limits import Limits, Refused
 from ram.serving.metrics import CONTENT_TYPE, Metrics
+from ram.serving.middleware import Guard
 from ram.serving.models import Models, Options, ServedModel
 from ram.serving.page import add_page
-from ram.serving.pictures import decode
-from ram.serving.questions import Question, read_question
+from ram.serving.requests import Question, read_question
 
 _STUCK_S = 300.0  # a batch that takes longer will never end
 _SMALL_BYTES = 64 * 1024  # a body that is parsed sooner than a thread is asked

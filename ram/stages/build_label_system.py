@@ -11,19 +11,19 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pyarrow.compute as pc
 
-from ram.caption_parsing import noun_kind
-from ram.catalog import KINDS
-from ram.label_system import LabelSystem
-from ram.label_system.build import build_label_system, finish, unseen_groups
-from ram.label_system.coverage import coverage
-from ram.label_system.forms import normalise
-from ram.label_system.review import Row, apply_review, kept_phrases, read_review
-from ram.label_system.select import Group, SelectionParams, find_groups, read_counts, select
-from ram.label_system.senses import WordNetInContext
-from ram.label_system.suggest import suggestions
-from ram.label_system.vocabulary import Vocabulary, listed_names, read_vocabularies
-from ram.label_system.wordnet import load_wordnet
-from ram.storage import Table
+from ram.captions import noun_kind
+from ram.io.tables import Table
+from ram.labels import LabelSystem
+from ram.labels.build import build_label_system, finish, unseen_groups
+from ram.labels.coverage import coverage
+from ram.labels.forms import normalise
+from ram.labels.review import Row, apply_review, kept_phrases, read_review
+from ram.labels.select import Group, SelectionParams, find_groups, read_counts, select
+from ram.labels.senses import WordNetInContext
+from ram.labels.suggest import suggestions
+from ram.labels.vocabulary import Vocabulary, listed_names, read_vocabularies
+from ram.labels.wordnet import load_wordnet
+from ram.pipeline.catalog import KINDS
 
 _NUM_SHOWN = 50  # dropped phrases and missing names that the report names
 

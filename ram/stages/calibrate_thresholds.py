@@ -13,7 +13,7 @@ from ram.evaluation.benchmarks import Benchmark, load_benchmarks
 from ram.evaluation.fitting import ThresholdParams, fit_thresholds
 from ram.evaluation.scoring import BenchmarkScorer, Scored, facts_of
 from ram.evaluation.thresholds import TagScores
-from ram.storage import Table
+from ram.io.tables import Table
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ram.label_system import LabelSystem
-from ram.quality.check import Reading, check_table
-from ram.quality.drift import Profiles
-from ram.quality.frames import ImageIndex
-from ram.quality.keys import KeyCounter
-from ram.quality.rules import Rule
-from ram.quality.suites import (
+from ram.io.tables import Table, content_hash
+from ram.labels import LabelSystem
+from ram.validation.check import Reading, check_table
+from ram.validation.drift import Profiles
+from ram.validation.frames import ImageIndex
+from ram.validation.keys import KeyCounter
+from ram.validation.rules import Rule
+from ram.validation.suites import (
     PairBounds,
     RemovalBounds,
     TagBounds,
@@ -23,8 +24,7 @@ from ram.quality.suites import (
     table_name,
     tag_rules,
 )
-from ram.quality.totals import PairTotals, TagTotals
-from ram.storage import Table, content_hash
+from ram.validation.totals import PairTotals, TagTotals
 
 ITEMS: dict[str, dict[str, str | None]] = {
     "pairs": {"table": "pairs", "label_system": None, "report": "pairs_check", "docs": "pairs_docs"},
@@ -124,7 +124,7 @@ def _notes(row: dict[str, Any], bounds: TagBounds, reference: dict[str, int] | N
 
 def _require_known(params: Params) -> None:
     """`ValueError` for a name in `warn_only` that no table has as a rule."""
-    from ram.catalog import CATALOG, CHECKED_TABLES
+    from ram.pipeline.catalog import CATALOG, CHECKED_TABLES
 
     rules: list[Rule] = [*pair_rules(params.pairs), *removal_rules(params.removed)]
     rules += tag_rules(params.cleaned_tags, 1, has_reference=True)

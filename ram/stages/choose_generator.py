@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ram.label_system import LabelSystem
+from ram.io.tables import copy_folder, read_json
+from ram.labels import LabelSystem
 from ram.model.checkpoint import CONFIG, LABELS, WEIGHTS
-from ram.storage import copy_folder, read_json
 
 PRELIMINARY = "preliminary"
 

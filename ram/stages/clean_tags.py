@@ -12,21 +12,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ram import storage
-from ram.catalog import artifact
 from ram.data_engine.caption_evidence import evidence_of_rows, first_pictures, gather_by_picture
 from ram.data_engine.clean import EvidenceParams, RuleParams, removals, witnesses_of_bucket
 from ram.data_engine.cleaning_report import cleaning_report
 from ram.data_engine.detectors import DETECTORS, DetectorParams
-from ram.data_engine.gather import gather_by_tag
-from ram.data_engine.truth import Truth
+from ram.data_engine.ground_truth import Truth
+from ram.data_engine.group_by_tag import gather_by_tag
 from ram.data_engine.verdicts import REASON, Judged, Verdicts, apply_verdicts, find_verdicts
-from ram.engine import Engine
-from ram.label_system import LabelSystem
-from ram.label_system.verdicts import VERDICTS_FILE
-from ram.progress import track
-from ram.storage import Table
-from ram.training.arrays import Ragged
+from ram.io import tables as storage
+from ram.io.arrays import Ragged
+from ram.io.progress import track
+from ram.io.tables import Table
+from ram.labels import LabelSystem
+from ram.labels.human_labels import VERDICTS_FILE
+from ram.pipeline.catalog import artifact
+from ram.pipeline.executors import Engine
 
 _WITNESSES = ("outlier_score", "outlier", "detector", "region", "image")
 

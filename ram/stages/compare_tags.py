@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import pyarrow.compute as pc
 
 from ram.data_engine.balance import BalanceParams, balance
-from ram.label_system import LabelSystem
-from ram.storage import Table
+from ram.io.tables import Table
+from ram.labels import LabelSystem
 
 Params = BalanceParams
 

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ram.catalog import artifact
+from ram.io.tables import MappedTable, PartMap, Table, as_arrow, content_hash, list_column
 from ram.model.params import ModelParams
 from ram.model.text_encoder import TextEncoder, make_text_encoder
-from ram.storage import MappedTable, PartMap, Table, as_arrow, content_hash, list_column
+from ram.pipeline.catalog import artifact
 
 SHARED_KNOBS = {"model": ("text_encoder",)}
 _BATCH_SIZE = 65_536  # captions embedded at a time: bounds memory

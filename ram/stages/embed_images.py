@@ -8,16 +8,15 @@ from typing import NamedTuple
 
 import torch
 
-from ram.inference.embedding import embed_images
-from ram.inference.features import part_file, view_file, write_manifest
-from ram.inference.images import ImageStore
-from ram.kept_parts import KeptParts
+from ram.datasets.augment import AugmentParams
+from ram.datasets.feature_store import part_file, view_file, write_manifest
+from ram.datasets.image_store import ImageStore
+from ram.inference.embedding import embed_images, view_maker
+from ram.io.tables import Table
 from ram.model.build import build_image_encoder, build_preprocess
 from ram.model.params import ModelParams
 from ram.model.precision import Precision, available_precision
-from ram.storage import Table
-from ram.training.augment import AugmentParams
-from ram.training.inputs import view_maker
+from ram.pipeline.part_cache import KeptParts
 
 SHARED_KNOBS = {"model": ("image_encoder", "pretrained", "image_size", "num_frozen_blocks")}
 AUGMENTED_SPLITS = ("train", "finetune")  # what is trained on; the rest is only ever looked at plainly

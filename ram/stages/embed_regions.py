@@ -14,19 +14,19 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ram import storage
-from ram.catalog import artifact
-from ram.data_engine.localise import Boxes, Finder, LocaliserParams, Sources, by_image, given_boxes
+from ram.data_engine.localize import Boxes, Finder, LocaliserParams, Sources, by_image, given_boxes
 from ram.data_engine.probe import TRUSTED_ORIGINS, Batch, Probe, ProbeParams, fit
 from ram.data_engine.regions import RegionEmbedder, RegionParams
-from ram.engine import Engine, Lazy
-from ram.inference.features import FeatureStore
-from ram.inference.images import ImageStore
+from ram.datasets.feature_store import FeatureStore
+from ram.datasets.image_store import ImageStore
 from ram.inference.scorer import kept_scorer
-from ram.kept_parts import KeptParts
+from ram.io import tables as storage
+from ram.io.progress import track
+from ram.io.tables import Table
 from ram.model.checkpoint import checkpoint_version
-from ram.progress import track
-from ram.storage import Table
+from ram.pipeline.catalog import artifact
+from ram.pipeline.executors import Engine, Lazy
+from ram.pipeline.part_cache import KeptParts
 
 _FOUND_SCHEMA = pa.schema([f for f in artifact("region_features").schema if f.name != "held_out_evidence"])  # type: ignore[union-attr]
 

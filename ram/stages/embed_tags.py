@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ram.label_system import LabelSystem, Tag
-from ram.label_system.select import READING_OF_KIND
-from ram.label_system.suggest import review_frame
+from ram.labels import LabelSystem, Tag
+from ram.labels.select import READING_OF_KIND
+from ram.labels.suggest import review_frame
 from ram.model.params import ModelParams
 from ram.model.tag_embeddings import save_tag_embeddings
 from ram.model.text_encoder import make_text_encoder

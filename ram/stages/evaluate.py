@@ -15,8 +15,8 @@ from ram.evaluation.benchmarks import Benchmark, Match, describe_matches, load_b
 from ram.evaluation.metrics import NameFacts, summarise
 from ram.evaluation.scoring import BenchmarkScorer, facts_of, label_system_of
 from ram.evaluation.thresholds import best_threshold
-from ram.label_system import LabelSystem
-from ram.storage import Table
+from ram.io.tables import Table
+from ram.labels import LabelSystem
 
 MODELS = ("preliminary", "retrained_uncleaned", "retrained", "finetuned")
 _NO_ROWS = pd.DataFrame(

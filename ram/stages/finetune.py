@@ -10,10 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ram.label_system import LabelSystem
+from ram.io.tables import Table
+from ram.labels import LabelSystem
 from ram.model.checkpoint import load_checkpoint
-from ram.storage import Table
-from ram.training.assemble import (
+from ram.training.distributed import Processes
+from ram.training.examples import Examples, examples_from_labels, examples_from_tags
+from ram.training.inputs import make_inputs
+from ram.training.params import TrainingParams
+from ram.training.sampler import Corpus
+from ram.training.setup import (
     Evaluation,
     add_tags,
     labelled_names,
@@ -22,11 +27,6 @@ from ram.training.assemble import (
     train_model,
     trainable_tags,
 )
-from ram.training.examples import Examples, examples_from_labels, examples_from_tags
-from ram.training.inputs import make_inputs
-from ram.training.order import Corpus
-from ram.training.params import TrainingParams
-from ram.training.processes import Processes
 
 SHARED_BY_PROCESSES = True
 

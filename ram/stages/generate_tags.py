@@ -15,8 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow.parquet as pq
 
-from ram import storage
-from ram.catalog import artifact
 from ram.data_engine.generate import (
     CaptionTagParams,
     Generator,
@@ -25,15 +23,17 @@ from ram.data_engine.generate import (
     labelled_histogram,
     score_batches,
 )
+from ram.data_engine.ground_truth import Truth
 from ram.data_engine.sparse_scores import SparseScores
 from ram.data_engine.tag_lists import Known, TagLists
 from ram.data_engine.thresholds import NEVER, ThresholdParams, Thresholds, precision_thresholds
-from ram.data_engine.truth import Truth
-from ram.engine import Engine, Lazy
-from ram.kept_parts import KeptParts
-from ram.label_system import LabelSystem
-from ram.progress import track
-from ram.storage import Table
+from ram.io import tables as storage
+from ram.io.progress import track
+from ram.io.tables import Table
+from ram.labels import LabelSystem
+from ram.pipeline.catalog import artifact
+from ram.pipeline.executors import Engine, Lazy
+from ram.pipeline.part_cache import KeptParts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

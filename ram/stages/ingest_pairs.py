@@ -5,7 +5,7 @@ their hashes, leaves out what is there twice and writes the shards. Both go on w
 pictures: some hundred bytes of keys and hashes a picture are in memory between them.
 
 Every picture that was read is either a row of images or of quarantine; a caption that is left out has a row there too
-(`ram.datasets.spool.CAPTION_REASONS`).
+(`ram.datasets.staging.CAPTION_REASONS`).
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ import pyarrow as pa
 
 from ram.datasets import Benchmark, Source, make_sources
 from ram.datasets.duplicates import MAX_DISTANCE
-from ram.datasets.pictures import PictureLimits
-from ram.datasets.remote import RemotePath
+from ram.datasets.image_info import PictureLimits
 from ram.datasets.selection import Repeat, Repeats, cut_shards, find_repeats, read_candidates
 from ram.datasets.shards import WriteShard
 from ram.datasets.source import expand
-from ram.datasets.spool import CAPTION_REASONS, REFUSED, Spool, SpoolItem, SpoolWriter
-from ram.engine import Engine
-from ram.progress import track
-from ram.storage import MappedTable, PartMap
+from ram.datasets.staging import CAPTION_REASONS, REFUSED, Spool, SpoolItem, SpoolWriter
+from ram.io.progress import track
+from ram.io.remote import RemotePath
+from ram.io.tables import MappedTable, PartMap
+from ram.pipeline.executors import Engine
 
 CHUNKS_PER_PART = 500  # of the quarantine
 

@@ -10,18 +10,18 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from ram import storage
-from ram.catalog import artifact
 from ram.data_engine.caption_probe import CaptionBatch, CaptionProbe, fit_captions
 from ram.data_engine.probe import ProbeParams
 from ram.data_engine.regions import summary_of
-from ram.inference.features import FeatureStore
-from ram.inference.images import ImageStore
+from ram.datasets.feature_store import FeatureStore
+from ram.datasets.image_store import ImageStore
 from ram.inference.scorer import Scorer, kept_scorer
+from ram.io import tables as storage
+from ram.io.arrays import Ragged, RowIndex, load_array
+from ram.io.progress import track
+from ram.io.tables import Table
 from ram.model.checkpoint import checkpoint_version
-from ram.progress import track
-from ram.storage import Table
-from ram.training.arrays import Ragged, RowIndex, load_array
+from ram.pipeline.catalog import artifact
 from ram.training.captions import captions_of, load_embeddings
 
 _PICTURES_AT_ONCE = 4096

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ram.datasets import Source, make_sources
-from ram.datasets.remote import RemotePath
 from ram.datasets.source import expand
-from ram.progress import track
-from ram.storage import content_hash
+from ram.io.progress import track
+from ram.io.remote import RemotePath
+from ram.io.tables import content_hash
 
 _MIB = 1 << 20
 

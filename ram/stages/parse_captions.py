@@ -18,14 +18,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ram.caption_parsing import Phrase, clean_caption, parse_captions, skip_reason
-from ram.caption_parsing.dictionary import PhraseTable
-from ram.caption_parsing.distil import agreement, distil_table
-from ram.caption_parsing.lookup import DictionaryParser
-from ram.catalog import CATALOG, KINDS
-from ram.engine import Engine
-from ram.progress import track
-from ram.storage import MappedTable, PartMap, Table, content_hash, part_path, read_json, write_json, write_part
+from ram.captions import Phrase, clean_caption, parse_captions, skip_reason
+from ram.captions.distilled.decode import DictionaryParser
+from ram.captions.distilled.distillation import agreement, distil_table
+from ram.captions.distilled.model import PhraseTable
+from ram.io.progress import track
+from ram.io.tables import MappedTable, PartMap, Table, content_hash, part_path, read_json, write_json, write_part
+from ram.pipeline.catalog import CATALOG, KINDS
+from ram.pipeline.executors import Engine
 
 _BATCH_SIZE = 10_000  # captions parsed at a time: bounds memory
 _HELD_OUT = 20  # of the parsed sample, one caption in so many tells how well the dictionary agrees with the parser

@@ -9,12 +9,17 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ram.label_system import LabelSystem
+from ram.io.tables import Table
+from ram.labels import LabelSystem
 from ram.model.build import build_model
 from ram.model.params import ModelParams
 from ram.model.tag_embeddings import load_tag_embeddings
-from ram.storage import Table
-from ram.training.assemble import (
+from ram.training.distributed import Processes
+from ram.training.examples import examples_from_tags
+from ram.training.inputs import make_inputs
+from ram.training.params import TrainingParams
+from ram.training.sampler import Corpus
+from ram.training.setup import (
     Evaluation,
     fit_standardisation,
     save_model,
@@ -22,11 +27,6 @@ from ram.training.assemble import (
     train_model,
     trainable_tags,
 )
-from ram.training.examples import examples_from_tags
-from ram.training.inputs import make_inputs
-from ram.training.order import Corpus
-from ram.training.params import TrainingParams
-from ram.training.processes import Processes
 
 SHARED_BY_PROCESSES = True
 

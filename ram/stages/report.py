@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ram.catalog import ORIGINS, SPLITS
-from ram.evaluation.report.balance import balance_view
-from ram.evaluation.report.charts import training_charts
-from ram.evaluation.report.examples import chosen_pictures, examples
-from ram.evaluation.report.funnel import funnel
-from ram.evaluation.report.page import benchmark_views, render, tag_view
-from ram.evaluation.report.predictions import predictions
-from ram.inference.images import ImageStore
-from ram.label_system import LabelSystem
-from ram.storage import Table, write_text
+from ram.datasets.image_store import ImageStore
+from ram.io.tables import Table, write_text
+from ram.labels import LabelSystem
+from ram.pipeline.catalog import ORIGINS, SPLITS
+from ram.reports.run.balance import balance_view
+from ram.reports.run.charts import training_charts
+from ram.reports.run.examples import chosen_pictures, examples
+from ram.reports.run.funnel import funnel
+from ram.reports.run.page import benchmark_views, render, tag_view
+from ram.reports.run.predictions import predictions
 
 READS_FAILED_CHECKS = True
 

@@ -9,10 +9,15 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
+from ram.io.tables import Table
 from ram.model.build import build_model
 from ram.model.checkpoint import load_checkpoint
-from ram.storage import Table
-from ram.training.assemble import (
+from ram.training.distributed import Processes
+from ram.training.examples import examples_from_tags
+from ram.training.inputs import make_inputs
+from ram.training.params import TrainingParams
+from ram.training.sampler import Corpus
+from ram.training.setup import (
     Evaluation,
     fit_standardisation,
     save_model,
@@ -20,11 +25,6 @@ from ram.training.assemble import (
     train_model,
     trainable_tags,
 )
-from ram.training.examples import examples_from_tags
-from ram.training.inputs import make_inputs
-from ram.training.order import Corpus
-from ram.training.params import TrainingParams
-from ram.training.processes import Processes
 
 ITEMS = {
     "cleaned": {

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ram.evaluation.gallery.choose import GalleryParams, choose
-from ram.evaluation.gallery.looks import find_looks
-from ram.evaluation.gallery.page import captions_of, gallery
-from ram.inference.images import ImageStore
-from ram.label_system import LabelSystem
-from ram.label_system.verdicts import VERDICTS_FILE, read_verdicts
-from ram.storage import Table, write_text
+from ram.datasets.image_store import ImageStore
+from ram.io.tables import Table, write_text
+from ram.labels import LabelSystem
+from ram.labels.human_labels import VERDICTS_FILE, read_verdicts
+from ram.reports.review.choose import GalleryParams, choose
+from ram.reports.review.clusters import find_looks
+from ram.reports.review.page import captions_of, gallery
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

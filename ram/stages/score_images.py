@@ -13,20 +13,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ram import storage
-from ram.catalog import artifact
+from ram.data_engine.ground_truth import Truth
 from ram.data_engine.score import CaptionParams, Looker, columns_of_tags
 from ram.data_engine.tag_lists import Known, TagLists
-from ram.data_engine.truth import Truth
-from ram.engine import Engine, Lazy
-from ram.inference.features import FeatureStore
-from ram.inference.images import ImageStore
+from ram.datasets.feature_store import FeatureStore
+from ram.datasets.image_store import ImageStore
 from ram.inference.scorer import kept_scorer
-from ram.kept_parts import KeptParts
-from ram.label_system import LabelSystem
+from ram.io import tables as storage
+from ram.io.progress import track
+from ram.io.tables import Table
+from ram.labels import LabelSystem
 from ram.model.checkpoint import checkpoint_version
-from ram.progress import track
-from ram.storage import Table
+from ram.pipeline.catalog import artifact
+from ram.pipeline.executors import Engine, Lazy
+from ram.pipeline.part_cache import KeptParts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple, get_args
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ram.catalog import CATALOG
-from ram.label_system import LabelSystem
-from ram.label_system.implications import Extent
-from ram.label_system.tagging import CaptionTagger, tag_pictures
-from ram.label_system.wordnet import load_wordnet
-from ram.storage import MappedTable, PartMap, Table
+from ram.io.tables import MappedTable, PartMap, Table
+from ram.labels import LabelSystem
+from ram.labels.implications import Extent
+from ram.labels.tagging import CaptionTagger, tag_pictures
+from ram.labels.wordnet import load_wordnet
+from ram.pipeline.catalog import CATALOG
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

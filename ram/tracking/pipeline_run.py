@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ram.catalog import CATALOG, CHECKED_TABLES, artifact
-from ram.locks import exclusive
-from ram.params import load_yaml
-from ram.storage import Table, read_json
+from ram.io.locks import exclusive
+from ram.io.tables import Table, read_json
+from ram.pipeline.catalog import CATALOG, CHECKED_TABLES, artifact
+from ram.pipeline.params import load_yaml
 from ram.tracking.provenance import digests, locked_stages, read_provenance
 from ram.tracking.server import STATE_DIR, WORKSPACE_TAG, connect, workspace_name
 

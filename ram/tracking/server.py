@@ -17,9 +17,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from ram.locks import exclusive
-from ram.redact import redacted
-from ram.storage import content_hash, remove_temporaries, temporary_path
+from ram.io.locks import exclusive
+from ram.io.redact import redacted
+from ram.io.tables import content_hash, remove_temporaries, temporary_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ram.training.order import STEP, Corpus, batch_rows, num_steps, sample_tags
+from ram.training.sampler import STEP, Corpus, batch_rows, num_steps, sample_tags
 
 PREDICTED_TARGETS = ("hard", "score", "probability")
 

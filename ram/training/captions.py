@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ram.storage import Table, new_array
-from ram.training.arrays import RowIndex, load_array
+from ram.io.arrays import RowIndex, load_array
+from ram.io.tables import Table, new_array
 from ram.training.examples import Examples
 
 _IDS_AT_ONCE = 1 << 16

@@ -14,8 +14,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ram.storage import Table
-from ram.training.arrays import Ragged, RowIndex, Texts, load_array
+from ram.io.arrays import Ragged, RowIndex, Texts, load_array
+from ram.io.tables import Table
 
 _CAPTION_ORIGINS = ("caption", "generated_caption", "implied")
 _ALL_CAPTIONS = -1  # every bit set

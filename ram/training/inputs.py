@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 import sys
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ram.inference.features import FeatureStore
-from ram.inference.images import ImageStore
+from ram.datasets.augment import AugmentParams, augment
+from ram.datasets.feature_store import FeatureStore
+from ram.datasets.image_store import ImageStore
+from ram.io.tables import Table
 from ram.model.preprocess import Preprocess
 from ram.model.ram import RAM
-from ram.storage import Table
-from ram.training.augment import AugmentParams, augment
 from ram.training.batches import Inputs
 from ram.training.params import TrainingParams
 
@@ -80,20 +79,3 @@ def make_inputs(
             return FeatureInputs(store, params.num_views)
         print("no cached features of this model's frozen part: training reads pictures", file=sys.stderr, flush=True)
     return PictureInputs(ImageStore(images, image_shards), model.preprocess, params.augment)
-
-
-def view_maker(
-    images: ImageStore, preprocess: Preprocess, params: AugmentParams, seed: int
-) -> Callable[[str, int], Tensor]:
-    """A function (image id, view) -> picture_CHW: view 0 plain, the others augmented, each by its own seed."""
-
-    def make(image_id: str, view: int) -> Tensor:
-        size = preprocess.image_size
-        if view == 0:
-            return preprocess(images.open(image_id, min_size=size))
-        # A crop may keep min_scale of the area: the picture is decoded large enough for the smallest crop.
-        picture = images.open(image_id, min_size=math.ceil(size / math.sqrt(params.min_scale)))
-        rng = np.random.default_rng([seed, view, zlib.crc32(image_id.encode())])
-        return preprocess.normalise(augment(picture, size, params, rng))
-
-    return make

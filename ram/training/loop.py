@@ -16,15 +16,15 @@ import pandas as pd
 import torch
 from torch.utils.data import DataLoader
 
+from ram.io.progress import track
+from ram.io.tables import temporary_path
 from ram.model.ram import RAM
-from ram.progress import track
-from ram.storage import temporary_path
 from ram.training.batches import Batch, Batches
+from ram.training.distributed import Processes
+from ram.training.fsdp import gathered, load_model, load_optimizer
 from ram.training.optimizer import WeightAverage, make_optimizer, set_learning_rate
 from ram.training.params import TrainingParams
-from ram.training.processes import Processes
 from ram.training.schedule import learning_rate_factor
-from ram.training.sharding import gathered, load_model, load_optimizer
 from ram.training.step import TrainingStep, to_device
 
 CURVE_COLUMNS = ("step", "epoch", "split", "metric", "value")

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ram.model.backbone import depths
+from ram.training.fsdp import cut_like, local
 from ram.training.params import OptimizerParams
-from ram.training.sharding import cut_like, local
 
 
 def make_optimizer(model: nn.Module, params: OptimizerParams) -> torch.optim.AdamW:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ram.training.augment import AugmentParams
+from ram.datasets.augment import AugmentParams
 from ram.training.batches import BatchParams
 from ram.training.losses import LossParams
 from ram.training.schedule import ScheduleParams

@@ -12,10 +12,10 @@ from ram.model.precision import available_precision
 from ram.model.ram import RAM
 from ram.model.vocabulary import DECODE, clean_caption
 from ram.training.batches import Batch
+from ram.training.distillation import PairedImageEncoder, make_paired_encoder
+from ram.training.distributed import Processes
 from ram.training.losses import alignment_loss, asymmetric_loss, balanced
-from ram.training.paired import PairedImageEncoder, make_paired_encoder
 from ram.training.params import TrainingParams
-from ram.training.processes import Processes
 
 
 class TrainingStep(nn.Module):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ram.params import load_yaml
+from ram.pipeline.params import load_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -11,10 +11,10 @@ from benchmarks import backbones
 from benchmarks.backbones import BACKBONES, IMAGE_SIZE, Backbone
 from benchmarks.model_ablation import RESULT
 from benchmarks.workspaces import ROOT
+from ram.io.tables import write_json
 from ram.model.build import build_image_encoder
-from ram.params import load_yaml, stage_params
+from ram.pipeline.params import load_yaml, stage_params
 from ram.stages import pretrain
-from ram.storage import write_json
 
 
 @pytest.mark.parametrize("row", BACKBONES, ids=lambda r: r.key)

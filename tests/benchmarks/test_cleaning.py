@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from benchmarks import cleaning
-from ram.catalog import artifact
-from ram.storage import Table, write_table
+from ram.io.tables import Table, write_table
+from ram.pipeline.catalog import artifact
 
 PAPER = "paper: kmeans 10 %, region score < 0.2"
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks import export_speed
-from ram.label_system import LabelSystem, Tag
+from ram.labels import LabelSystem, Tag
 from ram.model.build import ModelParams, build_model
 from ram.model.checkpoint import save_checkpoint
 

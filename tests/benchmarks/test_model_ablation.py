@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import model_ablation as benchmark
 from benchmarks.workspaces import ROOT, draws_its_data, mean_and_spread, open_workspace, with_seed
-from ram.params import load_yaml, stage_params
+from ram.pipeline.params import load_yaml, stage_params
 from ram.stages import pretrain
 
 RECIPES = ("sample", "flickr8k")

@@ -9,10 +9,10 @@ import yaml
 
 from benchmarks import tag_sets
 from benchmarks.tag_arms import mean_ap, retrain_on, said_tags, with_knobs
-from ram.catalog import artifact
 from ram.model.checkpoint import checkpoint_version
-from ram.params import load_yaml
-from ram.runner import read_artifact
+from ram.pipeline.artifacts import read_artifact
+from ram.pipeline.catalog import artifact
+from ram.pipeline.params import load_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 

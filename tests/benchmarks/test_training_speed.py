@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import training_speed as benchmark
 from benchmarks.workspaces import ROOT
-from ram.params import load_yaml, stage_params
+from ram.pipeline.params import load_yaml, stage_params
 from ram.stages import pretrain
 from ram.training.batches import BatchParams
 

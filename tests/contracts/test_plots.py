@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ram.quality.data_docs import external_references
+from ram.validation.data_docs import external_references
 
 ROOT = Path(__file__).resolve().parents[2]
 CURVES = "reports/curves/preliminary.csv"

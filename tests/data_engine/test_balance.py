@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ram.catalog import artifact
 from ram.data_engine.balance import BalanceParams, balance
-from ram.label_system import LabelSystem, Tag
-from ram.storage import Table, as_arrow, write_part
+from ram.io.tables import Table, as_arrow, write_part
+from ram.labels import LabelSystem, Tag
+from ram.pipeline.catalog import artifact
 
 PARAMS = BalanceParams(max_inflation=2.0, num_paired_tags=10, min_pair_images=1, num_shown=50)
 TAGS = LabelSystem([Tag(tag_id=i, name=name) for i, name in enumerate(["cat", "dog", "sofa", "rug"])])

@@ -7,9 +7,9 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ram.catalog import artifact
 from ram.data_engine.caption_evidence import evidence_of_rows, first_pictures, gather_by_picture
-from ram.storage import Table, as_arrow, write_part
+from ram.io.tables import Table, as_arrow, write_part
+from ram.pipeline.catalog import artifact
 
 
 def write(root: Path, name: str, rows: pd.DataFrame, parts: list[np.ndarray]) -> Table:

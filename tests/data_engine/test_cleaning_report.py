@@ -8,11 +8,11 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from ram.catalog import artifact
 from ram.data_engine.cleaning_report import cleaning_report
-from ram.data_engine.truth import RIGHT, UNKNOWN, WRONG, Truth
-from ram.label_system import LabelSystem, Tag
-from ram.storage import Table, TableWriter
+from ram.data_engine.ground_truth import RIGHT, UNKNOWN, WRONG, Truth
+from ram.io.tables import Table, TableWriter
+from ram.labels import LabelSystem, Tag
+from ram.pipeline.catalog import artifact
 
 TAGS = LabelSystem([Tag(tag_id=0, name="dog"), Tag(tag_id=1, name="red", kind="attribute")])
 # origin, tag, kept, reason, verdict

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ram.catalog import artifact
 from ram.data_engine.generate import Generator, caption_parser, captioned_histogram, labelled_histogram
 from ram.data_engine.sparse_scores import SparseScores, keep_highest
 from ram.data_engine.tag_lists import TRUST, Known
 from ram.data_engine.thresholds import NEVER, ScoreHistogram
-from ram.label_system import LabelSystem, Tag
+from ram.labels import LabelSystem, Tag
+from ram.pipeline.catalog import artifact
 
 SCORES_BK = np.array([[0.9, 0.2, 0.7, 0.6], [0.1, 0.8, 0.3, 0.95], [0.05, 0.1, 0.1, 0.1]], np.float32)
 IDS = ["a", "b", "c"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ram.data_engine.score import CaptionParams, Looker, columns_of_tags, seed_of
-from ram.label_system import LabelSystem, Tag
+from ram.labels import LabelSystem, Tag
 
 SCORES = {"a": [0.9, 0.2, 0.7, 0.6], "b": [0.1, 0.8, 0.3, 0.95], "c": [0.05, 0.1, 0.1, 0.1]}
 CAPTION = CaptionParams(

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ram.catalog import artifact
 from ram.data_engine.tag_lists import TRUST, TagLists
-from ram.storage import Table, TableWriter
+from ram.io.tables import Table, TableWriter
+from ram.pipeline.catalog import artifact
 
 
 def test_the_tags_of_a_stretch_of_pictures_are_those_of_the_table_in_the_order_of_the_pictures(tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ from PIL import Image
 from stores import BreakingLine, s3_server
 from tars import write_tar
 
-from ram import storage
-from ram.catalog import artifact
-from ram.datasets import remote
-from ram.datasets.remote import RemotePath
-from ram.runner import run_stage
+from ram.io import remote
+from ram.io import tables as storage
+from ram.io.remote import RemotePath
+from ram.pipeline.catalog import artifact
+from ram.stages import run_stage
 
 pytest.importorskip("moto", reason="moto is not installed: an S3 of this machine")
 pytest.importorskip("s3fs", reason="s3fs is not installed: pip install 'ram-tagger[s3]'")

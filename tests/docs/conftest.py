@@ -77,7 +77,7 @@ def run_python(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 
 def _registries() -> list[dict]:
     from ram.data_engine.detectors import DETECTORS
-    from ram.data_engine.localise import LOCALISERS
+    from ram.data_engine.localize import LOCALISERS
     from ram.datasets import KINDS
     from ram.model.text_encoder import TEXT_ENCODERS
 

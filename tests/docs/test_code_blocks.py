@@ -22,9 +22,9 @@ MAX_NOT_RUN = 3
 
 # Pages whose blocks of Python, or whose commands, another test runs as they stand.
 RUN_ELSEWHERE = {
-    "docs/tagging.md": "tests/own_tags/test_tagging_docs.py",
-    "docs/finetune.md": "tests/own_tags/test_finetune.py",
-    "docs/evaluate.md": "tests/commands/test_evaluate.py",
+    "docs/tagging.md": "tests/finetuning/test_tagging_docs.py",
+    "docs/finetune.md": "tests/finetuning/test_finetune.py",
+    "docs/evaluate.md": "tests/cli/test_evaluate.py",
 }
 # Commands that are run, on every other page, besides being read.
 CHEAP = ("tag", "recipe list", "recipe use", "labels show")
@@ -94,7 +94,7 @@ def test_the_cheap_commands_of_a_page_run(page: str, here: Path, drawn_workspace
     for name in ("data", "reports", "recipes"):
         (here / name).symlink_to((ROOT if name == "recipes" else drawn_workspace) / name)
     (here / "my.yaml").write_bytes((ROOT / "recipes" / "sample.yaml").read_bytes())
-    from ram.__main__ import app
+    from ram.cli.main import app
 
     for block in of("bash", page):
         for program, *arguments in commands_of(block.text):
@@ -116,7 +116,7 @@ def _ask(block: Block, here: Path, model: Path) -> Iterator[str]:
     """What the server says to each curl of the block; a key is made by the block itself."""
     from listening import listening
 
-    from ram.__main__ import app
+    from ram.cli.main import app
     from ram.serving.keys import Keys
     from ram.serving.models import Models, ServedModel
     from ram.serving.server import ServerParams, create_app
@@ -165,7 +165,7 @@ def _read_accelerate(text: str) -> None:
 
 
 def _read_benchmark(text: str) -> None:
-    from ram.evaluation.labelled.description import describe
+    from ram.evaluation.label_formats.description import describe
 
     Path("mine.yaml").write_text(text)
     assert describe("mine.yaml").name == "mine"
@@ -173,8 +173,8 @@ def _read_benchmark(text: str) -> None:
 
 def _read_params(content: Mapping[str, Any]) -> None:
     """Sections of params.yaml: each with what is left out taken from the sample's, as the stages read it."""
-    from ram.params import stage_params
-    from ram.runner import stage_call, stage_names
+    from ram.pipeline.params import stage_params
+    from ram.stages import stage_call, stage_names
 
     sample = yaml.safe_load((ROOT / "recipes" / "sample.yaml").read_text())
     sections = {name: _merged(sample.get(name), section) for name, section in content.items()}

@@ -37,7 +37,7 @@ def _add(project: Path, file: str, text: str) -> None:
     """As the first line of the block says: a new file, a line of the catalog, a section of the knobs, a stage of the graph."""
     first, _, rest = text.partition("\n")
     path = project / file
-    if file == "ram/catalog.py":
+    if file == "ram/pipeline/catalog.py":
         before = path.read_text()
         line = f"    {rest.strip()},\n"
         after = re.sub(r"^_OTHERS: .*= \[\n", lambda found: found[0] + line, before, flags=re.MULTILINE)

@@ -108,7 +108,7 @@ def _sources() -> str:
 def _complaint_of_ram(words: list[str]) -> str | None:
     from typer.main import get_command
 
-    from ram.__main__ import app
+    from ram.cli.main import app
 
     command = get_command(app)
     while hasattr(command, "commands") and words and not words[0].startswith("-"):

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ram.catalog import artifact
 from ram.evaluation.benchmarks import describe_matches, load_benchmarks, match_names, score_names, tags_with_positives
-from ram.label_system import LabelSystem, Tag
-from ram.storage import Table, write_table
+from ram.io.tables import Table, write_table
+from ram.labels import LabelSystem, Tag
+from ram.pipeline.catalog import artifact
 
 SYSTEM = LabelSystem(
     [

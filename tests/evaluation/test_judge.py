@@ -6,10 +6,10 @@ import pytest
 from ram.evaluation.average_precision import average_precisions
 from ram.evaluation.columns import POSITIVE
 from ram.evaluation.judge import Options, band_of, difference, judge
-from ram.evaluation.labelled import Labelled
+from ram.evaluation.label_formats import Labelled
 from ram.evaluation.leaks import Leak
 from ram.evaluation.mapping import MappedName
-from ram.label_system import Tag
+from ram.labels import Tag
 
 NAMES = ("dog", "cat", "red", "run", "nothing")
 MAPPING = [

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ram.commands.import_checkpoint import unique_names
-from ram.evaluation.labelled.labels import read_names
+from ram.cli.import_checkpoint import unique_names
+from ram.evaluation.label_formats.labels import read_names
 from ram.evaluation.leaks import find_leaks
 from ram.evaluation.mapping import MappedName
-from ram.label_system import LabelSystem, Tag
-from ram.label_system.wordnet import load_wordnet
+from ram.labels import LabelSystem, Tag
+from ram.labels.wordnet import load_wordnet
 
 VOCABULARIES = Path(__file__).parents[2] / "data" / "vocabularies"
 

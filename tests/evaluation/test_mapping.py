@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from ram.evaluation.mapping import MappedName, plain_name, propose, read_mapping, write_mapping
-from ram.label_system import LabelSystem, Tag
-from ram.label_system.wordnet import load_wordnet
+from ram.labels import LabelSystem, Tag
+from ram.labels.wordnet import load_wordnet
 
 SYSTEM = LabelSystem(
     [

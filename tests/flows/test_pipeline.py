@@ -19,7 +19,7 @@ from prefect.client.schemas.objects import State
 
 from flows.pipeline import pipeline
 from flows.stage_graph import StageFailed
-from ram.quality_report import PAGE
+from ram.reports.data import PAGE
 
 pytestmark = pytest.mark.usefixtures("server_workspace")
 ROOT = Path(__file__).resolve().parents[2]

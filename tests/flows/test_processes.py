@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flows.processes import stream
-from ram.locks import exclusive
+from ram.io.locks import exclusive
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
 # starts a grandchild, prints its process id, and waits; both would wait for much longer than any of these tests does

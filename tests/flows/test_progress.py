@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from flows.progress import progress_of
-from ram.progress import _line
+from ram.io.progress import _line
 
 
 @pytest.mark.parametrize(

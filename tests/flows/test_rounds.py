@@ -13,9 +13,9 @@ import yaml
 
 from flows.rounds import present_round, rounds
 from flows.workspace import set_knob
-from ram.catalog import artifact
-from ram.rounds import read_rounds
-from ram.storage import write_json
+from ram.io.tables import write_json
+from ram.pipeline.catalog import artifact
+from ram.registry.rounds import read_rounds
 
 pytestmark = pytest.mark.usefixtures("server_workspace")
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,8 +28,8 @@ import hashlib, json, shutil
 from pathlib import Path
 import numpy as np
 import yaml
-from ram.catalog import artifact
-from ram.storage import Table, write_table
+from ram.pipeline.catalog import artifact
+from ram.io.tables import Table, write_table
 
 knob = yaml.safe_load(open("params.yaml"))["choose_generator"]["checkpoint"]
 source = Path("given/models/preliminary" if knob == "preliminary" else knob)

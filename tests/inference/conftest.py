@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 from tars import write_tar
 
-from ram.catalog import artifact
-from ram.label_system import LabelSystem, Tag
+from ram.io.tables import Table, write_table
+from ram.labels import LabelSystem, Tag
 from ram.model.build import CaptionParams, ModelParams, build_model
 from ram.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from ram.storage import Table, write_table
+from ram.pipeline.catalog import artifact
 
 NAMES = ["dog", "cat", "beach", "red", "run"]
 

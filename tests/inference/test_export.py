@@ -12,10 +12,10 @@ import torch
 from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
-from ram.__main__ import app
-from ram.inference.export import export_model
+from ram.cli.main import app
+from ram.inference.runtimes.export import export_model
 from ram.inference.tagger import Tagger, Thresholds
-from ram.label_system import LabelSystem, Tag
+from ram.labels import LabelSystem, Tag
 from ram.model.build import ModelParams, build_model
 from ram.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 

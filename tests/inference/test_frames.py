@@ -15,8 +15,8 @@ from PIL import Image
 from ram.inference.frames import Every, read_frames
 from ram.inference.tagger import Tagger
 from ram.inference.timeline import Timeline, tag_video
+from ram.io.images import PictureError
 from ram.model.checkpoint import Checkpoint
-from ram.reading.pictures import PictureError
 
 
 def colours(number: int) -> list[Image.Image]:

@@ -12,11 +12,11 @@ from PIL import Image
 
 from ram.inference.hierarchy import TagHierarchy
 from ram.inference.tagger import Tagger, Thresholds, load
-from ram.label_system import LabelSystem, Tag
+from ram.labels import LabelSystem, Tag
+from ram.model.attribution import relevance
 from ram.model.build import ModelParams, build_model
 from ram.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from ram.model.relevance import relevance
-from ram.model.windows import window_of
+from ram.model.heatmap_to_box import window_of
 
 
 @pytest.fixture

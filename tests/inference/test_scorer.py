@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from ram.datasets.feature_store import FeatureStore
+from ram.datasets.image_store import ImageStore
 from ram.inference.embedding import embed_images
-from ram.inference.features import FeatureStore
-from ram.inference.images import ImageStore
 from ram.inference.scorer import Scorer
+from ram.io.tables import Table
 from ram.model.checkpoint import Checkpoint
-from ram.storage import Table
 
 
 def _stored(directory: Path, images: ImageStore, checkpoint: Checkpoint, fingerprint: str) -> FeatureStore:

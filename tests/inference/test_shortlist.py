@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from sklearn.linear_model import Ridge
 from typer.testing import CliRunner
 
-from ram.__main__ import app
-from ram.inference.fast.shortlist import SHORTLIST_FILE, Shortlist, _ridge, fit, load_shortlist
+from ram.cli.main import app
+from ram.inference.runtimes.shortlist import SHORTLIST_FILE, Shortlist, _ridge, fit, load_shortlist
 from ram.inference.shortlist import make_shortlist
 from ram.inference.tagger import Tagger, Thresholds, load
 from ram.model.checkpoint import Checkpoint
@@ -78,10 +78,10 @@ def test_named_tags_and_scores_are_decoded_whatever_the_shortlist(checkpoint: Ch
 
 
 def test_an_implied_tag_that_was_not_decoded_has_the_score_of_what_implies_it(checkpoint: Checkpoint) -> None:
-    from ram.inference.choose import Query, choose
     from ram.inference.hierarchy import TagHierarchy
-    from ram.inference.names import Wanted
-    from ram.label_system import LabelSystem, Tag
+    from ram.inference.postprocess import Query, choose
+    from ram.inference.tag_query import Wanted
+    from ram.labels import LabelSystem, Tag
 
     labels = LabelSystem([Tag(tag_id=0, name="animal"), Tag(tag_id=1, name="dog", parents=("animal",))])
     wanted = Wanted(["animal", "dog"], list(labels.tags), torch.zeros(2, 4))

@@ -8,7 +8,7 @@ from tars import write_tar
 
 from ram.inference import sources
 from ram.inference.sources import named_pictures
-from ram.reading.pictures import PictureError
+from ram.io.images import PictureError
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from ram.inference.tagger import NamedPicture, Tagger
+from ram.io.images import PictureError
 from ram.model.checkpoint import Checkpoint
-from ram.reading.pictures import PictureError
 
 
 def pictures(number: int) -> list[np.ndarray]:

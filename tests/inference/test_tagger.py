@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 from ram.inference.tagger import Tagger, TagScore, Thresholds, load
-from ram.label_system import LabelSystem, Tag
+from ram.io.images import PictureError
+from ram.labels import LabelSystem, Tag
 from ram.model.checkpoint import Checkpoint
 from ram.model.text_encoder import make_text_encoder
-from ram.reading.pictures import PictureError
 
 NAMES = ["dog", "cat", "beach", "red", "run"]
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ram.label_system import LabelSystem, Tag
+from ram.io.tables import write_json
+from ram.labels import LabelSystem, Tag
 from ram.model.checkpoint import CONFIG, WEIGHTS, complete_label_system, load_checkpoint, save_checkpoint
 from ram.model.ram import RAM
-from ram.storage import write_json
 
 LABELS = LabelSystem([Tag(tag_id=i, name=f"tag {chr(97 + i)}") for i in range(7)])
 

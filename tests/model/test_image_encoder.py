@@ -6,7 +6,7 @@ import torch
 
 from ram.model.backbone import pieces
 from ram.model.build import build_image_encoder
-from ram.model.folding import folded
+from ram.model.fuse_conv_bn import folded
 from ram.model.params import ModelParams
 
 BACKBONES = {  # name: image size, blocks

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ram.label_system import LabelSystem, Tag
+from ram.labels import LabelSystem, Tag
 from ram.model.build import ModelParams, build_model
 from ram.model.checkpoint import load_checkpoint, save_checkpoint
 from ram.model.ram import RAM

@@ -10,12 +10,12 @@ import published_models
 import pytest
 import torch
 
-import ram.training.assemble as assemble_module
-from ram.label_system import LabelSystem, Tag
+import ram.training.setup as assemble_module
+from ram.labels import LabelSystem, Tag
 from ram.model.build import assemble, build_preprocess
 from ram.model.published import Published, fill, read_published
 from ram.model.ram import RAM
-from ram.training import dev
+from ram.training import validation as dev
 
 
 def _model(tensors: dict[str, torch.Tensor], num_tags: int) -> RAM:

@@ -6,7 +6,7 @@ import published_models
 import pytest
 import torch
 
-from ram.commands.import_checkpoint import convert
+from ram.cli.import_checkpoint import convert
 from ram.model.checkpoint import load_checkpoint
 from ram.model.ram import RAM
 

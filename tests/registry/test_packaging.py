@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 
 from ram.inference.tagger import THRESHOLDS_FILE, load
-from ram.label_system import LabelSystem, Tag
+from ram.io.tables import write_json
+from ram.labels import LabelSystem, Tag
 from ram.model.build import ModelParams, build_model
 from ram.model.checkpoint import save_checkpoint
 from ram.registry import publish
 from ram.registry.packaging import save
-from ram.storage import write_json
 from ram.tracking.server import connect, import_mlflow
 
 

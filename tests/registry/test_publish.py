@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ram.catalog import CHECKED_TABLES, artifact
-from ram.commands.labels import read_label_system
-from ram.promotion.decision import DECISIONS_DIR, PAGE_PATH
+from ram.cli.labels import read_label_system
+from ram.io.tables import content_hash, write_json, write_table
+from ram.pipeline.catalog import CHECKED_TABLES, artifact
 from ram.registry import packaging, publish
-from ram.storage import content_hash, write_json, write_table
+from ram.registry.promotion.decision import DECISIONS_DIR, PAGE_PATH
 from ram.tracking.server import champion_dir, connect, model_dir
 
 Make = Callable[..., Path]

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ram.io.tables import read_json, write_json
 from ram.registry import packaging, publish
 from ram.registry.reproduce import Reproduction, commands_up_to, differences, reproduce
-from ram.storage import read_json, write_json
 
 pytestmark = pytest.mark.usefixtures("fake_tagger")
 Make = Callable[..., Path]

@@ -12,11 +12,11 @@ import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
-from ram.__main__ import app
+from ram.cli.main import app
 from ram.inference import tagger
+from ram.io.tables import read_json, write_json
 from ram.registry import packaging, publish, versions
-from ram.registry.shadow import shadow
-from ram.storage import read_json, write_json
+from ram.registry.compare_models import shadow
 from ram.tracking.server import model_dir
 
 Make = Callable[..., Path]
@@ -154,7 +154,7 @@ def test_the_champion_is_scored_anew_only_where_the_challenger_saw_other_picture
 def test_a_version_scored_anew_has_the_metrics_that_the_stage_evaluate_gives(
     drawn_workspace: Path, tmp_path: Path, empty_mlflow_db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ram.runner import run_stage
+    from ram.stages import run_stage
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     workspace = tmp_path / "workspace"

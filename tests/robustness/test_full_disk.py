@@ -14,11 +14,11 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from ram.disk import disk_explained
-from ram.params import load_yaml
-from ram.run_log.log import track
-from ram.runner import stage_call
-from ram.storage import content_hash, write_part, write_text
+from ram.io.disk_errors import disk_explained
+from ram.io.tables import content_hash, write_part, write_text
+from ram.pipeline.params import load_yaml
+from ram.registry.log import track
+from ram.stages import stage_call
 from ram.tracking.server import connect
 from ram.training.loop import save_state
 

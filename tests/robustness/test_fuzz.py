@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ram.datasets.coco_json import read_coco
-from ram.datasets.pictures import PictureFacts, PictureLimits, Refused, examine
+from ram.datasets.image_info import PictureFacts, PictureLimits, Refused, examine
 from ram.datasets.webdataset import WebDataset
-from ram.reading.documents import parse_yaml
-from ram.reading.pictures import PictureError, open_image
-from ram.reading.tars import TarError, each_member
+from ram.io.documents import parse_yaml
+from ram.io.images import PictureError, open_image
+from ram.io.tars import TarError, each_member
 
 fuzzed = settings(
     max_examples=int(os.environ.get("RAM_FUZZ_EXAMPLES", "40")),
@@ -156,7 +156,7 @@ _JSON = json.dumps({"images": [base64.b64encode(PICTURES[1]).decode()], "tags": 
 def test_a_question_over_http_is_read_or_refused_and_never_our_failure(kind: str, body: bytes) -> None:
     pytest.importorskip("fastapi", reason="the server needs ram-tagger[serve]")
     from ram.serving.limits import Limits, Refused
-    from ram.serving.questions import read_question
+    from ram.serving.requests import read_question
 
     try:
         question = read_question(kind, body, Limits())

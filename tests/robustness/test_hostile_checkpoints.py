@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ram.label_system import LabelSystem, Tag
+from ram.labels import LabelSystem, Tag
 from ram.model.build import build_model
 from ram.model.checkpoint import CONFIG, LABELS, WEIGHTS, load_checkpoint, save_checkpoint
 from ram.model.params import ModelParams

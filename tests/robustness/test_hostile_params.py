@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from ram.evaluation.labelled import describe
-from ram.params import load_yaml, stage_params
-from ram.reading.documents import MAX_YAML_NODES, parse_json, parse_yaml
-from ram.runner import stage_call
+from ram.evaluation.label_formats import describe
+from ram.io.documents import MAX_YAML_NODES, parse_json, parse_yaml
+from ram.pipeline.params import load_yaml, stage_params
+from ram.stages import stage_call
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = (ROOT / "recipes" / "sample.yaml").read_text()

@@ -15,9 +15,9 @@ import hostile_pictures as hostile
 import pytest
 from PIL import Image, ImageFile
 
-from ram.datasets.pictures import PictureLimits, Refused, examine
-from ram.inference.pictures import NamedPicture, read_picture
-from ram.reading.pictures import MAX_SCANS, PictureError, each_frame, open_header, open_image, read_file
+from ram.datasets.image_info import PictureLimits, Refused, examine
+from ram.inference.image_inputs import NamedPicture, read_picture
+from ram.io.images import MAX_SCANS, PictureError, each_frame, open_header, open_image, read_file
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMITS = PictureLimits(min_side=1, max_pixels=100_000_000, max_aspect=1e9)
@@ -61,7 +61,7 @@ _IN_LITTLE_MEMORY = """
 import resource, sys
 sys.path[:0] = [{support!r}]
 import hostile_pictures as hostile
-from ram.reading.pictures import PictureError, open_image
+from ram.io.images import PictureError, open_image
 held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (held + {allowed}, held + {allowed}))
 for data in (*hostile.TOO_LARGE.values(), *hostile.TOO_LONG.values(), *hostile.UNDECODABLE.values()):
@@ -106,7 +106,7 @@ def test_no_other_module_opens_pictures() -> None:
     for path in (ROOT / "ram").rglob("*.py"):
         if re.search(r"\bImage\.(open|OPEN)\b|MAX_IMAGE_PIXELS|LOAD_TRUNCATED|ImageFile\.\w+\(", path.read_text()):
             openers.add(path.relative_to(ROOT).as_posix())
-    assert openers == set(), "ram/reading/pictures.py alone opens them, by their formats' own classes"
+    assert openers == set(), "ram/io/images.py alone opens them, by their formats' own classes"
 
 
 def test_postscript_starts_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +156,7 @@ def test_an_animation_that_breaks_off_gives_the_frames_before(monkeypatch: pytes
     with pytest.raises(PictureError) as refused:
         next(frames_read)
     assert refused.value.reason in ("truncated", "undecodable")
-    monkeypatch.setattr("ram.reading.pictures.MAX_FRAMES", 4)
+    monkeypatch.setattr("ram.io.images.MAX_FRAMES", 4)
     with pytest.raises(PictureError, match="more than 4 frames"):
         list(each_frame(whole))
 

@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from ram.datasets import Refusal, Sample, make_source
-from ram.datasets.pictures import PictureLimits
-from ram.datasets.spool import Spool, SpoolItem, SpoolWriter, tidy_captions
-from ram.evaluation.labelled import Problems, describe, read_labels
-from ram.own_tags.table import read_table
+from ram.datasets.image_info import PictureLimits
+from ram.datasets.staging import Spool, SpoolItem, SpoolWriter, tidy_captions
+from ram.evaluation.label_formats import Problems, describe, read_labels
+from ram.finetuning.table import read_table
 
 PICTURE = hostile_pictures.encoded(hostile_pictures.noise(), "PNG")
 COCO: dict[str, Any] = {

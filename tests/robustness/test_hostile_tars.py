@@ -12,12 +12,12 @@ import hostile_tars as hostile
 import pytest
 
 from ram.datasets import Refusal, Sample, make_source
-from ram.datasets.pictures import PictureLimits
-from ram.datasets.spool import Spool, SpoolItem, SpoolWriter
-from ram.evaluation.pictures import find_pictures
+from ram.datasets.image_info import PictureLimits
+from ram.datasets.staging import Spool, SpoolItem, SpoolWriter
+from ram.evaluation.images import find_pictures
 from ram.inference.sources import of_shard
-from ram.reading.pictures import PictureError
-from ram.reading.tars import TarError, each_member
+from ram.io.images import PictureError
+from ram.io.tars import TarError, each_member
 
 Within = Callable[[float], Any]
 LIMITS = PictureLimits(min_side=1, max_pixels=1_000_000, max_aspect=100)

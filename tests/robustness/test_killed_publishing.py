@@ -12,8 +12,8 @@ import pytest
 from kills import At, kill
 
 from benchmarks.consistency import faults_of_mlflow
-from ram.promotion.decision import DECISIONS_DIR
-from ram.storage import read_json
+from ram.io.tables import read_json
+from ram.registry.promotion.decision import DECISIONS_DIR
 
 CLIENT = "mlflow:MlflowClient"
 PUBLISHING = [
@@ -25,13 +25,13 @@ PUBLISHING = [
     At(CLIENT, "set_model_version_tag", nth=4),
     At("ram.registry.publish", "carry_out"),
     At(CLIENT, "set_registered_model_alias", nth=2, after=True),  # previous, after challenger and before champion
-    At("ram.registry.crown", "record"),
-    At("ram.registry.crown", "notify", after=True),
+    At("ram.registry.promotion.transaction", "record"),
+    At("ram.registry.promotion.transaction", "notify", after=True),
 ]
 ROLLING_BACK = [
     At(CLIENT, "set_model_version_tag", after=True),
     At(CLIENT, "set_registered_model_alias", after=True),
-    At("ram.registry.crown", "record"),
+    At("ram.registry.promotion.transaction", "record"),
 ]
 
 

@@ -11,25 +11,26 @@ import pytest
 import yaml
 from kills import At, kill
 
-from ram.catalog import artifact
-from ram.params import load_yaml
-from ram.runner import PARTIAL_DIR, stage_call
-from ram.storage import content_hash, read_json, write_json
+from ram.io.tables import content_hash, read_json, write_json
+from ram.pipeline.catalog import artifact
+from ram.pipeline.params import load_yaml
+from ram.pipeline.runner import PARTIAL_DIR
+from ram.stages import stage_call
 
 ROOT = Path(__file__).resolve().parents[2]
 INGESTING = [
-    At("ram.datasets.spool", "temporary_path", nth=2),  # the second chunk
+    At("ram.datasets.staging", "temporary_path", nth=2),  # the second chunk
     At("ram.datasets.shards:ShardWriter", "write", nth=5, after=True),  # half a shard
     At("pathlib:Path", "replace", nth=7),  # the second shard, whole under its temporary name
     At("pyarrow.parquet", "write_table", nth=8, after=True),  # a part, not yet renamed
-    At("ram.storage", "move_into_place", nth=3),  # two of the outputs in place
+    At("ram.io.tables", "move_into_place", nth=3),  # two of the outputs in place
     At("shutil", "rmtree"),  # all of them
 ]
 TRAINING = [
     At("ram.training.loop:_Trainer", "save", nth=2),
     At("torch", "save", nth=3, after=True),  # the state, whole under its temporary name
     At("ram.model.checkpoint", "save_file", after=True),  # the weights of the checkpoint without its configuration
-    At("ram.storage", "move_into_place", nth=2),
+    At("ram.io.tables", "move_into_place", nth=2),
 ]
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ram.datasets.pictures import PictureFacts, PictureLimits, examine
-from ram.reading.pictures import open_image, upright_rgb
+from ram.datasets.image_info import PictureFacts, PictureLimits, examine
+from ram.io.images import open_image, upright_rgb
 
 LIMITS = PictureLimits(min_side=1, max_pixels=10_000, max_aspect=100)
 PIXELS = np.random.default_rng(1).integers(0, 256, (6, 9, 3), dtype=np.uint8)

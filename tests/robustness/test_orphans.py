@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from ram.locks import exclusive
+from ram.io.locks import exclusive
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support")])}
@@ -29,7 +29,7 @@ def _ends(pid: int) -> bool:
 
 def test_the_workers_of_a_process_that_is_killed_end_with_it() -> None:
     code = """
-from ram.engine.local import LocalEngine
+from ram.pipeline.executors.local import LocalEngine
 import workers
 if __name__ == "__main__":
     for pid in LocalEngine(2).map(workers.tell_and_wait, range(100)):

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ram.notify import EVENTS_PATH, notify
-from ram.params import load_yaml
+from ram.pipeline.notify import EVENTS_PATH, notify
+from ram.pipeline.params import load_yaml
 from ram.tracking.pipeline_run import track_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,7 +58,7 @@ def test_nothing_is_asked_of_the_network_by_importing_by_the_help_and_by_stages(
     params["engine"] = {"kind": "local", "num_workers": 1}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     stages = (
-        "from ram.runner import run_stage; [run_stage(s) for s in ('list_sources', 'ingest_pairs', 'embed_images')]"
+        "from ram.stages import run_stage; [run_stage(s) for s in ('list_sources', 'ingest_pairs', 'embed_images')]"
     )
     environment = {**os.environ, "PYTHONPATH": f"{guard}:{ROOT}", "ASKED": str(tmp_path / "asked")}
     asks = "import urllib.request; urllib.request.urlopen('http://example.org', timeout=1)"
@@ -97,8 +97,8 @@ def test_secrets_of_the_environment_are_in_no_file_and_in_no_word_of_a_run(
     (workspace / "params.yaml").write_text(yaml.safe_dump(params))
     track_run(workspace)
     notify("promoted", "version 2", {}, workspace)
-    monkeypatch.setattr("ram.datasets.remote.NUM_TRIALS", 1)
-    from ram.runner import run_stage
+    monkeypatch.setattr("ram.io.remote.NUM_TRIALS", 1)
+    from ram.stages import run_stage
 
     with pytest.raises(Exception, match=r"me:\*\*\*@127.0.0.1") as caught:  # nobody listens there
         run_stage("list_sources", workspace / "params.yaml", workspace)

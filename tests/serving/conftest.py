@@ -13,11 +13,11 @@ import torch
 from listening import listening
 from PIL import Image
 
-from ram.label_system import LabelSystem, Tag
+from ram.io.tables import write_json
+from ram.labels import LabelSystem, Tag
 from ram.model.build import ModelParams, build_model
 from ram.model.checkpoint import save_checkpoint
 from ram.model.preprocess import Preprocess
-from ram.storage import write_json
 
 pytest.importorskip("fastapi", reason="the server needs ram-tagger[serve]")
 

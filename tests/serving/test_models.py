@@ -16,9 +16,9 @@ from starlette.testclient import TestClient
 
 from ram.inference.tagger import load
 from ram.serving import models as module
+from ram.serving.images import decode
 from ram.serving.limits import Refused
 from ram.serving.models import Models, Options, ServedModel, from_folder, from_registry
-from ram.serving.pictures import decode
 from ram.serving.server import ServerParams, create_app
 
 Make = Callable[..., Any]

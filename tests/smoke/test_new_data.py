@@ -15,11 +15,10 @@ import yaml
 from PIL import Image
 from tars import write_tar
 
-from ram.catalog import artifact
-from ram.inference.images import ImageStore
-from ram.runner import run_stage
-from ram.stages import parse_captions
-from ram.storage import Table
+from ram.datasets.image_store import ImageStore
+from ram.io.tables import Table
+from ram.pipeline.catalog import artifact
+from ram.stages import parse_captions, run_stage
 
 ROOT = Path(__file__).resolve().parents[2]
 NUM_IN_SHARD = 6

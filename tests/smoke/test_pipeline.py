@@ -20,8 +20,8 @@ import ram
 from benchmarks import human_judgements
 from benchmarks.model_ablation import measure
 from benchmarks.workspaces import tiny
-from ram.catalog import CATALOG
-from ram.runner import stage_call
+from ram.pipeline.catalog import CATALOG
+from ram.stages import stage_call
 
 ROOT = Path(__file__).resolve().parents[2]
 ORDER = [
@@ -41,7 +41,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / "data" / given, folder / "data" / given)
     params = tiny(yaml.safe_load((ROOT / "recipes" / "sample.yaml").read_text()))
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
-    code = "import sys; from ram.runner import run_stage; [run_stage(name) for name in sys.argv[1:]]"
+    code = "import sys; from ram.stages import run_stage; [run_stage(name) for name in sys.argv[1:]]"
     done = subprocess.run(
         [sys.executable, "-c", code, *ORDER],
         cwd=folder,

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from benchmarks.workspaces import tiny
-from ram.params import load_yaml
+from ram.pipeline.params import load_yaml
 from ram.registry import publish
 from ram.registry.reproduce import Reproduction, commands_up_to, reproduce
 
@@ -72,7 +72,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _git(folder, "commit", "-q", "-m", "code")
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     stages = list(commands_up_to(locked, "evaluate"))
-    code = "import sys; from ram.runner import run_stage; [run_stage(name) for name in sys.argv[1:]]"
+    code = "import sys; from ram.stages import run_stage; [run_stage(name) for name in sys.argv[1:]]"
     done = subprocess.run(
         [sys.executable, "-c", code, *stages], cwd=folder, env=environment, capture_output=True, text=True
     )

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from ram.catalog import CATALOG
-from ram.label_system import LabelSystem
-from ram.label_system.select import SelectionParams
+from ram.io.tables import Table, write_table
+from ram.labels import LabelSystem
+from ram.labels.select import SelectionParams
+from ram.pipeline.catalog import CATALOG
 from ram.stages.build_label_system import Inputs, Outputs, Params, count_phrases, run
-from ram.storage import Table, write_table
 
 VOCABULARIES = Path(__file__).parents[2] / "data" / "vocabularies"
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from ram.runner import read_artifact, stage_call
+from ram.io.tables import Table
+from ram.pipeline.artifacts import read_artifact
+from ram.stages import stage_call
 from ram.stages.calibrate_thresholds import Inputs, Outputs, Params, run
-from ram.storage import Table
 
 PARAMS: dict[str, Any] = {
     "target": "f1", "min_precision": 0.5, "prior_positives": 5.0, "min_kind_positives": 1,

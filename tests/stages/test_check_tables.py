@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from ram.catalog import CATALOG
-from ram.label_system import LabelSystem, Tag
-from ram.quality.data_docs import external_references
-from ram.quality.suites import PairBounds, RemovalBounds, TagBounds
+from ram.io.tables import Table, write_table
+from ram.labels import LabelSystem, Tag
+from ram.pipeline.catalog import CATALOG
 from ram.stages.check_tables import ITEMS, Inputs, Outputs, Params, run
-from ram.storage import Table, write_table
+from ram.validation.data_docs import external_references
+from ram.validation.suites import PairBounds, RemovalBounds, TagBounds
 
 BOUNDS = TagBounds(
     min_rows=1, min_mean_tags=1, max_mean_tags=10, max_tags=50, max_share_without_tags=0.5,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ram.catalog import artifact
 from ram.model.checkpoint import checkpoint_version
-from ram.runner import read_artifact
+from ram.pipeline.artifacts import read_artifact
+from ram.pipeline.catalog import artifact
 from ram.stages.choose_generator import Inputs, Params, run
 
 

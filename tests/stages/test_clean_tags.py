@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from detectors import detector_params
 
-from ram.catalog import artifact
 from ram.data_engine.clean import EvidenceParams, RuleParams
-from ram.engine import LocalEngine
-from ram.label_system import LabelSystem, Tag
+from ram.io.tables import Table, as_arrow, write_part
+from ram.labels import LabelSystem, Tag
+from ram.pipeline.catalog import artifact
+from ram.pipeline.executors import LocalEngine
 from ram.stages.clean_tags import Inputs, Outputs, Params, run
-from ram.storage import Table, as_arrow, write_part
 
 PARAMS = Params(
     seed=0,

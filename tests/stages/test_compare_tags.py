@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from ram.catalog import artifact
-from ram.runner import read_artifact, stage_call
+from ram.pipeline.artifacts import read_artifact
+from ram.pipeline.catalog import artifact
+from ram.stages import stage_call
 from ram.stages.compare_tags import Inputs, Params, run
 
 PARAMS = Params(max_inflation=10.0, num_paired_tags=5, min_pair_images=1, num_shown=5)
@@ -26,7 +27,7 @@ def test_only_train_pictures_are_counted(drawn_workspace: Path) -> None:
 
 
 def test_the_report_is_json_without_holes(drawn_workspace: Path, tmp_path: Path) -> None:
-    from ram.storage import write_json
+    from ram.io.tables import write_json
 
     inputs = Inputs(**{f: read_artifact(e, drawn_workspace) for f, e in stage_call("compare_tags").inputs().items()})
     inputs.generated_tags.part_paths, inputs.cleaned_tags.part_paths = [], []

@@ -10,12 +10,12 @@ import pytest
 import yaml
 from drawn import embed_pairs
 
-from ram.catalog import artifact
+from ram.io.arrays import RowIndex
+from ram.io.tables import Table, as_arrow, write_part
 from ram.model.text_encoder import TextEncoder, make_text_encoder
-from ram.runner import read_artifact, run_stage
-from ram.stages import embed_captions
-from ram.storage import Table, as_arrow, write_part
-from ram.training.arrays import RowIndex
+from ram.pipeline.artifacts import read_artifact
+from ram.pipeline.catalog import artifact
+from ram.stages import embed_captions, run_stage
 from ram.training.captions import example_embeddings, load_embeddings
 from ram.training.examples import examples_from_tags
 

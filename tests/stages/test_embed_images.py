@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 from tars import write_tar
 
-from ram.catalog import artifact
-from ram.inference.features import FeatureStore, part_file, view_file
-from ram.inference.images import ImageStore
+from ram.datasets.augment import AugmentParams
+from ram.datasets.feature_store import FeatureStore, part_file, view_file
+from ram.datasets.image_store import ImageStore
+from ram.io.tables import Table, write_table
 from ram.model.build import ModelParams, build_image_encoder, build_model, build_preprocess
+from ram.pipeline.catalog import artifact
 from ram.stages.embed_images import Inputs, Params, run
-from ram.storage import Table, write_table
-from ram.training.augment import AugmentParams
 
 MODEL = ModelParams(image_encoder="resnet10t", image_size=32, num_frozen_blocks=2, token_width=8, width=8, num_heads=2)
 PARAMS = Params(

@@ -9,18 +9,19 @@ import pandas as pd
 import pytest
 import torch
 
-from ram.catalog import artifact
 from ram.data_engine.grounding_dino import GroundingDinoParams
-from ram.data_engine.localise import LocaliserParams
+from ram.data_engine.localize import LocaliserParams
 from ram.data_engine.probe import ProbeParams
 from ram.data_engine.regions import RegionParams
-from ram.engine import LocalEngine
-from ram.inference.images import ImageStore
+from ram.datasets.image_store import ImageStore
+from ram.io.tables import Table, as_arrow, write_part
 from ram.model.checkpoint import load_checkpoint
-from ram.runner import PROVIDED, read_artifact
+from ram.pipeline.artifacts import read_artifact
+from ram.pipeline.catalog import artifact
+from ram.pipeline.executors import LocalEngine
+from ram.pipeline.runner import PROVIDED
 from ram.stages import embed_regions
 from ram.stages.embed_regions import Inputs, Outputs, Params, run
-from ram.storage import Table, as_arrow, write_part
 
 PARAMS = Params(
     seed=0,

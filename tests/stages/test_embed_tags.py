@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from ram.label_system import LabelSystem, Tag
+from ram.labels import LabelSystem, Tag
 from ram.model.params import ModelParams
 from ram.model.tag_embeddings import EMBEDDINGS, load_tag_embeddings, save_tag_embeddings
 from ram.model.text_encoder import make_text_encoder

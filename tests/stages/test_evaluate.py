@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ram.catalog import artifact
-from ram.runner import read_artifact, stage_call
+from ram.io.tables import as_arrow
+from ram.pipeline.artifacts import read_artifact
+from ram.pipeline.catalog import artifact
+from ram.stages import stage_call
 from ram.stages.evaluate import MODELS, Inputs, Outputs, Params, run
-from ram.storage import as_arrow
 
 THRESHOLDS = {"default": 0.5, "open_set": 0.4, "tags": {"ball": 0.3}}
 PARAMS = Params(seed=0, use_children="unseen", num_bootstrap=10)
@@ -42,8 +43,8 @@ def test_map_is_that_of_scikit_learn_over_scores_of_the_tagger(outputs: Outputs,
     """The whole way, done again by other means: the tagger's scores, scikit-learn's average precision."""
     from sklearn.metrics import average_precision_score
 
+    from ram.datasets.image_store import ImageStore
     from ram.evaluation.benchmarks import load_benchmarks
-    from ram.inference.images import ImageStore
     from ram.inference.tagger import load
 
     inputs = inputs_of(drawn_workspace)

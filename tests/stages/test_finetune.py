@@ -9,12 +9,12 @@ import torch
 
 from ram.model.checkpoint import load_checkpoint
 from ram.model.text_encoder import make_text_encoder
-from ram.runner import read_artifact, stage_call
-from ram.stages import finetune
+from ram.pipeline.artifacts import read_artifact
+from ram.stages import finetune, stage_call
 from ram.stages.finetune import Inputs, Params, run
 from ram.training.batches import BatchParams
-from ram.training.order import Corpus
 from ram.training.params import OptimizerParams, TrainingParams
+from ram.training.sampler import Corpus
 
 PARAMS = Params(
     seed=3,

@@ -11,17 +11,18 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from ram import storage
-from ram.catalog import artifact
 from ram.data_engine.generate import CaptionTagParams
 from ram.data_engine.sparse_scores import keep_highest
 from ram.data_engine.thresholds import ThresholdParams
-from ram.engine import LocalEngine
-from ram.label_system import LabelSystem
-from ram.runner import PROVIDED, read_artifact
+from ram.io import tables as storage
+from ram.io.tables import Table
+from ram.labels import LabelSystem
+from ram.pipeline.artifacts import read_artifact
+from ram.pipeline.catalog import artifact
+from ram.pipeline.executors import LocalEngine
+from ram.pipeline.runner import PROVIDED
 from ram.stages import generate_tags
 from ram.stages.generate_tags import Inputs, Outputs, Params, run
-from ram.storage import Table
 
 TOP_K, FLOOR = 6, 0.02
 PARAMS = Params(

@@ -13,10 +13,11 @@ import pytest
 from PIL import Image
 from tars import write_tar
 
-from ram import storage
-from ram.catalog import artifact
-from ram.datasets.spool import CAPTION_REASONS, SpoolWriter
-from ram.runner import read_artifact, run_stage
+from ram.datasets.staging import CAPTION_REASONS, SpoolWriter
+from ram.io import tables as storage
+from ram.pipeline.artifacts import read_artifact
+from ram.pipeline.catalog import artifact
+from ram.stages import run_stage
 
 LIMITS = {"min_side": 16, "max_pixels": 1_000_000, "max_aspect": 4.0}
 
@@ -167,7 +168,7 @@ def test_the_output_is_the_same_bytes_whoever_does_the_work(
     for folder in ("one", "two"):
         ingest(tmp_path / folder, sources)
         hashes.append([storage.content_hash(tmp_path / folder / artifact(name).path) for name in names])
-        monkeypatch.setattr("ram.runner.make_engine", lambda params: BackwardsEngine())
+        monkeypatch.setattr("ram.pipeline.runner.make_engine", lambda params: BackwardsEngine())
     assert hashes[0] == hashes[1]
 
 

@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 from drawn import embed_pairs
 
-from ram.catalog import artifact
 from ram.data_engine.probe import ProbeParams
-from ram.runner import PROVIDED, read_artifact
+from ram.io.tables import Table, as_arrow, write_part
+from ram.pipeline.artifacts import read_artifact
+from ram.pipeline.catalog import artifact
+from ram.pipeline.runner import PROVIDED
 from ram.stages import judge_captions
 from ram.stages.judge_captions import Inputs, Outputs, Params, run
-from ram.storage import Table, as_arrow, write_part
 
 PARAMS = Params(seed=0, probe=ProbeParams(num_folds=2, ridge=1.0, prior_weight=5.0), batch_size=5)
 

@@ -11,10 +11,11 @@ import torch
 import yaml
 from workers import KillingEngine
 
-from ram import storage
-from ram.catalog import artifact
-from ram.engine import EngineParams, make_engine
-from ram.runner import read_artifact, run_stage, stage_call
+from ram.io import tables as storage
+from ram.pipeline.artifacts import read_artifact
+from ram.pipeline.catalog import artifact
+from ram.pipeline.executors import EngineParams, make_engine
+from ram.stages import run_stage, stage_call
 
 STAGES = ("parse_captions", "embed_captions", "score_images", "generate_tags", "embed_regions", "clean_tags")
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,12 +79,12 @@ def test_workers_of_which_some_are_killed_give_the_bytes_of_this_process(
         request.getfixturevalue("ray_cluster")
     other = tmp_path / "other"
     shutil.copytree(workspace, other)
-    monkeypatch.setattr("ram.runner.make_engine", lambda params: make_engine(EngineParams(num_workers=1)))
+    monkeypatch.setattr("ram.pipeline.runner.make_engine", lambda params: make_engine(EngineParams(num_workers=1)))
     expected = run(workspace, stages)
     assert len(read_artifact(artifact("tag_scores"), workspace).part_paths) == 3 + 3  # of train, of dev
     (tmp_path / "dead").mkdir()
     params = EngineParams(kind=kind, num_workers=2, num_model_workers=2)  # type: ignore[arg-type]
     engine = KillingEngine(make_engine(params), tmp_path / "dead")
-    monkeypatch.setattr("ram.runner.make_engine", lambda params: engine)
+    monkeypatch.setattr("ram.pipeline.runner.make_engine", lambda params: engine)
     assert run(other, stages) == expected
     assert len(list((tmp_path / "dead").iterdir())) == num_maps

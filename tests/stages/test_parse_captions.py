@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from ram.caption_parsing.dictionary import PhraseTable
-from ram.catalog import CATALOG
-from ram.engine import LocalEngine
+from ram.captions.distilled.model import PhraseTable
+from ram.io.tables import Table, part_path, read_json, write_part, write_table
+from ram.pipeline.catalog import CATALOG
+from ram.pipeline.executors import LocalEngine
 from ram.stages import parse_captions
 from ram.stages.parse_captions import Inputs, Outputs, Params, parse_part, run
-from ram.storage import Table, part_path, read_json, write_part, write_table
 
 PARAMS = Params(max_words=20, max_chars=200, parser="dependency", num_distilled=1000, seed=1)
 DICTIONARY = dataclasses.replace(PARAMS, parser="dictionary")

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from ram.label_system import LabelSystem
+from ram.datasets.augment import AugmentParams
+from ram.labels import LabelSystem
 from ram.model.build import CaptionParams, ModelParams
 from ram.model.checkpoint import checkpoint_version, load_checkpoint
 from ram.model.tag_embeddings import save_tag_embeddings
 from ram.model.text_encoder import make_text_encoder
-from ram.runner import read_artifact, stage_call
-from ram.stages import embed_images, pretrain
+from ram.pipeline.artifacts import read_artifact
+from ram.stages import embed_images, pretrain, stage_call
 from ram.stages.pretrain import Inputs, Outputs, Params, run
-from ram.training.augment import AugmentParams
 from ram.training.batches import BatchParams
 from ram.training.losses import LossParams
 from ram.training.params import OptimizerParams, TrainingParams

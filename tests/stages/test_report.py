@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ram.catalog import artifact
-from ram.promotion.decision import PAGE_PATH
-from ram.quality.data_docs import external_references
-from ram.rounds.page import PAGE_PATH as ROUNDS_PAGE_PATH
-from ram.runner import read_artifact, run_stage, stage_call
+from ram.io.tables import write_json
+from ram.pipeline.artifacts import read_artifact
+from ram.pipeline.catalog import artifact
+from ram.registry.promotion.decision import PAGE_PATH
+from ram.registry.rounds.page import PAGE_PATH as ROUNDS_PAGE_PATH
+from ram.stages import run_stage, stage_call
 from ram.stages.report import Inputs, Params, plain_facts, run
-from ram.storage import write_json
+from ram.validation.data_docs import external_references
 
 PARAMS = "\n  ".join(["report:", "num_pictures: 4", "thumbnail_size: 64", "num_tags_shown: 3"])
 STAGES = """seed: 0

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from ram.model.checkpoint import load_checkpoint
-from ram.runner import read_artifact, stage_call
+from ram.pipeline.artifacts import read_artifact
+from ram.stages import stage_call
 from ram.stages.retrain import ITEMS, Inputs, Outputs, Params, run
 from ram.training.batches import BatchParams
 from ram.training.params import OptimizerParams, TrainingParams

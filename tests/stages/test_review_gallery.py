@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from ram.label_system import LabelSystem
-from ram.quality.data_docs import external_references
-from ram.runner import read_artifact, stage_call
+from ram.io.tables import Table, write_table
+from ram.labels import LabelSystem
+from ram.pipeline.artifacts import read_artifact
+from ram.stages import stage_call
 from ram.stages.review_gallery import Inputs, Params, run
-from ram.storage import Table, write_table
+from ram.validation.data_docs import external_references
 
 PARAMS = Params(
     seed=0, num_tags=8, rows_per_tag=8, sampled_share=0.5, num_looks=2, context=0.5, thumbnail_size=32, picture_size=48

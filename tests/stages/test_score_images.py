@@ -9,18 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ram import storage
-from ram.catalog import artifact
 from ram.data_engine.score import CaptionParams
-from ram.engine import LocalEngine
-from ram.inference.features import FeatureStore
-from ram.inference.images import ImageStore
+from ram.datasets.feature_store import FeatureStore
+from ram.datasets.image_store import ImageStore
 from ram.inference.scorer import Scorer
-from ram.label_system import LabelSystem
+from ram.io import tables as storage
+from ram.io.tables import Table
+from ram.labels import LabelSystem
 from ram.model.checkpoint import load_checkpoint
-from ram.runner import PROVIDED, read_artifact
+from ram.pipeline.artifacts import read_artifact
+from ram.pipeline.catalog import artifact
+from ram.pipeline.executors import LocalEngine
+from ram.pipeline.runner import PROVIDED
 from ram.stages.score_images import Inputs, Outputs, Params, chunks_of_sources, run
-from ram.storage import Table
 
 PARAMS = Params(seed=0, top_k=4, floor=0.05, caption=None, batch_size=4, images_per_part=10)
 

@@ -1,6 +1,6 @@
 """A training stage through the runner, on one process and on two.
 
-Gradients and weights are compared in float64 by tests/training/test_processes.py. Here the stage runs as people run it,
+Gradients and weights are compared in float64 by tests/training/test_distributed.py. Here the stage runs as people run it,
 in float32, and its artifacts are compared by what they mean: losses and scores. Single weights are no quantity to compare
 in float32: where a gradient is nothing but rounding, AdamW takes a full step of a direction that rounding decides.
 """
@@ -19,13 +19,13 @@ import pytest
 import torch
 import yaml
 
-from ram.catalog import artifact
-from ram.label_system import LabelSystem
+from ram.io.tables import read_json, write_json
+from ram.labels import LabelSystem
 from ram.model.checkpoint import load_checkpoint
 from ram.model.tag_embeddings import save_tag_embeddings
 from ram.model.text_encoder import make_text_encoder
-from ram.runner import PARTIAL_DIR
-from ram.storage import read_json, write_json
+from ram.pipeline.catalog import artifact
+from ram.pipeline.runner import PARTIAL_DIR
 
 ROOT = Path(__file__).resolve().parents[2]
 # Dropout and drop path draw other numbers for other parts of a batch, so there is none.

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from ram.catalog import CATALOG
-from ram.label_system import LabelSystem, Tag
-from ram.label_system.implications import Extent
+from ram.io.tables import Table, write_table
+from ram.labels import LabelSystem, Tag
+from ram.labels.implications import Extent
+from ram.pipeline.catalog import CATALOG
 from ram.stages.tag_captions import Inputs, Params, run
-from ram.storage import Table, write_table
 
 TAGS = LabelSystem(
     [

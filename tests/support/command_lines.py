@@ -57,7 +57,7 @@ def check(words: Sequence[str]) -> None:
 def check_ram(arguments: Sequence[str]) -> None:
     from typer.main import get_command
 
-    from ram.__main__ import app
+    from ram.cli.main import app
 
     _check_click(get_command(app), "ram", arguments)
 

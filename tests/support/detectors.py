@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ram.data_engine.detectors import DetectorParams
-from ram.params import from_mapping
+from ram.pipeline.params import from_mapping
 
 _USUAL: dict[str, dict[str, Any]] = {
     "points": {"metric": "cosine", "pca_dims": 16, "min_regions": 20, "max_regions": 5000},

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
 
-from ram.catalog import artifact
-from ram.label_system import LabelSystem, Tag
-from ram.storage import Table, write_json, write_part, write_table
+from ram.io.tables import Table, write_json, write_part, write_table
+from ram.labels import LabelSystem, Tag
+from ram.pipeline.catalog import artifact
 
 SHAPES = ["ball", "box", "tree"]
 COLOURS = {"red": (220, 60, 50), "blue": (50, 90, 210), "green": (50, 170, 80)}

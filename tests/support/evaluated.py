@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ram.catalog import artifact
-from ram.storage import Table
+from ram.io.tables import Table
+from ram.pipeline.catalog import artifact
 
 
 @dataclass(frozen=True)

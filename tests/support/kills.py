@@ -20,8 +20,8 @@ from typing import Any
 PRELOADED = [
     "mlflow",
     "ram.registry.publish",
-    "ram.run_log.log",
-    "ram.runner",
+    "ram.registry.log",
+    "ram.pipeline.runner",
     "ram.training.loop",
     "ram.inference.tagger",
 ]
@@ -109,7 +109,7 @@ def roll_back(workspace: Path) -> None:
 def then_tell(function: Callable[[Path], Any], workspace: Path, target: Path) -> None:
     """Call it, and write what MLflow and the decisions of the workspace say then, as JSON."""
     from benchmarks.consistency import mlflow_facts
-    from ram.storage import write_json
+    from ram.io.tables import write_json
 
     function(workspace)
     write_json(mlflow_facts(workspace), target)
@@ -123,7 +123,7 @@ def connect(workspace: Path) -> None:
 
 def run_stages(workspace: Path, *names: str) -> None:
     """Run stages of the pipeline in the workspace."""
-    from ram.runner import run_stage
+    from ram.stages import run_stage
 
     for name in names:
         run_stage(name, workspace / "params.yaml", workspace)

@@ -7,14 +7,14 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from ram.datasets.sample_world import SampleWorld
 from ram.datasets.source import Sample
-from ram.label_system import LabelSystem, Tag
+from ram.datasets.synthetic import SampleWorld
+from ram.io.tables import write_json
+from ram.labels import LabelSystem, Tag
 from ram.model.build import build_model
 from ram.model.checkpoint import save_checkpoint
 from ram.model.params import ModelParams
 from ram.model.text_encoder import make_text_encoder
-from ram.storage import write_json
 
 KNOWN = [
     Tag(tag_id=0, name="tree", synonyms=("oak",)),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ram.engine import Engine
+from ram.pipeline.executors import Engine
 
 
 def square(item: int) -> int:

@@ -14,14 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ram.catalog import artifact
+from ram.io.tables import Table, write_table
 from ram.model.build import CaptionParams, ModelParams, build_model
 from ram.model.ram import RAM
-from ram.storage import Table, write_table
+from ram.pipeline.catalog import artifact
 from ram.training.batches import Batches, BatchParams
 from ram.training.examples import Examples, examples_from_tags
-from ram.training.order import Corpus
 from ram.training.params import OptimizerParams, TrainingParams
+from ram.training.sampler import Corpus
 
 TAGS = ["dog", "cat", "grass", "sofa", "red", "run"]
 NUM_PICTURES = 22  # of split train; the last two have no tag

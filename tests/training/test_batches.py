@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from ram.training.arrays import Ragged, Texts
+from ram.io.arrays import Ragged, Texts
 from ram.training.batches import Batches, BatchParams
 from ram.training.examples import Examples
-from ram.training.order import Corpus, num_steps
+from ram.training.sampler import Corpus, num_steps
 
 
 def test_targets_are_the_labels_of_the_pictures(make_batches: Callable[..., Batches], examples: Examples) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ram.catalog import artifact
-from ram.storage import Table
+from ram.io.tables import Table
+from ram.pipeline.catalog import artifact
 from ram.training.examples import Examples, examples_from_labels, examples_from_tags
 
 ALL = np.ones(6, bool)

@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from ram.inference.features import FeatureStore, part_file, write_manifest, write_view
+from ram.datasets.augment import AugmentParams
+from ram.datasets.feature_store import FeatureStore, part_file, write_manifest, write_view
+from ram.io.tables import write_json
 from ram.model.preprocess import Preprocess
-from ram.storage import write_json
-from ram.training.augment import AugmentParams
 from ram.training.inputs import FeatureInputs, PictureInputs
 
 PREPROCESS = Preprocess(image_size=16, mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.25))

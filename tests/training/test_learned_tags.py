@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from ram.label_system import LabelSystem, Tag
+from ram.labels import LabelSystem, Tag
 from ram.model.ram import RAM
 from ram.training.batches import Batches, BatchParams
-from ram.training.dev import DevEvaluation, dev_benchmarks
+from ram.training.distributed import Processes
 from ram.training.loop import train
 from ram.training.losses import LossParams
 from ram.training.params import OptimizerParams, TrainingParams
-from ram.training.processes import Processes
 from ram.training.step import TrainingStep
+from ram.training.validation import DevEvaluation, dev_benchmarks
 
 SYSTEM = LabelSystem([Tag(tag_id=i, name=name) for i, name in enumerate(["dog", "cat", "grass", "sofa", "red", "run"])])
 

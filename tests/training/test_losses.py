@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from ram.model.ram import RAM
 from ram.training.batches import Batches
+from ram.training.distributed import Processes
 from ram.training.losses import LossParams, asymmetric_loss, balanced
 from ram.training.params import TrainingParams
-from ram.training.processes import Processes
 from ram.training.step import TrainingStep
 
 

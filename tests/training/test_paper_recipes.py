@@ -12,11 +12,11 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from ram.model.build import build_model
 from ram.model.params import DistillationParams, ModelParams
-from ram.params import load_yaml, stage_params
+from ram.pipeline.params import load_yaml, stage_params
 from ram.stages import finetune, pretrain, retrain
 from ram.training.batches import Batch
+from ram.training.distributed import Processes
 from ram.training.optimizer import make_optimizer, set_learning_rate
-from ram.training.processes import Processes
 from ram.training.schedule import learning_rate_factor
 from ram.training.step import TrainingStep
 

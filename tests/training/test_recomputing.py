@@ -15,9 +15,9 @@ from ram.model.params import ModelParams
 from ram.model.ram import RAM
 from ram.model.tag_decoder import TagDecoder
 from ram.training.batches import Batches, Inputs
+from ram.training.distributed import Processes
 from ram.training.losses import LossParams
 from ram.training.params import CHECKPOINTINGS, TrainingParams
-from ram.training.processes import Processes
 from ram.training.step import TrainingStep
 
 NUM_PICTURES, NUM_TOKENS, WIDTH = 2, 5, 32

@@ -18,16 +18,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ram.datasets.augment import AugmentParams
 from ram.model.ram import RAM
-from ram.training.augment import AugmentParams
 from ram.training.batches import Batches, BatchParams
+from ram.training.distributed import Processes
 from ram.training.examples import Examples, stored_examples
 from ram.training.inputs import PictureInputs
 from ram.training.loop import STATE_NAME, train
 from ram.training.losses import LossParams
-from ram.training.order import Corpus
 from ram.training.params import OptimizerParams, TrainingParams
-from ram.training.processes import Processes
+from ram.training.sampler import Corpus
 
 HERE = Path(__file__).parent
 SCRIPT = f"""

@@ -12,7 +12,7 @@ from ram.training.batches import Batches, BatchParams
 from ram.training.examples import UNKNOWN, Examples, examples_from_rows
 from ram.training.losses import asymmetric_loss
 from ram.training.metrics import mean_average_precision
-from ram.training.order import Corpus
+from ram.training.sampler import Corpus
 
 NUM_TAGS = 6
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ram.data_engine.detectors import confident_learning, density, isolation_forest, kmeans
-from ram.data_engine.detectors.density import HdbscanParams
+from ram.data_engine.detectors import confident_learning, isolation_forest, kmeans
+from ram.data_engine.detectors import hdbscan as density
+from ram.data_engine.detectors.hdbscan import HdbscanParams
 from ram.data_engine.detectors.isolation_forest import IsolationForestParams
 from ram.data_engine.detectors.kmeans import KMeansParams
 from ram.data_engine.detectors.points import PointParams, Points, points_of, ranks

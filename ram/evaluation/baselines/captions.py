@@ -15,9 +15,9 @@ from ram.datasets.source import expand
 from ram.datasets.table import table_rows
 from ram.evaluation.baselines.interface import Asked, NameScorer, read_label_system
 from ram.evaluation.mapping import MappedName
-from ram.label_system.tagging import CaptionTagger
-from ram.label_system.wordnet import load_wordnet
-from ram.reading.documents import parse_json
+from ram.io.documents import parse_json
+from ram.labels.tagging import CaptionTagger
+from ram.labels.wordnet import load_wordnet
 
 _PICTURES_AT_ONCE = 512
 
@@ -56,7 +56,7 @@ class CaptionParse(NameScorer):
 
     def _said(self, groups: Sequence[Sequence[str]]) -> list[list[set[int]]]:
         """The tag ids that every caption of every picture states."""
-        from ram.caption_parsing import clean_caption, parse_captions
+        from ram.captions import clean_caption, parse_captions
 
         flat = [clean_caption(caption) for captions in groups for caption in captions]
         parsed = iter(parse_captions(flat))

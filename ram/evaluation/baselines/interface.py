@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from ram.evaluation.labelled import Description
+from ram.evaluation.images import PictureFinder
+from ram.evaluation.label_formats import Description
 from ram.evaluation.mapping import MappedName
-from ram.evaluation.pictures import PictureFinder
 from ram.inference.tagger import DEFAULT_THRESHOLD
-from ram.label_system import LabelSystem
+from ram.io.tables import read_json
+from ram.labels import LabelSystem
 from ram.model.checkpoint import LABELS
-from ram.storage import read_json
 
 # B pictures, K names
 

@@ -16,14 +16,14 @@ from torch import Tensor
 
 from ram.evaluation.baselines.interface import Asked, NameScorer, Settings
 from ram.evaluation.columns import POSITIVE, UNKNOWN
-from ram.evaluation.labelled import Problems, read_labels
+from ram.evaluation.images import PictureFinder, find_pictures
+from ram.evaluation.label_formats import Problems, read_labels
 from ram.evaluation.mapping import MappedName
-from ram.evaluation.pictures import PictureFinder, find_pictures
 from ram.evaluation.scoring import best_device
 from ram.inference.scorer import Scorer
-from ram.label_system.forms import normalise
+from ram.io.progress import track
+from ram.labels.forms import normalise
 from ram.model.checkpoint import load_checkpoint
-from ram.progress import track
 
 # N training pictures, B pictures, K names, D channels of the image encoder
 

@@ -9,16 +9,16 @@ import pytest
 import torch
 from evaluated import World, make_world, tiny_clip
 
-from ram.commands.import_checkpoint import convert
+from ram.cli.import_checkpoint import convert
 from ram.evaluation.baselines import NameScorer, Settings, make_scorer
 from ram.evaluation.baselines.captions import read_captions
 from ram.evaluation.baselines.probe import fit_logistic
-from ram.evaluation.compare import map_names, open_benchmark
-from ram.evaluation.labelled import describe
+from ram.evaluation.label_formats import describe
 from ram.evaluation.mapping import MappedName
 from ram.inference.tagger import load
-from ram.label_system import LabelSystem, Tag
-from ram.reading.pictures import open_image
+from ram.io.images import open_image
+from ram.labels import LabelSystem, Tag
+from ram.reports.comparison import map_names, open_benchmark
 
 
 @pytest.fixture(scope="module")

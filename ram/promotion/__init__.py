@@ -1,6 +1,0 @@
-"""May the challenger replace the champion? What is known of a version, how two are compared, and the rules."""
-
-from ram.promotion.params import PromotionParams
-from ram.promotion.rules import Candidate, Finding, judge
-
-__all__ = ["Candidate", "Finding", "PromotionParams", "judge"]

@@ -1,6 +1,0 @@
-"""Rounds of the data engine: generate, clean, retrain, and again with the retrained model; what each one changed."""
-
-from ram.rounds.params import RoundParams
-from ram.rounds.record import ROUNDS_PATH, note_round, read_rounds
-
-__all__ = ["ROUNDS_PATH", "RoundParams", "note_round", "read_rounds"]
