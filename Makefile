@@ -6,11 +6,11 @@ UV_VERSION := 0.13.9
 export DO_NOT_TRACK := true
 export UV_LINK_MODE ?= copy
 
-.PHONY: help run schedule test lint lock ablation clean
+.PHONY: help run schedule test test-avx2 lint lock ablation clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 $(VENV)/installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] >= (3, 11) else "Python 3.11 or later is needed: make PYTHON=python3.11")'
@@ -29,6 +29,13 @@ schedule: $(VENV)/installed  ## server, worker and the schedules of prefect.yaml
 test: $(VENV)/installed lint  ## lint, type check, import contracts and all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder --ignore tests/flows
 	$(BIN)/python -m pytest -q tests/flows
+
+# Numeric tests once more with the kernels of a processor without AVX-512 and without bf16: `make test` runs them with
+# the best that this processor has.
+test-avx2: $(VENV)/installed  ## the numeric tests with AVX2 kernels
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 OMP_NUM_THREADS=1 \
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile -m "not slow" \
+		tests/model tests/inference tests/training tests/finetuning tests/stages/test_embed_images.py
 
 lint: $(VENV)/installed  ## ruff, mypy and the import contracts
 	$(BIN)/ruff check .

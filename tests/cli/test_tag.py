@@ -3,6 +3,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -216,3 +219,25 @@ def test_a_picture_of_too_many_pixels_is_refused(model: Path, photos: Path) -> N
     result = tag(model, photos / "a.png", "--max-pixels", 1999)
     assert result.exit_code == 1
     assert "50 x 40 pixels, more than 1999" in result.stderr
+
+
+def test_on_a_cpu_without_bf16_a_request_for_it_is_one_line_and_the_same_output(
+    model: Path, photos: Path, tmp_path: Path
+) -> None:
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+    outputs = []
+    for precision in ("bf16", "fp32"):
+        arguments = ["tag", photos / "a.png", "--json", "--model", model, "--precision", precision]
+        outputs.append(
+            subprocess.run(
+                [sys.executable, "-m", "ram", *map(str, arguments)],
+                env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300,
+            )
+        )  # fmt: skip
+    assert [output.returncode for output in outputs] == [0, 0], outputs
+    assert outputs[0].stdout == outputs[1].stdout
+    added = set(outputs[0].stderr.splitlines()) - set(outputs[1].stderr.splitlines())
+    assert [line for line in added if "bf16" in line] == [
+        "precision bf16 is not used: this cpu has no bf16 instructions, and fp32 is faster without them"
+    ]
+    assert "Traceback" not in outputs[0].stderr
