@@ -1,6 +1,6 @@
 """What it is worth to train the image encoder: the preliminary model of a recipe with it frozen, in part, whole, from scratch.
 
-Prints a table a benchmark, as `benchmarks.model_ablation` does, at a picture size that a CPU can train whole backbones at.
+Prints a table a benchmark, as `benchmarks.model_ablation` does, at an image size that a CPU can train whole backbones at.
 Finished rows are kept.
 """
 
@@ -38,7 +38,7 @@ class Backbone:
 
 # A pretrained backbone learns at a tenth of the rate of what is new, its early blocks slower still.
 GENTLY = {"backbone_factor": 0.1, "layer_decay": 0.75}
-FROM_SCRATCH = {"pretrained": None, "num_frozen_blocks": 0, "standardise_features": False}
+FROM_SCRATCH = {"pretrained": None, "num_frozen_blocks": 0, "standardize_features": False}
 BACKBONES = (
     Backbone("frozen", "the recipe's, frozen", {}, {}),
     Backbone("last", "the recipe's, its last two blocks trained", {"num_frozen_blocks": 5}, GENTLY),

@@ -1,6 +1,6 @@
-"""How many of the COCO-80 labels of pictures are found in their captions, by this project's parser and by its peers.
+"""How many of the COCO-80 labels of images are found in their captions, by this project's parser and by its peers.
 
-python -m benchmarks.caption_parsing --data captions_labels.jsonl     # a line a picture: {"captions": [...], "labels": [...]}
+python -m benchmarks.caption_parsing --data captions_labels.jsonl     # a line an image: {"captions": [...], "labels": [...]}
 
 Every parser's phrases go through the same mapping to the 80 names, which is shown in steps: names and their synonyms; what
 phrases are kinds of ("man": person); how COCO reads words (benchmarks/coco80_readings.txt); and what they imply ("surfer":
@@ -86,7 +86,7 @@ class Mapping:
 
 
 def together(captions: Sequence[Stated[str]]) -> set[str]:
-    """The names that the captions of one picture give, pooled as stage tag_captions pools them."""
+    """The names that the captions of one image give, pooled as stage tag_captions pools them."""
     return set(pool(dict(enumerate(captions))))
 
 
@@ -152,15 +152,15 @@ def precision_recall_f1(found: Iterable[set[str]], truth: Iterable[set[str]]) ->
     return precision, recall, f1
 
 
-def measure(parse: Parse, mapping_steps: list[Mapping], pictures: list[dict[str, Any]]) -> dict[str, Any]:
+def measure(parse: Parse, mapping_steps: list[Mapping], images: list[dict[str, Any]]) -> dict[str, Any]:
     """Figures by mapping step, captions a CPU second, and the names found by the last step."""
-    captions = [clean_caption(caption) for picture in pictures for caption in picture["captions"]]
+    captions = [clean_caption(caption) for image in images for caption in image["captions"]]
     parse(captions[:50])  # loads models
     start = time.process_time()
     parsed = iter(parse(captions))
     seconds = time.process_time() - start
-    phrases = [[next(parsed) for _ in picture["captions"]] for picture in pictures]
-    truth = [set(picture["labels"]) for picture in pictures]
+    phrases = [[next(parsed) for _ in image["captions"]] for image in images]
+    truth = [set(image["labels"]) for image in images]
     steps = {}
     for mapping in mapping_steps:
         by_caption = [[mapping(one) for one in own] for own in phrases]
@@ -192,10 +192,10 @@ def main() -> None:
     args = parser.parse_args()
     if not args.data.is_file():
         parser.error(f"no file {args.data}; name one with --data, or the folder of {DATA.name} with RAM_REAL_DATA")
-    pictures = [json.loads(line) for line in args.data.read_text(encoding="utf-8").splitlines()]
-    pictures = [p for p in pictures if p["captions"]]
+    images = [json.loads(line) for line in args.data.read_text(encoding="utf-8").splitlines()]
+    images = [p for p in images if p["captions"]]
     if args.half:
-        pictures = pictures[args.half == "check" :: 2]
+        images = images[args.half == "check" :: 2]
     steps = mappings()
     parsers: dict[str, Parse | None] = {
         "ours": parse_captions,
@@ -203,7 +203,7 @@ def main() -> None:
         "scene_graph_parser_chunks": scene_graph_parser(whole_chunks=True),
         "plain_matching": match_words,
     }
-    print(f"{len(pictures)} pictures, {sum(len(p['captions']) for p in pictures)} captions, {platform.machine()}\n")
+    print(f"{len(images)} pictures, {sum(len(p['captions']) for p in images)} captions, {platform.machine()}\n")
     print(f"{'':53}  all captions together    the first caption alone")
     print(f"{'':53}   P      R      F1         P      R      F1")
     summary: dict[str, Any] = {}
@@ -211,7 +211,7 @@ def main() -> None:
         if parse is None:
             print(f"{name}: not installed (pip install SceneGraphParser)")
             continue
-        result = measure(parse, steps, pictures)
+        result = measure(parse, steps, images)
         print(f"{name}, {result['captions_per_cpu_s']:.0f} captions a CPU second")
         for step, f in result["steps"].items():
             union, single = ("  ".join(f"{f[f'{w}_{m}']:.3f}" for m in METRICS) for w in ("union", "single"))

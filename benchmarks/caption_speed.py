@@ -2,9 +2,9 @@
 
 python -m benchmarks.caption_speed [--data FILE.jsonl]
 
-A line of the file is a picture: {"captions": ["...", ...]}; the default is COCO's val2017 under $RAM_REAL_DATA. Every fifth
-picture is held out: its captions are parsed by every path on one core, and the dictionary, which is distilled from the other
-pictures' captions, is compared with the dependency parser on them, by phrases and by the tags of a label system of the others.
+A line of the file is an image: {"captions": ["...", ...]}; the default is COCO's val2017 under $RAM_REAL_DATA. Every fifth
+image is held out: its captions are parsed by every path on one core, and the dictionary, which is distilled from the other
+images' captions, is compared with the dependency parser on them, by phrases and by the tags of a label system of the others.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ class Corpus(NamedTuple):
 def read_corpus(path: Path) -> Corpus:
     if not path.is_file():
         raise SystemExit(f"no file at {path}; give --data, or set RAM_REAL_DATA to the folder that holds coco_captions")
-    pictures = [json.loads(line)["captions"] for line in path.read_text(encoding="utf-8").splitlines()]
-    learned = [clean_caption(caption) for i, own in enumerate(pictures) if i % 5 != 4 for caption in own]
-    held_out = [caption for i, own in enumerate(pictures) if i % 5 == 4 for caption in own]
-    random.Random(1).shuffle(learned)  # samples of it are drawn over all pictures
+    images = [json.loads(line)["captions"] for line in path.read_text(encoding="utf-8").splitlines()]
+    learned = [clean_caption(caption) for i, own in enumerate(images) if i % 5 != 4 for caption in own]
+    held_out = [caption for i, own in enumerate(images) if i % 5 == 4 for caption in own]
+    random.Random(1).shuffle(learned)  # samples of it are drawn over all images
     return Corpus(learned, parse_captions(learned), held_out)
 
 
@@ -81,7 +81,7 @@ def rate(work: Callable[[], Any], num_captions: int, repeats: int = 1) -> float:
 
 
 def pairs_of(captions: Sequence[str], first: int = 0) -> pa.Table:
-    """Rows of `pairs`, five captions a picture."""
+    """Rows of `pairs`, five captions per image."""
     numbers = range(first, first + len(captions))
     columns = [[f"p/{i // 5}" for i in numbers], ["train"] * len(captions), [i % 5 for i in numbers], list(captions)]
     schema = CATALOG["pairs"].schema

@@ -2,11 +2,11 @@
 
 python -m benchmarks.check_speed [--rows 10000000 100000000] [--table cleaned_tags] [--workspace DIR]
 
-The tables are made up: a picture has ten tags (the paper's cleaned set: 39.8 M tags on 4 M pictures), drawn by Zipf's
+The tables are made up: an image has ten tags (the paper's cleaned set: 39.8 M tags on 4 M images), drawn by Zipf's
 law from 4,585, and every row is as the rules want it. Each line of the result is a process of its own that runs the stage
 `check_tables` with all its rules and writes its Data Docs: "CPU" is user and system time of the whole process from its
-start, "peak" is the most memory it ever had; "imports alone" is a process that only loads the libraries. `--pictures` holds
-the number of pictures fixed, which shows what memory does with the rows alone. Linux and macOS alone.
+start, "peak" is the most memory it ever had; "imports alone" is a process that only loads the libraries. `--images` holds
+the number of images fixed, which shows what memory does with the rows alone. Linux and macOS alone.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _image_ids(start: int, stop: int) -> pa.Array:
 
 
 def write_images(directory: Path, num_images: int) -> None:
-    """The table images of so many pictures, one in fifty of split test."""
+    """The table images of so many images, one in fifty of split test."""
     schema = CATALOG["images"].schema
     assert schema is not None
     for index, start in enumerate(range(0, num_images, ROWS_PER_PART)):
@@ -53,7 +53,7 @@ def write_images(directory: Path, num_images: int) -> None:
 
 
 def write_tags(directory: Path, table: str, num_rows: int, num_images: int, seed: int = 0) -> None:
-    """A table of tags that keeps every rule: the tags of a picture stand together and differ."""
+    """A table of tags that keeps every rule: the tags of an image stand together and differ."""
     schema = CATALOG[table].schema
     assert schema is not None
     generator = np.random.default_rng(seed)
@@ -64,7 +64,7 @@ def write_tags(directory: Path, table: str, num_rows: int, num_images: int, seed
     for index, start in enumerate(range(0, num_images, images_per_part)):
         stop = min(start + images_per_part, num_images)
         first = generator.choice(NUM_TAGS, stop - start, p=shares / shares.sum())
-        # Steps that add up to less than the number of tags: no tag comes twice to a picture.
+        # Steps that add up to less than the number of tags: no tag comes twice to an image.
         steps = generator.integers(1, NUM_TAGS // per_image, (stop - start, per_image))
         steps[:, 0] = 0
         tag_ids = order[(first[:, None] + steps.cumsum(axis=1)) % NUM_TAGS].ravel()
@@ -145,18 +145,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000_000, 100_000_000])
     parser.add_argument("--table", choices=["parsed_tags", "cleaned_tags"], nargs="+", default=["cleaned_tags"])
-    parser.add_argument("--pictures", type=int, help="the default has one for ten rows")
+    parser.add_argument("--images", type=int, help="the default has one for ten rows")
     parser.add_argument(
         "--workspace", type=Path, help="a folder for the tables, some 30 bytes a row; else a temporary one"
     )
     arguments = parser.parse_args()
     bare = measure(Path(), "")
-    print("| table | rows | pictures | rules | CPU, s | peak, MiB |\n|---|---|---|---|---|---|", flush=True)
+    print("| table | rows | images | rules | CPU, s | peak, MiB |\n|---|---|---|---|---|---|", flush=True)
     print(f"| imports alone | 0 | 0 | 0 | {bare['cpu_s']:.1f} | {bare['peak_mib']:,.0f} |", flush=True)
     for table in arguments.table:
         for num_rows in arguments.rows:
             with tempfile.TemporaryDirectory(dir=arguments.workspace) as folder:
-                num_images = arguments.pictures or max(num_rows // TAGS_PER_IMAGE, 1)
+                num_images = arguments.images or max(num_rows // TAGS_PER_IMAGE, 1)
                 write_images(Path(folder, "images"), num_images)
                 write_tags(Path(folder, table), table, num_rows, num_images)
                 found = measure(Path(folder), table)

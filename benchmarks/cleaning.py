@@ -111,7 +111,7 @@ def chosen(workspace: Path, recipe: Mapping[str, Any], name: str) -> tuple[clean
 
 def figures(report: Mapping[str, Any]) -> dict[str, float]:
     if report["truth"] is None:
-        raise ValueError("no labels cover the training pictures of this workspace; name one of the embedded sample")
+        raise ValueError("no labels cover the training images of this workspace; name one of the embedded sample")
     judged = report["truth"]["all"]
     precision, recall = judged["removal_precision"] or 0.0, judged["removal_recall"] or 0.0
     return {

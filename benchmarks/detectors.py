@@ -1,4 +1,4 @@
-"""What the detectors of the cleaning cost, whether the HDBSCANs agree, and what that means for millions of pictures.
+"""What the detectors of the cleaning cost, whether the HDBSCANs agree, and what that means for millions of images.
 
 python -m benchmarks.detectors            # half an hour of one core
 python -m benchmarks.detectors --sizes 500 1000 2000 --limit-s 20
@@ -40,8 +40,8 @@ ASKED = {  # what is measured: detector, and the library of HDBSCAN
 }
 COSTED = [asked for asked in ASKED if asked != "hdbscan, probability"]  # which costs what GLOSH does
 EXACT_DIMS = 30  # that fast_hdbscan can do
-# The paper: 14 M pictures, 4,585 tags; its data engine gave 4 M pictures 41.7 M tags.
-PICTURES, TAGS, TAGS_A_PICTURE = 14_000_000, 4_585, 41.7 / 4
+# The paper: 14 M images, 4,585 tags; its data engine gave 4 M images 41.7 M tags.
+IMAGES, TAGS, TAGS_PER_IMAGE = 14_000_000, 4_585, 41.7 / 4
 
 Cost = tuple[float, float]  # CPU seconds, MiB
 
@@ -68,7 +68,7 @@ def dims_of(asked: str) -> int | None:
     return EXACT_DIMS if asked == "fast_hdbscan" else recipe().points.pca_dims
 
 
-def knobs(asked: str, pca_dims: int | None, max_regions: int) -> DetectorParams:
+def parameters(asked: str, pca_dims: int | None, max_regions: int) -> DetectorParams:
     """The recipe's, but for what is measured."""
     base = recipe()
     detector, library, score = ASKED[asked]
@@ -135,7 +135,7 @@ def print_costs(sizes: list[int], limit_s: int) -> dict[str, dict[int, float]]:
             seconds: dict[int, float] = {}
             line = f"{asked + (f', PCA {dims}' if dims else f', all {WIDTH}'):36}"
             for n in sizes:
-                found = cost(knobs(asked, dims, n), n, limit_s) if len(seconds) == sizes.index(n) else None
+                found = cost(parameters(asked, dims, n), n, limit_s) if len(seconds) == sizes.index(n) else None
                 line += f"{f'{found[0]:.2f} / {found[1]:.0f}' if found else '-':>16}"
                 if found:
                     seconds[n] = found[0]
@@ -154,7 +154,7 @@ def print_sampled(sizes: list[int], limit_s: int, max_regions: int) -> dict[str,
     print(f"{'':36}{''.join(f'{n:>16,}' for n in counts)}   µs a placed region")
     placed = {}
     for asked in COSTED:
-        found = [cost(knobs(asked, dims_of(asked), max_regions), n, 3 * limit_s) for n in counts]
+        found = [cost(parameters(asked, dims_of(asked), max_regions), n, 3 * limit_s) for n in counts]
         line = "".join(f"{f'{c[0]:.2f} / {c[1]:.0f}' if c else '-':>16}" for c in found)
         placed[asked] = (found[1][0] - found[0][0]) / (counts[1] - counts[0]) if all(found) else math.nan  # type: ignore[index]
         print(f"{asked:36}{line}   {placed[asked] * 1e6:.0f}", flush=True)
@@ -172,7 +172,7 @@ def print_agreement(count: int) -> None:
     outlying = np.arange(count) >= count - round(OUTLYING * count)
     found = {}
     for asked, (detector, *_) in ASKED.items():
-        params = knobs(asked, EXACT_DIMS, count)
+        params = parameters(asked, EXACT_DIMS, count)
         points = points_of(regions(count, 0), params.points, seed=0)
         assert points is not None
         if detector == "hdbscan":
@@ -187,12 +187,12 @@ def print_agreement(count: int) -> None:
 def rows_of_tags() -> np.ndarray:
     """Rows of every tag: as many as the paper's data engine would give, by Zipf's law."""
     share_K = 1 / np.arange(1, TAGS + 1)
-    # No picture has a tag twice: what is over one a picture goes to the others.
-    rows_K = share_K / share_K.sum() * PICTURES * TAGS_A_PICTURE
+    # No image has a tag twice: what is over one an image goes to the others.
+    rows_K = share_K / share_K.sum() * IMAGES * TAGS_PER_IMAGE
     for _ in range(50):
-        over = rows_K >= PICTURES
-        rest = PICTURES * TAGS_A_PICTURE - PICTURES * over.sum()
-        rows_K = np.where(over, PICTURES, share_K / share_K[~over].sum() * rest)
+        over = rows_K >= IMAGES
+        rest = IMAGES * TAGS_PER_IMAGE - IMAGES * over.sum()
+        rows_K = np.where(over, IMAGES, share_K / share_K[~over].sum() * rest)
     return rows_K
 
 
@@ -204,7 +204,7 @@ def print_projection(
     fitted_K = np.minimum(rows_K / shares_K, max_regions)
     num_placed = (rows_K - shares_K * fitted_K).sum()
     print(
-        f"\n{PICTURES / 1e6:.0f} M pictures x {TAGS_A_PICTURE:.1f} tags = {rows_K.sum() / 1e6:.0f} M rows of {TAGS:,} tags "
+        f"\n{IMAGES / 1e6:.0f} M images x {TAGS_PER_IMAGE:.1f} tags = {rows_K.sum() / 1e6:.0f} M rows of {TAGS:,} tags "
         f"(Zipf: {rows_K.max() / 1e6:.1f} M to {rows_K.min():,.0f}, median {np.median(rows_K):,.0f}); judged in "
         f"{shares_K.sum():,.0f} shares of {max_rows:,} rows at most,\neach fitted on {max_regions:,} at most "
         f"({(shares_K * fitted_K).sum() / 1e6:.1f} M in all), the other {num_placed / 1e6:.1f} M placed"

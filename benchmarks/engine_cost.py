@@ -1,10 +1,10 @@
-"""What the data engine costs: pictures a second of each part, clustering time against the regions of a tag, memory.
+"""What the data engine costs: images a second of each part, clustering time against the regions of a tag, memory.
 
 python -m benchmarks.engine_cost WORKSPACE      # one that has run up to clean_tags; nothing in it is changed
 
 Every part runs alone in a process of its own, on one core, without anything kept from before. Clustering takes the
 workspace's own region features, drawn with replacement and jittered, at several numbers of regions; the slope of a
-straight line through the logarithms is the exponent. Then all is projected to 14 M pictures and 4,585 tags, step by step.
+straight line through the logarithms is the exponent. Then all is projected to 14 M images and 4,585 tags, step by step.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks.workspaces import ROOT, machine
 
-NUM_PICTURES, NUM_TAGS, CORES = 14_000_000, 4585, 64
+NUM_IMAGES, NUM_TAGS, CORES = 14_000_000, 4585, 64
 SIZES = (500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
 PARTS = (
     "score_images, no captions", "score_images", "generate_tags", "embed_regions", "embed_captions", "judge_captions",
@@ -121,24 +121,24 @@ def exponent_up_to(sampled: int, clusters: Mapping[int, float]) -> tuple[float, 
 
 
 def projection(
-    pictures_per_s: Mapping[str, float], rows_per_picture: float, sampled: int, clusters: Mapping[int, float]
+    images_per_s: Mapping[str, float], rows_per_image: float, sampled: int, clusters: Mapping[int, float]
 ) -> list[str]:
-    """Lines of arithmetic: core hours of every part for all pictures, and of the clustering of all tags.
+    """Lines of arithmetic: core hours of every part for all images, and of the clustering of all tags.
 
     `clusters`: CPU seconds by regions of a tag, of which `sampled` at most are fitted.
     """
-    lines = [f"{NUM_PICTURES:,} pictures, {NUM_TAGS:,} tags, {CORES} cores:"]
+    lines = [f"{NUM_IMAGES:,} images, {NUM_TAGS:,} tags, {CORES} cores:"]
     total = 0.0
-    for part, speed in pictures_per_s.items():
+    for part, speed in images_per_s.items():
         if part in ("clean_tags", "score_images, no captions"):
-            continue  # the cleaning's clusters are below: they do not grow with the pictures alone
-        hours = NUM_PICTURES / speed / 3600
+            continue  # the cleaning's clusters are below: they do not grow with the images alone
+        hours = NUM_IMAGES / speed / 3600
         total += hours
-        lines.append(f"  {part:16} {NUM_PICTURES:,} / {speed:.1f} a second / 3600 = {hours:,.0f} core hours")
-    rows = NUM_PICTURES * rows_per_picture
+        lines.append(f"  {part:16} {NUM_IMAGES:,} / {speed:.1f} a second / 3600 = {hours:,.0f} core hours")
+    rows = NUM_IMAGES * rows_per_image
     per_tag = rows / NUM_TAGS
     lines.append(
-        f"  rows             {NUM_PICTURES:,} x {rows_per_picture:.1f} a picture = {rows:,.0f}, {per_tag:,.0f} a tag"
+        f"  rows             {NUM_IMAGES:,} x {rows_per_image:.1f} an image = {rows:,.0f}, {per_tag:,.0f} a tag"
     )
     factor, power = exponent_up_to(sampled, clusters)
     fitted = min(per_tag, sampled)
@@ -178,8 +178,8 @@ def main() -> None:
     num_train = int((images["split"] == "train").sum())
     num_rows = read_artifact(artifact("generated_tags"), workspace).num_rows
     points = load_yaml(workspace / "params.yaml")["clean_tags"]["detectors"]["points"]
-    print(f"{num_train:,} train pictures, {num_rows:,} rows; one of {machine()}, load {os.getloadavg()[0]:.1f}\n")
-    print(f"{'part':28}{'pictures/s':>12}{'CPU s':>10}{'GiB':>8}{'before':>8}")
+    print(f"{num_train:,} train images, {num_rows:,} rows; one of {machine()}, load {os.getloadavg()[0]:.1f}\n")
+    print(f"{'part':28}{'images/s':>12}{'CPU s':>10}{'GiB':>8}{'before':>8}")
     speeds = {}
     for part in args.parts:
         cost = in_own_process(run_part, workspace, part)

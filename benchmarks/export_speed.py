@@ -1,10 +1,10 @@
-"""What an exported model is worth: bytes, CPU seconds a picture and decisions of every program, beside the model itself.
+"""What an exported model is worth: bytes, CPU seconds per image and decisions of every program, beside the model itself.
 
 python -m benchmarks.export_speed MODEL [--photos 24] [--repeats 2] [--threads 1]
 
 The first row is the model as training has it, in float32, the peer of all others. Every batch is taken by every program in
-turn, and the least CPU time of a program counts. Pictures are photos where RAM_REAL_DATA names a folder with flickr8k/*.tar,
-else mosaics of colours. A decision is one tag of one picture, said where its score reaches the model's own threshold. Programs
+turn, and the least CPU time of a program counts. Images are photos where RAM_REAL_DATA names a folder with flickr8k/*.tar,
+else mosaics of colors. A decision is one tag of one image, said where its score reaches the model's own threshold. Programs
 whose packages are not installed are left out (`pip install 'ram-tagger[export]'`).
 """
 
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.inference_speed import Measured, Variant, measure, pictures
+from benchmarks.inference_speed import Measured, Variant, measure, photos
 from ram.inference.runtimes.export import export_model
 from ram.inference.runtimes.model import FastModel
 from ram.inference.thresholds import Thresholds, thresholds_in
@@ -29,7 +29,7 @@ from ram.model.checkpoint import Checkpoint, load_checkpoint
 from ram.model.precision import has_bf16
 
 BATCHES = (1, 8)
-_COLUMNS = ("program", "MB", "batch", "CPU s a picture", "times the model's speed", "logits off by", "decisions equal",
+_COLUMNS = ("program", "MB", "batch", "CPU s an image", "times the model's speed", "logits off by", "decisions equal",
             "of the model's tags said")  # fmt: skip
 
 
@@ -58,7 +58,7 @@ def fast(model: FastModel) -> Variant:
 def programs(
     checkpoint: Checkpoint, thresholds: Thresholds, folder: Path, threads: int
 ) -> Iterator[tuple[str, int, Variant]]:
-    """Name, bytes on disk, and pictures to logits."""
+    """Name, bytes on disk, and images to logits."""
     model, own_KE = checkpoint.model, checkpoint.model.tag_embedding_KE.detach().float()
     weights = sum(t.numel() * t.element_size() for t in model.state_dict().values())
     yield "the model", weights, lambda images: model.tag_logits(model.encode(images))
@@ -66,7 +66,7 @@ def programs(
     if has_bf16(torch.device("cpu")):
         yield "fast, bf16", weights, fast(FastModel(model, "bf16"))
     if all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime", "onnxscript")):
-        for one in export_model(checkpoint, thresholds, folder / "onnx", "onnx", quantise=True):
+        for one in export_model(checkpoint, thresholds, folder / "onnx", "onnx", quantize=True):
             yield one.path.name, one.num_bytes, onnx_program(one.path, own_KE.numpy(), threads)
     (one,) = export_model(checkpoint, thresholds, folder / "torch", "torch_export")
     yield one.path.name, one.num_bytes, torch_program(one.path, own_KE)
@@ -74,10 +74,10 @@ def programs(
 
 def row(one: Measured, model: Measured, num_bytes: int, limits_K: Tensor) -> list[str]:
     """The cells of one program at one batch size."""
-    cpu, _ = one.per_picture()
+    cpu, _ = one.per_image()
     equal, found = one.decisions(model, limits_K)
     return [
-        one.name, f"{num_bytes / 1e6:.1f}", str(one.batch), f"{cpu:.4f}", f"{model.per_picture()[0] / cpu:.2f}",
+        one.name, f"{num_bytes / 1e6:.1f}", str(one.batch), f"{cpu:.4f}", f"{model.per_image()[0] / cpu:.2f}",
         f"{float((one.logits_BK - model.logits_BK).abs().max()):.1e}", f"{equal:.3%}", f"{found:.1%}",
     ]  # fmt: skip
 
@@ -91,7 +91,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     checkpoint, thresholds = load_checkpoint(given.model), thresholds_in(given.model)
-    images = pictures(given.photos, checkpoint.model.preprocess)
+    images = photos(given.photos, checkpoint.model.preprocess)
     scores_K = torch.tensor([thresholds.of(tag) for tag in checkpoint.label_system.tags])
     print(f"| {' | '.join(_COLUMNS)} |\n|{'---|' * len(_COLUMNS)}")
     with tempfile.TemporaryDirectory() as folder:

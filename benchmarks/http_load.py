@@ -34,16 +34,16 @@ class Load:
         return 1000 * float(np.percentile(self.latencies_s, percent)) if self.latencies_s else float("nan")
 
 
-def draw_pictures(count: int, seed: int = 0) -> list[bytes]:
+def draw_images(count: int, seed: int = 0) -> list[bytes]:
     """JPEGs of 640 x 480 pixels, about as large as photos of that size."""
     generator = np.random.default_rng(seed)
-    pictures = []
+    images = []
     for _ in range(count):
         noise = Image.fromarray(generator.integers(0, 256, (60, 80, 3), dtype=np.uint8)).resize((640, 480))
         buffer = io.BytesIO()
         noise.filter(ImageFilter.GaussianBlur(1)).save(buffer, "JPEG", quality=88)
-        pictures.append(buffer.getvalue())
-    return pictures
+        images.append(buffer.getvalue())
+    return images
 
 
 _MAX_REST_S = 3.0

@@ -1,12 +1,12 @@
-"""What tagging a picture costs: the fast model against the plain one, the same weights, on this machine's CPU.
+"""What tagging an image costs: the fast model against the plain one, the same weights, on this machine's CPU.
 
 python -m benchmarks.inference_speed [--tags 4585] [--photos 24] [--fit 80] [--repeats 2] [--said 0.05] [--shortlist 500]
 
-RAM with Swin-L at 384 pixels and random weights; the plain one is benchmarks/plain_ram.py. Every batch of pictures is taken by
+RAM with Swin-L at 384 pixels and random weights; the plain one is benchmarks/plain_ram.py. Every batch of images is taken by
 every variant in turn; the least CPU time of a variant counts, so that whoever shares the machine changes the ratios little. The
-peak is that of a product of two square matrices. Pictures are photos where RAM_REAL_DATA names a folder with flickr8k/*.tar,
-else mosaics of colours. A tag is said of a picture where its logit is among the share `--said` of the highest of all tags on the
-`--fit` pictures, which the shortlist is fitted on and which are not those that judge; `--fit 0`: no shortlist and no decisions.
+peak is that of a product of two square matrices. Images are photos where RAM_REAL_DATA names a folder with flickr8k/*.tar,
+else mosaics of colors. A tag is said of an image where its logit is among the share `--said` of the highest of all tags on the
+`--fit` images, which the shortlist is fitted on and which are not those that judge; `--fit 0`: no shortlist and no decisions.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ from ram.model.ram import RAM
 
 BATCHES = (1, 8)
 SWIN_L = {"image_encoder": "swin_large_patch4_window12_384", "image_size": 384}
-ENCODER_GFLOP, TAG_GFLOP = 208.0, 116.0 / 4585  # of one picture, and of one tag of it
+ENCODER_GFLOP, TAG_GFLOP = 208.0, 116.0 / 4585  # of one image, and of one tag of it
 WIDTH = 512
 _COLUMNS = (
-    "batch", "variant", "ratio to plain", "CPU s a picture", "s by the clock", "GFLOP a CPU s", "of the peak",
+    "batch", "variant", "ratio to plain", "CPU s an image", "s by the clock", "GFLOP a CPU s", "of the peak",
     "logits off by", "decisions equal", "of plain's tags said",
 )  # fmt: skip
 Variant = Callable[[Tensor], Tensor]
@@ -114,14 +114,14 @@ def _short(fast: FastModel, short: Short) -> Variant:
 
 @dataclass
 class Measured:
-    """One variant at one batch size: CPU and clock seconds of each batch, and the logits of all its pictures."""
+    """One variant at one batch size: CPU and clock seconds of each batch, and the logits of all its images."""
 
     name: str
     batch: int
     runs: list[tuple[float, float]]
     logits_BK: Tensor
 
-    def per_picture(self) -> tuple[float, float]:
+    def per_image(self) -> tuple[float, float]:
         cpu, wall = best(self.runs)
         return cpu / self.batch, wall / self.batch
 
@@ -155,12 +155,12 @@ def print_measured(found: list[Measured], short: Short | None, num_tags: int, pe
     for one in found:
         decoded = short.num_tags if short is not None and "shortlist" in one.name else num_tags
         work_gflop = ENCODER_GFLOP + TAG_GFLOP * decoded
-        cpu, wall = one.per_picture()
+        cpu, wall = one.per_image()
         at = peak["bf16" if "bf16" in one.name else "fp32"]
         known = one.logits_BK.isfinite()
         off = float((one.logits_BK - plain.logits_BK)[known].abs().max())
         cells = [
-            str(one.batch), one.name, f"{plain.per_picture()[0] / cpu:.2f}", f"{cpu:.2f}", f"{wall:.2f}",
+            str(one.batch), one.name, f"{plain.per_image()[0] / cpu:.2f}", f"{cpu:.2f}", f"{wall:.2f}",
             f"{work_gflop / cpu:.0f}", f"{work_gflop / cpu / at:.0%}", f"{off:.1e}",
         ]  # fmt: skip
         if short is not None:
@@ -169,17 +169,17 @@ def print_measured(found: list[Measured], short: Short | None, num_tags: int, pe
         print("| " + " | ".join(cells) + " |", flush=True)
 
 
-def pictures(number: int, preprocess: Preprocess) -> Tensor:
-    """Photos made ready, or mosaics of colours where there are none."""
+def photos(number: int, preprocess: Preprocess) -> Tensor:
+    """Photos made ready, or mosaics of colors where there are none."""
     from PIL import Image
 
     root = os.environ.get("RAM_REAL_DATA")
     tars = sorted(Path(root, "flickr8k").glob("test-*.tar")) if root else []
     if tars:
-        from ram.inference.image_inputs import read_picture
-        from ram.inference.sources import named_pictures
+        from ram.inference.image_inputs import read_image
+        from ram.inference.sources import named_images
 
-        found = [read_picture(p) for p in itertools.islice(named_pictures(map(str, tars)), number)]
+        found = [read_image(p) for p in itertools.islice(named_images(map(str, tars)), number)]
     else:
         generator = np.random.default_rng(0)
         found = [Image.fromarray(generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)) for _ in range(number)]
@@ -187,7 +187,7 @@ def pictures(number: int, preprocess: Preprocess) -> Tensor:
 
 
 def fitted(model: RAM, images: Tensor, precision: str, share_said: float, num_tags: int) -> tuple[Short, str]:
-    """A shortlist of these pictures, and what the fit says of itself."""
+    """A shortlist of these images, and what the fit says of itself."""
     fast = FastModel(model, precision)  # type: ignore[arg-type]
     pooled, logits = [], []
     for batch in images.split(8):
@@ -195,16 +195,16 @@ def fitted(model: RAM, images: Tensor, precision: str, share_said: float, num_ta
         pooled.append(tokens_BTD[:, 0])
         logits.append(fast.tag_logits(tokens_BTD))
     pooled_ND, logits_NK = torch.cat(pooled), torch.cat(logits)
-    # One limit for all tags: of random weights each tag's own highest pictures would be the same few pictures.
+    # One limit for all tags: of random weights each tag's own highest images would be the same few images.
     limits_K = torch.from_numpy(np.quantile(logits_NK.numpy(), 1 - share_said, keepdims=True).astype(np.float32)[0])
     limits_K = limits_K.expand(logits_NK.shape[1])
     shortlist, (measured,) = fit(pooled_ND, logits_NK, limits_K, "", [num_tags])
-    said = f"{measured.said:.0f} tags said a picture, {measured.kept:.1%} of them in a shortlist of {num_tags}"
-    return Short(shortlist, limits_K, num_tags), f"left out of the fit on {len(images)} pictures: {said}"
+    said = f"{measured.said:.0f} tags said an image, {measured.kept:.1%} of them in a shortlist of {num_tags}"
+    return Short(shortlist, limits_K, num_tags), f"left out of the fit on {len(images)} images: {said}"
 
 
 def tag_cost(num_tags: list[int], repeats: int) -> list[tuple[int, str, float, float]]:
-    """Tags, decoder, CPU seconds a picture, and MiB of memory that one call takes; each a process of its own."""
+    """Tags, decoder, CPU seconds per image, and MiB of memory that one call takes; each a process of its own."""
     rows = []
     for tags, kind in itertools.product(num_tags, ("plain", "fp32", "bf16")):
         if kind == "bf16" and not has_bf16(torch.device("cpu")):
@@ -223,7 +223,7 @@ def decoder_cost(kind: str, num_tags: int, repeats: int) -> tuple[float, float]:
 
 
 def one_decoder(kind: str, num_tags: int, repeats: int) -> None:
-    """The tag decoder alone, of the published size, 145 image tokens, a batch of 2; prints CPU seconds a picture and MiB."""
+    """The tag decoder alone, of the published size, 145 image tokens, a batch of 2; prints CPU seconds per image and MiB."""
     model = make_model(num_tags, image_encoder="resnet10t", image_size=32)
     tokens_BTD = torch.randn(2, 145, WIDTH, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
@@ -252,8 +252,8 @@ def main() -> None:
     parser.add_argument("--tags", type=int, default=4585)
     parser.add_argument("--photos", type=int, default=24)
     parser.add_argument("--fit", type=int, default=80)
-    parser.add_argument("--said", type=float, default=0.05, help="the share of tags that is said of a picture")
-    parser.add_argument("--shortlist", type=int, default=500, help="how many tags of a picture are decoded")
+    parser.add_argument("--said", type=float, default=0.05, help="the share of tags that is said of an image")
+    parser.add_argument("--shortlist", type=int, default=500, help="how many tags of an image are decoded")
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--peak-side", type=int, default=4096)
@@ -265,7 +265,7 @@ def main() -> None:
         one_decoder(given.one_decoder, given.tags, given.repeats)
         return
     model, short = make_model(given.tags), None
-    images = pictures(given.fit + given.photos, model.preprocess)
+    images = photos(given.fit + given.photos, model.preprocess)
     judged = images[given.fit :]
     if given.fit:
         precision = "bf16" if has_bf16(torch.device("cpu")) else "fp32"
@@ -283,7 +283,7 @@ def main() -> None:
             peak,
         )
     del known
-    print("| tags | decoder | CPU s a picture | MiB of a call |\n|---|---|---|---|")
+    print("| tags | decoder | CPU s an image | MiB of a call |\n|---|---|---|---|")
     for tags, kind, cpu, memory in tag_cost(given.decoder_tags, given.repeats):
         print(f"| {tags} | {kind} | {cpu:.3f} | {memory:.0f} |", flush=True)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")

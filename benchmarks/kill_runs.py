@@ -57,7 +57,7 @@ class Kill:
 
 
 def make_workspace(workspace: Path, params: Mapping[str, Any]) -> None:
-    """A copy of the project in `workspace`, with these knobs and a DVC of its own."""
+    """A copy of the project in `workspace`, with these parameters and a DVC of its own."""
     open_workspace(workspace, params)
     for name in CODE:
         shutil.copytree(ROOT / name, workspace / name, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
@@ -196,7 +196,7 @@ def faults(killed: Path, undisturbed: Path) -> dict[str, list[str]]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kill_runs", description=__doc__)
     parser.add_argument("--recipe", type=Path, default=ROOT / "recipes" / "sample.yaml")
-    parser.add_argument("--tiny", action="store_true", help="few pictures and one epoch")
+    parser.add_argument("--tiny", action="store_true", help="few images and one epoch")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--workspace", type=Path, default=ROOT / ".state" / "kill_runs")

@@ -17,19 +17,19 @@ from ram.pipeline.catalog import artifact
 from ram.training.examples import examples_from_tags
 from ram.training.sampler import Corpus
 
-NUM_CAPTIONS, NUM_WORDS, TAGS_A_PICTURE = 5, 11, 12  # a picture; a caption; a picture: as Flickr8k has them
+NUM_CAPTIONS, NUM_WORDS, TAGS_PER_IMAGE = 5, 11, 12  # an image; a caption; an image: as Flickr8k has them
 EMBEDDING_WIDTH = 384  # of the recipe's text encoder
 
 
 class MadeCorpus:
-    """Pictures of soft noise in a shard, captions of made-up words and tags by chance, as the tables of the pipeline."""
+    """Images of soft noise in a shard, captions of made-up words and tags by chance, as the tables of the pipeline."""
 
-    def __init__(self, folder: Path, num_pictures: int, num_tags: int) -> None:
+    def __init__(self, folder: Path, num_images: int, num_tags: int) -> None:
         self.folder, self.num_tags = folder, num_tags
         self.rng = np.random.default_rng(0)
         syllables = [c + v for c in "bdfgklmnprst" for v in "aeiou"]
         self.words = ["".join(self.rng.choice(syllables, self.rng.integers(2, 4))) for _ in range(3000)]
-        rows = [self._picture_row(i) for i in range(num_pictures)]
+        rows = [self._image_row(i) for i in range(num_images)]
         with ShardWriter(folder / "0.tar") as writer:
             for row in rows:
                 data = self._jpeg()
@@ -68,7 +68,7 @@ class MadeCorpus:
         write_table(rows, self.folder / name, schema)
         return Table(self.folder / name, schema)
 
-    def _picture_row(self, number: int) -> dict[str, Any]:
+    def _image_row(self, number: int) -> dict[str, Any]:
         facts = {"source": "made", "split": "train", "shard": "0.tar", "width": 256, "height": 256}
         hashes = {"sha256": "0" * 64, "perceptual_hash": "0" * 16}
         return {"image_id": f"made/{number}", "member": f"made/{number}.jpg", **facts, **hashes}
@@ -80,6 +80,6 @@ class MadeCorpus:
         return stream.getvalue()
 
     def _tag_rows(self, image_id: str) -> list[dict[str, Any]]:
-        tag_ids = self.rng.choice(self.num_tags, min(TAGS_A_PICTURE, self.num_tags), replace=False)
+        tag_ids = self.rng.choice(self.num_tags, min(TAGS_PER_IMAGE, self.num_tags), replace=False)
         plain = {"image_id": image_id, "origin": "caption", "score": 1.0}
         return [{**plain, "tag_id": int(t), "caption_indices": [int(t) % NUM_CAPTIONS]} for t in tag_ids]

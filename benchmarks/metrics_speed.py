@@ -1,8 +1,8 @@
-"""Speed and memory of the metrics of many tags over many pictures, and how much faster than scikit-learn they are.
+"""Speed and memory of the metrics of many tags over many images, and how much faster than scikit-learn they are.
 
-python -m benchmarks.metrics_speed [--pictures 100000] [--tags 4585] [--positives 8] [--dtype float16] [--resamples 10]
+python -m benchmarks.metrics_speed [--images 100000] [--tags 4585] [--positives 8] [--dtype float16] [--resamples 10]
 
-Scores lie in a file, as a large evaluation leaves them, and are mapped; `--positives` labels a picture are spread over the
+Scores lie in a file, as a large evaluation leaves them, and are mapped; `--positives` labels per image are spread over the
 tags as in captions: few tags have most of them. Time is this process's own and the clock's, the peak what the process held at
 most, mapped pages of the file included. The ratio is the median over columns of both functions' time for average precision,
 taken in turn on one slice. Resamples are timed on a slice of the tags. Linux alone.
@@ -62,7 +62,7 @@ def against_scikit_learn(scores: np.ndarray, positive: np.ndarray) -> tuple[floa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=100_000)
+    parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--tags", type=int, default=4585)
     parser.add_argument("--positives", type=float, default=8)
     parser.add_argument("--dtype", choices=("float16", "float32"), default="float16")
@@ -70,9 +70,9 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "scores.npy")
-        scores, positive = make(path, options.pictures, options.tags, options.positives, options.dtype)
+        scores, positive = make(path, options.images, options.tags, options.positives, options.dtype)
         threshold_K = np.full(options.tags, 0.5)
-        print(f"{options.pictures:,} pictures x {options.tags:,} tags, {options.dtype}, {positive.sum():,} positives")
+        print(f"{options.images:,} images x {options.tags:,} tags, {options.dtype}, {positive.sum():,} positives")
         for name, micro in (("per tag", False), ("per tag and micro", True)):
             clock, cpu = time.perf_counter(), time.process_time()
             found = tag_metrics(scores, targets_of(positive), threshold_K, micro=micro)

@@ -1,6 +1,6 @@
 """What the parts of the model are worth (RAM, table 4, in small): the preliminary model of a recipe, part by part.
 
-Prints a table a benchmark: mAP on the test pictures, of names that are trained tags and of unseen names, mean ± standard
+Prints a table a benchmark: mAP on the test images, of names that are trained tags and of unseen names, mean ± standard
 deviation over the seeds. What comes before the training is made once for each world; finished parts are kept.
 """
 
@@ -35,7 +35,7 @@ from ram.stages import stage_call
 
 RESULT = "result.json"
 
-# N pictures, K names
+# N images, K names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +109,7 @@ def link(source: Path, target: Path) -> None:
 
 
 def measure(upstream: Path, model_dir: Path, params: Mapping[str, Any]) -> dict[str, Any]:
-    """{benchmark: its figures} on the test pictures; None as `unseen` where the model can score no other names."""
+    """{benchmark: its figures} on the test images; None as `unseen` where the model can score no other names."""
     from ram.evaluation.benchmarks import load_benchmarks
     from ram.evaluation.scoring import BenchmarkScorer
 
@@ -166,7 +166,7 @@ def print_tables(results: Mapping[str, Mapping[int, Mapping[str, Any]]], variant
     """A Markdown table a benchmark, of {variant key: {seed: what `measure` found}}."""
     for benchmark in sorted({name for seeds in results.values() for result in seeds.values() for name in result}):
         of_any = [result[benchmark] for seeds in results.values() for result in seeds.values()]
-        print(f"\n{benchmark}, {of_any[0]['num_images']} test pictures\n")
+        print(f"\n{benchmark}, {of_any[0]['num_images']} test images\n")
         print("| model | mAP, trained tags | by seed | mAP, unseen names | by seed |\n|---|---|---|---|---|")
         for variant in variants:
             figures = [result[benchmark] for _, result in sorted(results.get(variant.key, {}).items())]

@@ -90,7 +90,7 @@ def mutants(source: str) -> Iterator[tuple[int, str, str, str]]:
 
 
 def _said(node: ast.AST) -> Iterator[ast.AST]:
-    """The parts of a node that are no behaviour."""
+    """The parts of a node that are no behavior."""
     for name in ("annotation", "returns"):
         if (part := getattr(node, name, None)) is not None:
             yield part

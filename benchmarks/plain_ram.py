@@ -36,10 +36,10 @@ def encode(model: RAM, images_BCHW: Tensor) -> Tensor:
 
 
 def _windowed_attention(block: Any, x_BHWC: Tensor) -> Tensor:
-    num_pictures, height, width, channels = x_BHWC.shape
+    num_images, height, width, channels = x_BHWC.shape
     (rows, columns), shift, attention = block.window_size, tuple(block.shift_size), block.attn
     x_BHWC = x_BHWC.roll((-shift[0], -shift[1]), (1, 2))
-    windows = x_BHWC.reshape(num_pictures, height // rows, rows, width // columns, columns, channels)
+    windows = x_BHWC.reshape(num_images, height // rows, rows, width // columns, columns, channels)
     windows_VNC = windows.permute(0, 1, 3, 2, 4, 5).reshape(-1, rows * columns, channels)
     parts = attention.qkv(windows_VNC).unflatten(-1, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
     query, key, value = parts[0], parts[1], parts[2]
@@ -47,14 +47,14 @@ def _windowed_attention(block: Any, x_BHWC: Tensor) -> Tensor:
     bias_ANN = bias.unflatten(0, (rows * columns, -1)).permute(2, 0, 1)
     weights = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5 + bias_ANN
     if block.attn_mask is not None:
-        weights = (weights.unflatten(0, (num_pictures, -1)) + block.attn_mask[:, None]).flatten(0, 1)
+        weights = (weights.unflatten(0, (num_images, -1)) + block.attn_mask[:, None]).flatten(0, 1)
     mixed_VNC = attention.proj((weights.softmax(-1) @ value).transpose(1, 2).flatten(2))
-    mixed = mixed_VNC.reshape(num_pictures, height // rows, width // columns, rows, columns, channels)
+    mixed = mixed_VNC.reshape(num_images, height // rows, width // columns, rows, columns, channels)
     return mixed.permute(0, 1, 3, 2, 4, 5).reshape(x_BHWC.shape).roll(shift, (1, 2))
 
 
 def tag_logits(model: RAM, tokens_BND: Tensor) -> Tensor:
-    """logits_BK: every picture projects every tag, as in section 3.3 with BERT's layers."""
+    """logits_BK: every image projects every tag, as in section 3.3 with BERT's layers."""
     decoder = model.tag_decoder
     embedding_BKE = model.tag_embedding_KE.expand(len(tokens_BND), -1, -1)
     hidden_BKW = F.relu(decoder.query_proj(embedding_BKE))

@@ -2,9 +2,9 @@
 
 python -m benchmarks.serving_load MODEL [--clients 1 8 64] [--seconds 10] [--repeats 3] [--overload-seconds 60] [--no-mlflow]
 
-Clients of this process ask over the loopback, one picture a question, the next when they have the answer; "direct" calls the
-tagger on batches of encoded pictures in a loop. Pictures a CPU second are those of the server's processes alone, which is the
-throughput of one core that has nothing else to do, whoever shares the machine; pictures a second and latencies are the
+Clients of this process ask over the loopback, one image a question, the next when they have the answer; "direct" calls the
+tagger on batches of encoded images in a loop. Images a CPU second are those of the server's processes alone, which is the
+throughput of one core that has nothing else to do, whoever shares the machine; images a second and latencies are the
 clock's. Every kind is measured in turns, `--repeats` times; the median counts. The overload is an open loop: questions come at
 ten times the rate that was answered, whether the others have come back or not. Linux alone.
 """
@@ -31,7 +31,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.http_load import Load, closed_loop, draw_pictures, open_loop
+from benchmarks.http_load import Load, closed_loop, draw_images, open_loop
 
 MIB = 1 << 20
 BATCH = 8  # what both the server and the direct calls put through the model together
@@ -120,15 +120,15 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def ram_request(picture: bytes) -> bytes:
+def ram_request(image: bytes) -> bytes:
     """A question to `ram serve`, as bytes to send."""
-    form = b'--b\r\nContent-Disposition: form-data; name="image"; filename="p"\r\n\r\n' + picture + b"\r\n--b--\r\n"
+    form = b'--b\r\nContent-Disposition: form-data; name="image"; filename="p"\r\n\r\n' + image + b"\r\n--b--\r\n"
     return _post("/v1/tags", "multipart/form-data; boundary=b", form)
 
 
-def mlflow_request(picture: bytes) -> bytes:
+def mlflow_request(image: bytes) -> bytes:
     """The same question to `mlflow models serve`."""
-    rows = {"dataframe_split": {"columns": ["image"], "data": [[base64.b64encode(picture).decode()]]}}
+    rows = {"dataframe_split": {"columns": ["image"], "data": [[base64.b64encode(image).decode()]]}}
     return _post("/invocations", "application/json", json.dumps(rows).encode())
 
 
@@ -149,13 +149,13 @@ def measure(server: Server, load: Awaitable[Load]) -> Load:
     return found
 
 
-def direct(tagger: Callable[..., object], pictures: Sequence[bytes], seconds: float) -> Load:
+def direct(tagger: Callable[..., object], images: Sequence[bytes], seconds: float) -> Load:
     """The tagger on batch after batch, for so long."""
     load = Load()
     began_s, began_cpu_s = time.monotonic(), time.process_time()
     while time.monotonic() - began_s < seconds:
         batch_s = time.monotonic()
-        tagger(pictures[:BATCH], batch_size=BATCH)
+        tagger(images[:BATCH], batch_size=BATCH)
         load.latencies_s += [time.monotonic() - batch_s] * BATCH
     load.seconds, load.cpu_seconds = time.monotonic() - began_s, time.process_time() - began_cpu_s
     load.statuses[200] = len(load.latencies_s)
@@ -163,25 +163,25 @@ def direct(tagger: Callable[..., object], pictures: Sequence[bytes], seconds: fl
 
 
 def throughput(model: Path, clients: Sequence[int], seconds: float, repeats: int, with_mlflow: bool) -> float:
-    """Print the table of loads; the pictures a second that `ram serve` answered to the most clients."""
+    """Print the table of loads; the images a second that `ram serve` answered to the most clients."""
     import torch
 
     from ram.inference.tagger import load
 
     torch.set_num_threads(1)
-    pictures = draw_pictures(BATCH)
+    images = draw_images(BATCH)
     loads: dict[tuple[str, int], list[Load]] = {}
     with contextlib.ExitStack() as stack:
-        servers = {"ram serve": (stack.enter_context(ram_serve(model)), [ram_request(p) for p in pictures])}
+        servers = {"ram serve": (stack.enter_context(ram_serve(model)), [ram_request(p) for p in images])}
         if with_mlflow:
             served = stack.enter_context(mlflow_serve(model))
-            servers["mlflow models serve"] = (served, [mlflow_request(p) for p in pictures])
+            servers["mlflow models serve"] = (served, [mlflow_request(p) for p in images])
         tagger = load(model)
-        direct(tagger, pictures, 0.5)
+        direct(tagger, images, 0.5)
         for server, requests in servers.values():
             measure(server, closed_loop(server.port, requests, 2, 1.0))
         for _ in range(repeats):
-            loads.setdefault(("direct", 1), []).append(direct(tagger, pictures, seconds))
+            loads.setdefault(("direct", 1), []).append(direct(tagger, images, seconds))
             for name, (server, requests) in servers.items():
                 for count in clients:
                     found = measure(server, closed_loop(server.port, requests, count, seconds))
@@ -192,7 +192,7 @@ def throughput(model: Path, clients: Sequence[int], seconds: float, repeats: int
 
 def _print_table(loads: dict[tuple[str, int], list[Load]]) -> None:
     reference = statistics.median(load.per_cpu_second for load in loads["direct", 1])
-    print("| | clients | pictures a CPU second | of direct | pictures a second | p50 ms | p99 ms | errors |")
+    print("| | clients | images a CPU second | of direct | images a second | p50 ms | p99 ms | errors |")
     print("|---|---|---|---|---|---|---|---|")
     for (name, count), found in loads.items():
         per_cpu = statistics.median(load.per_cpu_second for load in found)
@@ -205,7 +205,7 @@ def _print_table(loads: dict[tuple[str, int], list[Load]]) -> None:
 
 def overload(model: Path, rate: float, seconds: float) -> None:
     """Print what becomes of ten times as many questions as can be answered, and of the server's memory."""
-    requests = [ram_request(picture) for picture in draw_pictures(BATCH)]
+    requests = [ram_request(image) for image in draw_images(BATCH)]
     memory: list[int] = []
     with ram_serve(model) as server:
         measure(server, closed_loop(server.port, requests, 8, 3.0))
@@ -230,7 +230,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="of every load")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--overload-seconds", type=float, default=60.0, help="0: none")
-    parser.add_argument("--rate", type=float, help="pictures a second to take ten times of; left out, it is measured")
+    parser.add_argument("--rate", type=float, help="images a second to take ten times of; left out, it is measured")
     parser.add_argument("--no-mlflow", action="store_true")
     args = parser.parse_args()
     rate = args.rate or throughput(args.model, args.clients, args.seconds, args.repeats, not args.no_mlflow)

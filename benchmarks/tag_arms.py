@@ -36,35 +36,35 @@ def over_seeds(doc: str | None, recipe: str, run_seed: Callable[[Path], Result])
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--recipe", type=Path, default=ROOT / "recipes" / f"{recipe}.yaml")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KNOB=VALUE", dest="knobs")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.PARAM=VALUE", dest="parameters")
     parser.add_argument("--workspace", type=Path, default=None, help="a folder of its own for each recipe and --set")
     args = parser.parse_args()
     root = (args.workspace or ROOT / ".state" / "tag_sets" / args.recipe.stem).resolve()
     start = time.monotonic()
-    found = [run_seed(seed_workspace(root, args.recipe.resolve(), args.knobs, seed)) for seed in args.seeds]
-    asked = " ".join([args.recipe.stem, *args.knobs])
+    found = [run_seed(seed_workspace(root, args.recipe.resolve(), args.parameters, seed)) for seed in args.seeds]
+    asked = " ".join([args.recipe.stem, *args.parameters])
     print(f"{asked}, seeds {args.seeds}, {machine()}, {time.monotonic() - start:.0f} s")
     return found
 
 
-def with_knobs(params: Mapping[str, Any], knobs: Sequence[str]) -> dict[str, Any]:
-    """The recipe with `section.knob=value` changed, values as in YAML; `ValueError` for a knob that it has not."""
+def with_params(params: Mapping[str, Any], parameters: Sequence[str]) -> dict[str, Any]:
+    """The recipe with `section.parameter=value` changed, values as in YAML; `ValueError` for a parameter that it has not."""
     changed: dict[str, Any] = copy.deepcopy(dict(params))
-    for knob in knobs:
-        name, found, value = knob.partition("=")
+    for parameter in parameters:
+        name, found, value = parameter.partition("=")
         *sections, last = name.split(".")
         place = changed
         for section in sections:
             place = place.get(section, {}) if isinstance(place, dict) else {}
         if not found or not isinstance(place, dict) or last not in place:
-            raise ValueError(f"{knob!r} is no knob of the recipe; write section.knob=value")
+            raise ValueError(f"{parameter!r} is no parameter of the recipe; write section.parameter=value")
         place[last] = yaml.safe_load(value)
     return changed
 
 
-def seed_workspace(root: Path, recipe: Path, knobs: Sequence[str], seed: int) -> Path:
+def seed_workspace(root: Path, recipe: Path, parameters: Sequence[str], seed: int) -> Path:
     """The workspace of a seed. Where data do not depend on the seed, what comes before training is made once for all."""
-    params = with_knobs(with_seed(load_yaml(recipe), seed), knobs)
+    params = with_params(with_seed(load_yaml(recipe), seed), parameters)
     workspace = root / f"seed-{seed}"
     open_workspace(workspace, params)
     if draws_its_data(params):
@@ -101,16 +101,16 @@ def run_to(workspace: Path, *targets: str) -> None:
     run_stages(workspace, [name for name in names if name in wanted])
 
 
-def retrain_on(workspace: Path, tags: Table, name: str, knobs: Sequence[str] = ()) -> Path:
+def retrain_on(workspace: Path, tags: Table, name: str, parameters: Sequence[str] = ()) -> Path:
     """The model that stage retrain makes of `tags`, in the folder `arms/NAME` of the workspace; made once.
 
-    `knobs` as of `with_knobs`; `name` must tell them.
+    `parameters` as of `with_params`; `name` must tell them.
     """
     folder = workspace / "arms" / name
     if (folder / "model").is_dir():
         return folder / "model"
     print(f"{workspace.name}: retraining on {name}", file=sys.stderr, flush=True)
-    sections = with_knobs(load_yaml(workspace / "params.yaml"), knobs)
+    sections = with_params(load_yaml(workspace / "params.yaml"), parameters)
     params = stage_params(sections, "retrain", retrain.Params)
     given = {
         field: read_artifact(artifact(field), workspace)
@@ -136,7 +136,7 @@ def said_tags(workspace: Path) -> Table:
 
 
 def mean_ap(workspace: Path, model: Path) -> dict[str, float]:
-    """{benchmark: mAP} of a model on the test pictures, as stage evaluate has it; kept beside the model, with its version."""
+    """{benchmark: mAP} of a model on the test images, as stage evaluate has it; kept beside the model, with its version."""
     kept, version = model.parent / f"{model.name}.mAP.json", checkpoint_version(model)
     if kept.is_file() and (known := json.loads(kept.read_text())).get("version") == version:
         return dict(known["mAP"])

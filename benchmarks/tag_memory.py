@@ -1,8 +1,8 @@
 """Memory and time of a training step of the tag decoder against the number of tags: all at once, and by recomputed chunks.
 
-python -m benchmarks.tag_memory [--tags 500 1000 …] [--pictures 2] [--chunk 1024] [--threads 1]
+python -m benchmarks.tag_memory [--tags 500 1000 …] [--images 2] [--chunk 1024] [--threads 1]
 
-The decoder has the paper's size (2 layers, width 768) and reads the 50 image tokens of a picture at 224 pixels. Every row is a
+The decoder has the paper's size (2 layers, width 768) and reads the 50 image tokens of an image at 224 pixels. Every row is a
 process of its own: forward, asymmetric loss, backward, in float32 on the CPU. "saved" is what autograd holds between forward
 and backward beyond weights, image tokens and embeddings, each storage once; "peak" is how far the process's memory rose over
 what it was before the step; both in MiB. Linux alone. Leave the machine alone meanwhile: the time is the clock's.
@@ -53,7 +53,7 @@ class SavedBytes:
         return sum(size for place, size in self._sizes.items() if place not in known)
 
 
-def step(num_tags: int, num_pictures: int, chunk: int, recompute: bool, count: bool) -> dict[str, float]:
+def step(num_tags: int, num_images: int, chunk: int, recompute: bool, count: bool) -> dict[str, float]:
     """One training step: the seconds it took, and what was saved (0 unless it is counted) and the peak, in MiB."""
     from ram.model.tag_decoder import TagDecoder
     from ram.training.losses import asymmetric_loss
@@ -64,13 +64,13 @@ def step(num_tags: int, num_pictures: int, chunk: int, recompute: bool, count: b
         pre_norm=False, dropout=0.1, num_tags_per_chunk=chunk,
     )  # fmt: skip
     decoder.recompute = recompute
-    tokens_BND = torch.randn(num_pictures, NUM_TOKENS, TOKEN_WIDTH, requires_grad=True)
+    tokens_BND = torch.randn(num_images, NUM_TOKENS, TOKEN_WIDTH, requires_grad=True)
     embedding_KE = torch.nn.functional.normalize(torch.randn(num_tags, EMBEDDING_WIDTH), dim=1)
-    targets_BK = (torch.rand(num_pictures, num_tags) < 0.01).float()
+    targets_BK = (torch.rand(num_images, num_tags) < 0.01).float()
     for parameter in decoder.parameters():
         parameter.grad = torch.zeros_like(parameter)  # part of what is there before, as in any step but the first
     if num_tags > 1:
-        step(1, num_pictures, chunk, recompute, False)  # what is loaded and set up once is no cost of a step
+        step(1, num_images, chunk, recompute, False)  # what is loaded and set up once is no cost of a step
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     before_mib = _memory_mib("VmRSS")
     saved = SavedBytes()
@@ -97,7 +97,7 @@ def _memory_mib(field: str) -> float:
 def measure(arguments: argparse.Namespace, num_tags: int, mode: str, count: bool) -> dict[str, float]:
     """`step` in a process of its own: a peak of memory is a process's, once and for all."""
     chunk, recompute = MODES[mode]
-    given = [num_tags, arguments.pictures, arguments.chunk if chunk is None else chunk, recompute, count]
+    given = [num_tags, arguments.images, arguments.chunk if chunk is None else chunk, recompute, count]
     code = (
         f"import json, torch; torch.set_num_threads({arguments.threads}); from benchmarks.tag_memory import step; "
         f"print(json.dumps(step(*{given})))"
@@ -111,7 +111,7 @@ def measure(arguments: argparse.Namespace, num_tags: int, mode: str, count: bool
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tags", type=int, nargs="+", default=[500, 1000, 2000, 4585, 10000, 20000])
-    parser.add_argument("--pictures", type=int, default=2)
+    parser.add_argument("--images", type=int, default=2)
     parser.add_argument("--chunk", type=int, default=1024)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--modes", nargs="+", choices=MODES, default=["all at once", "chunks, recomputed"])
@@ -127,7 +127,7 @@ def main() -> None:
             cells += [f"{saved:,.2f}", f"{found['peak']:,.0f}", f"{found['seconds']:.2f}"]
         print(f"| {num_tags:,} | {' | '.join(cells)} |", flush=True)
     print(
-        f"\n{arguments.pictures} pictures, chunks of {arguments.chunk}, {arguments.threads} of {os.cpu_count()} cores "
+        f"\n{arguments.images} images, chunks of {arguments.chunk}, {arguments.threads} of {os.cpu_count()} cores "
         f"({platform.machine()}), {platform.system()}, torch {torch.__version__}"
     )
 

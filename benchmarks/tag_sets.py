@@ -3,8 +3,8 @@
 python -m benchmarks.tag_sets --recipe recipes/flickr8k.yaml --seeds 1 2 3
 python -m benchmarks.tag_sets --set retrain.training.epochs=8 --workspace .state/tag_sets_8
 
-Every arm is trained by stage retrain from the same start, for as many epochs on the same pictures; the last is fine-tuned
-from the cleaned one. Prints mAP on the test pictures, mean ± deviation over the seeds, what each step adds in the same
+Every arm is trained by stage retrain from the same start, for as many epochs on the same images; the last is fine-tuned
+from the cleaned one. Prints mAP on the test images, mean ± deviation over the seeds, what each step adds in the same
 seed, and what the tag sets hold. Finished stages and arms are kept.
 """
 

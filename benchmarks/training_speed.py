@@ -1,7 +1,7 @@
 """How fast a recipe's preliminary model trains on this machine, and where the time of a step goes.
 
-Three ways to train it: on cached features of the frozen EfficientNet-Lite0, that whole from pictures, and Swin-T from random
-weights, each in fp32 and bf16. Pictures, captions and tags are made up: nothing is read but the recipe. Prints one table.
+Three ways to train it: on cached features of the frozen EfficientNet-Lite0, that whole from images, and Swin-T from random
+weights, each in fp32 and bf16. Images, captions and tags are made up: nothing is read but the recipe. Prints one table.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ram.pipeline.params import load_yaml, stage_params
 from ram.stages import pretrain
 from ram.training.batches import Batches
 from ram.training.distributed import Processes
-from ram.training.inputs import FeatureInputs, PictureInputs
+from ram.training.inputs import FeatureInputs, ImageInputs
 from ram.training.optimizer import WeightAverage, make_optimizer, set_learning_rate
 from ram.training.params import TrainingParams
 from ram.training.step import TrainingStep, to_device
@@ -42,7 +42,7 @@ IMAGE_SIZE = 224
 PARTS = ("data", "backbone", "tag decoder", "caption branch", "losses", "backward", "optimizer")
 WAYS: dict[str, tuple[str, bool, dict[str, Any]]] = {
     "cached": ("Lite0 frozen, cached features", True, {}),
-    "lite0": ("Lite0 whole, from pictures", False, {"num_frozen_blocks": 0, "standardise_features": False}),
+    "lite0": ("Lite0 whole, from images", False, {"num_frozen_blocks": 0, "standardize_features": False}),
     "swin": (
         "Swin-T from random weights",
         False,
@@ -50,7 +50,7 @@ WAYS: dict[str, tuple[str, bool, dict[str, Any]]] = {
             "image_encoder": "swin_tiny_patch4_window7_224",
             "pretrained": None,
             "num_frozen_blocks": 0,
-            "standardise_features": False,
+            "standardize_features": False,
         },
     ),
 }
@@ -91,9 +91,7 @@ class Run:
         self.processes, self.params, corpus = Processes(), training, made.corpus()
         tags_KE = torch.from_numpy(made.embeddings(made.num_tags))
         self.model = build_model(params, tags_KE, made.captions).to(self.processes.device)
-        inputs = (
-            self._features(made) if cached else PictureInputs(_store(made), self.model.preprocess, training.augment)
-        )
+        inputs = self._features(made) if cached else ImageInputs(_store(made), self.model.preprocess, training.augment)
         wants = training.loss.alignment_weight > 0
         self.batches = Batches(
             corpus,
@@ -153,7 +151,7 @@ def _store(made: MadeCorpus) -> ImageStore:
 
 
 def measure(way: str, model: ModelParams, training: TrainingParams, num_steps: int, num_tags: int) -> dict[str, Any]:
-    """Pictures a second, seconds a step by part, and the most memory held, in MiB: of the GPU, or of the process."""
+    """Images a second, seconds a step by part, and the most memory held, in MiB: of the GPU, or of the process."""
     with tempfile.TemporaryDirectory() as folder:
         made = MadeCorpus(Path(folder), 2 * training.batch.batch_size, num_tags)
         run = Run(way, model, training, made)
@@ -169,7 +167,7 @@ def measure(way: str, model: ModelParams, training: TrainingParams, num_steps: i
         for number in range(num_steps):
             run.take(1 + num_steps + number, clock)
     return {
-        "pictures_per_s": num_steps * training.batch.batch_size / elapsed_s,
+        "images_per_s": num_steps * training.batch.batch_size / elapsed_s,
         "step_s": {name: seconds / num_steps for name, seconds in clock.seconds.items()},
         "memory_mib": peak_memory_mib(device),
     }
@@ -202,7 +200,7 @@ def row(way: str, precision: str, figures: Mapping[str, Any]) -> str:
     step_s = figures["step_s"]
     total_s = sum(step_s.values())
     shares = [f"{100 * step_s[name] / total_s:.0f} %" for name in PARTS]
-    speed, memory = f"{figures['pictures_per_s']:.1f}", f"{figures['memory_mib']:.0f}"
+    speed, memory = f"{figures['images_per_s']:.1f}", f"{figures['memory_mib']:.0f}"
     return f"| {WAYS[way][0]} | {precision} | {speed} | {memory} | {1000 * total_s:.0f} | {' | '.join(shares)} |"
 
 
@@ -238,9 +236,9 @@ def main() -> None:
         return
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} threads"
     print(
-        f"{args.recipe.stem}, {IMAGE_SIZE} px, {args.batch_size} pictures a step, {args.tags} tags, {device}, {machine()}\n"
+        f"{args.recipe.stem}, {IMAGE_SIZE} px, {args.batch_size} images a step, {args.tags} tags, {device}, {machine()}\n"
     )
-    print(f"| model | precision | pictures/s | peak MiB | ms a step | {' | '.join(PARTS)} |")
+    print(f"| model | precision | images/s | peak MiB | ms a step | {' | '.join(PARTS)} |")
     print("|---" * (5 + len(PARTS)) + "|")
     for way in args.only:
         for precision in args.precision:

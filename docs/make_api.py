@@ -17,11 +17,11 @@ PAGE = ROOT / "docs" / "api.md"
 
 # What is public: a heading, and below it module and names. Classes come with their public methods.
 PUBLIC: dict[str, list[tuple[str, list[str]]]] = {
-    "Tag pictures": [
+    "Tag images": [
         ("ram.inference.tagger", ["load", "Tagger"]),
-        ("ram.inference.results", ["TagScore", "PictureTags", "Result"]),
+        ("ram.inference.results", ["TagScore", "ImageTags", "Result"]),
         ("ram.inference.thresholds", ["Thresholds"]),
-        ("ram.io.images", ["PictureError"]),
+        ("ram.io.images", ["ImageError"]),
         ("ram.inference.timeline", ["tag_video", "Timeline"]),
     ],
     "Tags": [("ram.labels", ["LabelSystem", "Tag", "EmbeddingProvenance"])],
@@ -39,7 +39,7 @@ PUBLIC: dict[str, list[tuple[str, list[str]]]] = {
     "Add to it": [
         ("ram.datasets.source", ["Source", "FileSource", "Sample", "Label", "Refusal", "Benchmark"]),
         ("ram.model.text_encoder", ["TextEncoder", "make_text_encoder"]),
-        ("ram.data_engine.localize", ["Localiser", "Rows", "Sources"]),
+        ("ram.data_engine.localize", ["Localizer", "Rows", "Sources"]),
         ("ram.data_engine.detectors", ["TagRows", "DetectorParams"]),
     ],
 }
@@ -47,7 +47,8 @@ AS_EXPORTED = {"ram.inference.tagger.load": "ram.load"}  # what `import ram` alo
 
 _HEAD = """# API
 
-Made by `python -m docs.make_api` from the docstrings: change those, not this page. Commands: `ram --help`. Knobs: the comments of
+Made by `python -m docs.make_api` from the docstrings: change those, not this page. Commands: `ram --help`.
+Parameters: the comments of
 `params.yaml`, and the dataclasses `Params` of `ram/stages`.
 """
 
@@ -97,14 +98,14 @@ def _described(module: Module, name: str) -> Iterator[str]:
         yield _prose(node, full)
         return
     assert isinstance(node, ast.ClassDef)
-    initialiser = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
+    initializer = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
     yield _prose(node, full)
     if fields := list(_fields(module, node)):
         yield "| field | type | default | |\n|---|---|---|---|\n" + "\n".join(fields) + "\n"
-    if initialiser is not None:
-        yield _signature(initialiser, name)
-        if ast.get_docstring(initialiser):
-            yield _prose(initialiser, full)
+    if initializer is not None:
+        yield _signature(initializer, name)
+        if ast.get_docstring(initializer):
+            yield _prose(initializer, full)
     for method in (n for n in node.body if isinstance(n, ast.FunctionDef)):
         if method.name == "__call__" or not method.name.startswith("_"):
             shown = name.lower() if method.name == "__call__" else f"{name}.{method.name}"

@@ -46,7 +46,7 @@ def pipeline(
     then goes on to be made by them, so that new data costs no more than its own size. Stages in `force` run even if
     nothing changed. `recipe` is made the active params.yaml first.
 
-    A stage that failed is tried again `retries` times, but not for bad data or knobs, after `retry_delay_s` seconds,
+    A stage that failed is tried again `retries` times, but not for bad data or parameters, after `retry_delay_s` seconds,
     then twice as long, and so on; `timeout_s` is for one try of one stage. `publish`: afterwards write the run to
     MLflow, register the model and promote it if it is better; None does so where the whole graph ran.
     Raises `StageFailed` with the messages of the stages that failed.

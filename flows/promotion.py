@@ -36,7 +36,7 @@ def register(workspace: Path) -> str:
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def make_comparable(workspace: Path) -> str | None:
-    """Score the champion on the test pictures of now, where it was scored on others; its version if that was needed."""
+    """Score the champion on the test images of now, where it was scored on others; its version if that was needed."""
     from ram.registry.versions import make_comparable
 
     return make_comparable(workspace)
@@ -65,7 +65,7 @@ def promotion(workspace: Path = Path(), alone: bool = True) -> dict[str, Any]:
         run_id = track(workspace)
         version = register(workspace)
         if rescored := make_comparable(workspace):
-            log.info("champion version %s was scored on the test pictures of now", rescored)
+            log.info("champion version %s was scored on the test images of now", rescored)
         decision: dict[str, Any] = promote(workspace, return_state=True).result()  # its state, which has a name
     log.info("MLflow run %s, version %s: %s", run_id, version, decision["outcome"])
     shown = f"{as_markdown(decision)}\n\nMLflow run: {run_link(workspace, run_id)}"

@@ -15,7 +15,7 @@ def quality_page(workspace: Path) -> Path:
     """Measure the data, add them to the history of the runs, and write the page; where it is."""
     from ram.reports.data.page import make_page
 
-    return make_page(workspace, num_runs=30, num_pictures=6, max_seconds=20)
+    return make_page(workspace, num_runs=30, num_images=6, max_seconds=20)
 
 
 def show_quality(workspace: Path) -> None:

@@ -19,7 +19,7 @@ _NUM_TAIL_LINES = 15
 def rescore(
     folder: Path, out: Path, model: str = "champion", workspace: Path = Path(), timeout_s: float | None = None
 ) -> str:
-    """Write the tags of all pictures of `folder` to `out`, a file a model version; what was done, as a sentence."""
+    """Write the tags of all images of `folder` to `out`, a file a model version; what was done, as a sentence."""
     from prefect.artifacts import create_markdown_artifact
 
     # a process of its own: the model's memory goes with it
@@ -30,5 +30,5 @@ def rescore(
         raise StageFailed(f"rescore was stopped: it took longer than {timeout_s:g} s\n{said}")
     if done.returncode:
         raise (BadInput if done.returncode == BAD_INPUT_STATUS else StageFailed)(said)
-    create_markdown_artifact(key="rescored", markdown=done.lines[-1], description="Pictures tagged by the champion")
+    create_markdown_artifact(key="rescored", markdown=done.lines[-1], description="Images tagged by the champion")
     return done.lines[-1]

@@ -25,7 +25,7 @@ from flows.processes import stream
 from flows.promotion import promotion
 from flows.stage_graph import StageFailed, read_graph
 from flows.stages import Effort, bring_up_to_date
-from flows.workspace import PARAMS, set_knob, workspace_alone
+from flows.workspace import PARAMS, set_param, workspace_alone
 from ram.cli.output import text_table
 from ram.io.tables import copy_folder
 from ram.pipeline.catalog import artifact
@@ -84,7 +84,7 @@ def present_round(workspace: Path) -> int:
 def _restart(workspace: Path) -> None:
     first = next((r for r in read_rounds(workspace) if r["round"] == 1), None)
     if first is not None:
-        set_knob(workspace, "choose_generator", "checkpoint", first["checkpoint"])
+        set_param(workspace, "choose_generator", "checkpoint", first["checkpoint"])
     elif present_round(workspace) > 1:
         raise ValueError(
             "reports/rounds.json does not say which generator round 1 had; set choose_generator.checkpoint in params.yaml"
@@ -100,7 +100,7 @@ def _next_generator(workspace: Path, number: int) -> None:
     if done.returncode:
         said = "\n".join(done.lines)
         raise StageFailed(f"`dvc add {place}` failed: {said}")
-    set_knob(workspace, "choose_generator", "checkpoint", place.as_posix())
+    set_param(workspace, "choose_generator", "checkpoint", place.as_posix())
 
 
 def as_table(noted: Sequence[dict[str, Any]]) -> str:

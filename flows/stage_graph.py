@@ -20,7 +20,7 @@ _OUTCOMES = {
     "Cached": "Stage '{}' didn't change",
 }
 _EXIT_STATUS = re.compile(r"failed to run: .*exited with (-?\d+)")
-BAD_INPUT_STATUS = 2  # what `ram stage` ends with where data or knobs are at fault
+BAD_INPUT_STATUS = 2  # what `ram stage` ends with where data or parameters are at fault
 _BOILERPLATE = ("Running stage ", "> ", "ERROR: failed to reproduce")
 _NUM_TAIL_LINES = 15
 
@@ -30,7 +30,7 @@ class StageFailed(RuntimeError):
 
 
 class BadInput(StageFailed):
-    """Data or knobs are at fault: the same would happen again."""
+    """Data or parameters are at fault: the same would happen again."""
 
 
 @dataclass(frozen=True)

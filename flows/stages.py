@@ -47,7 +47,7 @@ def dvc_stage(stage: str, workspace: Path, force: bool = False, timeout_s: float
 
 
 def may_pass(task: Any, run: Any, state: State[Any]) -> bool:
-    """Whether another try may help: not where data or knobs are at fault, which stay as they are."""
+    """Whether another try may help: not where data or parameters are at fault, which stay as they are."""
     return not isinstance(state.data, BadInput)
 
 
@@ -71,8 +71,8 @@ def bring_up_to_date(
     )
 
     def submit(stage: str, upstream: list[PrefectFuture[Any]]) -> PrefectFuture[Any]:
-        knobs = {"force": stage in forced, "timeout_s": effort.timeout_s}
-        return one_stage.submit(stage, workspace, **knobs, wait_for=upstream, return_state=False)
+        parameters = {"force": stage in forced, "timeout_s": effort.timeout_s}
+        return one_stage.submit(stage, workspace, **parameters, wait_for=upstream, return_state=False)
 
     with children_end_on_error():  # a task's thread cannot be interrupted, so it would be waited for
         futures = run_in_order(without(graph, kept), submit, effort.max_parallel_stages)

@@ -1,4 +1,4 @@
-"""One run at a time in a workspace, and the knobs it works by."""
+"""One run at a time in a workspace, and the parameters it works by."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def workspace_alone(workspace: Path, warn: Callable[..., object]) -> Iterator[No
 
 
 def use_recipe(workspace: Path, name: str, say: Callable[..., object]) -> None:
-    """Make a recipe the active one; knobs that no recipe has are kept in `.state` before they are written over."""
+    """Make a recipe the active one; parameters that no recipe has are kept in `.state` before they are written over."""
     source, target = recipe_path(name, workspace), workspace / PARAMS
     if target.is_file():
         present = target.read_bytes()
@@ -43,24 +43,26 @@ def use_recipe(workspace: Path, name: str, say: Callable[..., object]) -> None:
             kept = workspace / STATE_DIR / f"{PARAMS}.before"
             kept.parent.mkdir(exist_ok=True)
             kept.write_bytes(present)
-            say("%s had knobs of its own; they are in %s now", target, kept)
+            say("%s had parameters of its own; they are in %s now", target, kept)
     shutil.copyfile(source, target)
     say("%s is %s now", target, source)
 
 
-def set_knob(workspace: Path, section: str, knob: str, value: str) -> None:
-    """Write one knob of params.yaml, and change no other character: comments are people's.
+def set_param(workspace: Path, section: str, parameter: str, value: str) -> None:
+    """Write one parameter of params.yaml, and change no other character: comments are people's.
 
-    `ValueError` where the file does not hold it as `knob: value` in that section.
+    `ValueError` where the file does not hold it as `parameter: value` in that section.
     """
     path = workspace / PARAMS
     wanted = load_yaml(path)
-    if wanted[section][knob] == value:
+    if wanted[section][parameter] == value:
         return
-    wanted[section][knob] = value
+    wanted[section][parameter] = value
     text = path.read_text(encoding="utf-8")
-    pattern = re.compile(rf"^({re.escape(section)}:.*?\b{re.escape(knob)}:[ ]*)[^\s,}}#]+", re.MULTILINE | re.DOTALL)
+    pattern = re.compile(
+        rf"^({re.escape(section)}:.*?\b{re.escape(parameter)}:[ ]*)[^\s,}}#]+", re.MULTILINE | re.DOTALL
+    )
     changed = pattern.sub(lambda found: found[1] + value, text, count=1)
     if yaml.safe_load(changed) != wanted:
-        raise ValueError(f"{path} does not say {section}.{knob} plainly; set it to {value} by hand and run again")
+        raise ValueError(f"{path} does not say {section}.{parameter} plainly; set it to {value} by hand and run again")
     write_text(changed, path)

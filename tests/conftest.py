@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
 import sys
+import tarfile
 import types
 from collections import namedtuple
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from hypothesis import settings
+from PIL import Image
+from tars import write_tar
 
-from ram.io.tables import write_json, write_table
+from ram.io.tables import Table, write_json, write_table
 from ram.labels import LabelSystem, Tag
 from ram.pipeline.catalog import artifact
 
@@ -44,9 +49,42 @@ def no_text_cache() -> Iterator[None]:
 
 
 @pytest.fixture
-def bf16_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """bf16 is computed on every CPU: PyTorch has it on all, slowly on those without instructions for it."""
+def write_images(tmp_path: Path) -> Callable[[], tuple[Table, Path]]:
+    """Writes 7 images in 2 shards, every third of split test."""
+
+    def write() -> tuple[Table, Path]:
+        shards, rows = tmp_path / "image_shards", []
+        shards.mkdir()
+        generator = np.random.default_rng(0)
+        for shard, keys in {"b.tar": range(4), "a.tar": range(4, 7)}.items():
+            members = {}
+            for key in keys:
+                buffer = io.BytesIO()
+                Image.fromarray(generator.integers(0, 256, (40 + key, 50, 3), dtype=np.uint8)).save(buffer, "JPEG")
+                members[f"{key}.jpg"] = buffer.getvalue()
+            write_tar(shards / shard, members)
+            with tarfile.open(shards / shard) as tar:
+                rows += [
+                    {
+                        "image_id": f"s/{m.name[:-4]}", "source": "s",
+                        "split": "train" if int(m.name[:-4]) % 3 else "test",
+                        "shard": shard, "member": m.name, "offset": m.offset_data, "num_bytes": m.size, "width": 50,
+                        "height": 40, "sha256": "", "perceptual_hash": "",
+                    }
+                    for m in tar
+                ]  # fmt: skip
+        schema = artifact("images").schema
+        write_table(rows, tmp_path / "images", schema)
+        return Table(tmp_path / "images", schema), shards
+
+    return write
+
+
+@pytest.fixture
+def force_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Treat every device as supporting bf16: PyTorch computes it on all, slowly on those without instructions for it."""
     monkeypatch.setattr("ram.model.precision.has_bf16", lambda device: True)
+    monkeypatch.setattr("ram.training.step.has_bf16", lambda device: True)
 
 
 @pytest.fixture(scope="session")
@@ -91,10 +129,10 @@ def finished_workspace(tmp_path: Path, empty_mlflow_db: Path, monkeypatch: pytes
     (tmp_path / ".state").mkdir()
     shutil.copyfile(empty_mlflow_db, tmp_path / ".state" / "mlflow.db")
 
-    def make(mean_ap: float = 0.5, weights: bytes = b"weights", test_pictures: int = 3) -> Path:
+    def make(mean_ap: float = 0.5, weights: bytes = b"weights", test_images: int = 3) -> Path:
         _write_model(tmp_path, weights)
-        _write_truth(tmp_path, test_pictures)
-        metrics = {"mAP": mean_ap, "F1": mean_ap / 2, "unlabelled": None, "num_tags": 4}
+        _write_truth(tmp_path, test_images)
+        metrics = {"mAP": mean_ap, "F1": mean_ap / 2, "unlabeled": None, "num_tags": 4}
         write_json(
             {"preliminary": {BENCHMARK: {"mAP": 0.1}}, "finetuned": {BENCHMARK: metrics}},
             tmp_path / artifact("evaluation").path,
@@ -116,8 +154,8 @@ def _write_model(workspace: Path, weights: bytes) -> None:
     write_json({"default": 0.5, "tags": {"dog": 0.25}}, workspace / artifact("thresholds").path)
 
 
-def _write_truth(workspace: Path, test_pictures: int) -> None:
-    splits = ["train", "train", *["test"] * test_pictures]
+def _write_truth(workspace: Path, test_images: int) -> None:
+    splits = ["train", "train", *["test"] * test_images]
     names = [f"drawn/{i}" for i in range(len(splits))]
     images = pd.DataFrame({"image_id": names, "source": "drawn", "split": splits, "shard": "0.tar"})
     images = images.assign(member=names, offset=0, num_bytes=1, width=8, height=8, perceptual_hash="0" * 16)
@@ -163,7 +201,7 @@ def _write_rest(workspace: Path, weights: bytes) -> None:
 
 @pytest.fixture
 def fake_tagger(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tagger that knows two tags and finds both in every picture; asked for the tag `nothing` it refuses."""
+    """A tagger that knows two tags and finds both in every image; asked for the tag `nothing` it refuses."""
 
     def load(directory: str) -> Callable[..., list[list[TagScore]]]:
         assert Path(directory, "thresholds.json").is_file()

@@ -1,4 +1,4 @@
-"""Caption -> phrases: what a caption says is in the picture."""
+"""Caption -> phrases: what a caption says is in the image."""
 
 from __future__ import annotations
 

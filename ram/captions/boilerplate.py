@@ -1,4 +1,4 @@
-"""Text beside pictures in the web that says nothing of them: addresses, file names, prices, sizes, words of shops."""
+"""Text beside images in the web that says nothing of them: addresses, file names, prices, sizes, words of shops."""
 
 from __future__ import annotations
 
@@ -39,23 +39,23 @@ _SELLING = (
     *(f"stock {noun}{s}" for noun in ("photo", "image", "picture", "photograph", "illustration", "footage", "video",
                                       "vector") for s in ("", "s")),
 )  # fmt: skip
-_PICTURES = "photo|photograph|image|picture|pic|photography|artwork|illustration"
-PICTURE_NOUNS = frozenset(f"{noun}{s}" for noun in _PICTURES.split("|") for s in ("", "s"))
+_IMAGE_NOUNS = "photo|photograph|image|picture|pic|photography|artwork|illustration"
+IMAGE_NOUNS = frozenset(f"{noun}{s}" for noun in _IMAGE_NOUNS.split("|") for s in ("", "s"))
 _COMMON = frozenset("a an the of in on to for no be it all out new with high number".split())  # noqa: SIM905
 
 
 def _keyword(phrase: str) -> str:
     """The word of a phrase that other texts have least, roughly."""
-    return max((w for w in phrase.split() if w not in _COMMON and w not in PICTURE_NOUNS), key=len)
+    return max((w for w in phrase.split() if w not in _COMMON and w not in IMAGE_NOUNS), key=len)
 
 
-_PHRASES = {phrase: not PICTURE_NOUNS.isdisjoint(phrase.split()) for phrase in (*_SITES, *_SELLING)}
-KEYWORDS = {_keyword(phrase) for phrase, on_picture in _PHRASES.items() if not on_picture} | {
+_PHRASES = {phrase: not IMAGE_NOUNS.isdisjoint(phrase.split()) for phrase in (*_SITES, *_SELLING)}
+KEYWORDS = {_keyword(phrase) for phrase, on_image in _PHRASES.items() if not on_image} | {
     "credit",
     "credits",
     "click",
 }
-BESIDE_PICTURES = {_keyword(phrase) for phrase, on_picture in _PHRASES.items() if on_picture} | {
+BESIDE_IMAGES = {_keyword(phrase) for phrase, on_image in _PHRASES.items() if on_image} | {
     "credit", "credits", "by", "courtesy", "via", "copyright",
 }  # fmt: skip
 
@@ -64,7 +64,7 @@ def may_hold(words: Collection[str]) -> bool:
     """Whether a text of these lower-case words, without digits and signs, may have anything that is removed."""
     if not KEYWORDS.isdisjoint(words):
         return True
-    return not PICTURE_NOUNS.isdisjoint(words) and not BESIDE_PICTURES.isdisjoint(words)
+    return not IMAGE_NOUNS.isdisjoint(words) and not BESIDE_IMAGES.isdisjoint(words)
 
 
 def _any_of(phrases: tuple[str, ...]) -> str:
@@ -72,7 +72,7 @@ def _any_of(phrases: tuple[str, ...]) -> str:
 
 
 _CREDIT = re.compile(
-    rf"\b(?:(?:{_PICTURES})s?\s*(?:credits?|by|courtesy(?: of)?|via|copyright)|credits?:|(?:photo|image):|via @)[^.,;|]*"
+    rf"\b(?:(?:{_IMAGE_NOUNS})s?\s*(?:credits?|by|courtesy(?: of)?|via|copyright)|credits?:|(?:photo|image):|via @)[^.,;|]*"
     r"|©[^.,;|]*|\bclick (?:here|to|for)\b[^.,;|]*",
     re.I,
 )
@@ -105,7 +105,7 @@ def remove_addresses(text: str) -> str:
 
 
 def remove_selling(text: str) -> str:
-    """The text without credits, prices, sizes, dates, codes and the phrases of shops and picture sites."""
+    """The text without credits, prices, sizes, dates, codes and the phrases of shops and image sites."""
     return _REMOVED.sub(" ", _CREDIT.sub(" ", _WITH.sub("with ", text)))
 
 

@@ -11,12 +11,12 @@ def word_set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-# "a photo of a dog", "the image shows a dog": they speak of the picture, not of what is in it.
-PICTURE_NOUNS = word_set(
+# "a photo of a dog", "the image shows a dog": they speak of the image, not of what is in it.
+IMAGE_NOUNS = word_set(
     "photo photograph picture image shot snapshot closeup view scene photography pic selfie screenshot footage interior"
 )
 VIEW_NOUNS = word_set("shot closeup view scene photography footage interior")  # never a thing that hangs on a wall
-# What stands behind the things: dropped wherever it is, with its colour ("isolated on a white background").
+# What stands behind the things: dropped wherever it is, with its color ("isolated on a white background").
 BACKDROP_NOUNS = word_set("background backdrop foreground")
 # Dropped only where the caption is about them: "a drawing of a dog", but not in "a boy makes a drawing of a dog".
 ARTWORK_NOUNS = word_set(
@@ -33,7 +33,7 @@ QUANTITY_NOUNS = word_set(
     "group pair couple bunch lot number set piece slice variety series kind type sort array assortment collection "
     "bit amount dozen hundred thousand majority rest row line lots part selection handful plenty ton load bunches"
 )
-# Positions, times and fillers that no picture shows.
+# Positions, times and fillers that no image shows.
 EMPTY_NOUNS = word_set(
     "front back side top bottom middle center centre left right end edge corner background foreground distance "
     "other one thing something anything someone way day time moment place area spot position direction form style "
@@ -73,13 +73,13 @@ MOTION_VERBS = word_set(
 )
 PATHS = word_set("up down over around along through across past off on in by out under about")
 
-COLOURS = word_set(
+COLORS = word_set(
     "red orange yellow green blue purple violet pink brown black white gray grey beige tan cyan magenta turquoise "
     "maroon teal navy crimson scarlet khaki"
 )
-# Colours before a noun and things elsewhere: "a gold ring", "the silver".
-MATERIAL_COLOURS = frozenset({"gold", "silver"})
-# Before a colour they say which shade: "light blue".
+# Colors before a noun and things elsewhere: "a gold ring", "the silver".
+MATERIAL_COLORS = frozenset({"gold", "silver"})
+# Before a color they say which shade: "light blue".
 SHADES = word_set("light dark bright pale deep vivid dull")
 # "long haired", "short sleeved": the word before belongs to them.
 PART_ADJECTIVES = word_set(

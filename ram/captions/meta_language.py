@@ -9,27 +9,27 @@ from ram.captions.tree import Word
 
 _SHOWING = frozenset({"show", "depict", "feature", "display", "contain", "capture", "include", "portray", "be"})
 _SEEING = frozenset({"see", "view", "get", "have", "click", "make"})
-_MAX_TITLE = 4  # "a black picture of" opens a caption
-_MAX_OPENING = 6  # an artwork named later than this is a thing in the picture
+_MAX_TITLE = 4  # "a black image of" opens a caption
+_MAX_OPENING = 6  # an artwork named later than this is a thing in the image
 
 
-def about_picture(words: Sequence[Word]) -> set[int]:
-    """Indices of the words for the picture, with those that describe them."""
+def about_image(words: Sequence[Word]) -> set[int]:
+    """Indices of the words for the image, with those that describe them."""
     out: set[int] = set()
     for word in words:
-        if word.is_noun() and _is_picture(word):
+        if word.is_noun() and _is_image(word):
             out |= _with_modifiers(word)
         elif word.lemma == "isolate" and word.child("prep"):
             out.add(word.i)
     return out
 
 
-def _is_picture(word: Word) -> bool:
+def _is_image(word: Word) -> bool:
     if word.lemma in lexicon.BACKDROP_NOUNS:
         return True
     if word.dep == "compound" and word.head.is_noun():
         return False
-    if word.lemma in lexicon.PICTURE_NOUNS:
+    if word.lemma in lexicon.IMAGE_NOUNS:
         return not _is_thing(word)
     if word.lemma in lexicon.ARTWORK_NOUNS and word.i < _MAX_OPENING:
         return _opens(word) and (_has_of(word) or _shows(word) or word.dep in ("ROOT", "compound"))
@@ -42,7 +42,7 @@ def _opens(word: Word) -> bool:
 
 
 def _is_thing(word: Word) -> bool:
-    """A picture that someone in the picture holds or paints, or that hangs there."""
+    """An image that someone in the image holds or paints, or that hangs there."""
     head = word.head
     if (word.i < _MAX_TITLE and _has_of(word)) or word.lemma in lexicon.VIEW_NOUNS:
         return False
@@ -52,10 +52,10 @@ def _is_thing(word: Word) -> bool:
     if word.dep in ("nsubj", "nsubjpass"):
         return head.pos == "VERB" and head.lemma not in _SHOWING and head.lemma not in _SEEING and head.lemma != "take"
     if word.dep == "conj":
-        return head.lemma not in lexicon.PICTURE_NOUNS or _is_thing(head)
+        return head.lemma not in lexicon.IMAGE_NOUNS or _is_thing(head)
     if word.dep != "pobj" or word.child("det", "this", "these"):
         return False
-    counted = head.lower == "of" and head.head.lemma in lexicon.QUANTITY_NOUNS | lexicon.PICTURE_NOUNS
+    counted = head.lower == "of" and head.head.lemma in lexicon.QUANTITY_NOUNS | lexicon.IMAGE_NOUNS
     return not counted and head.lower not in ("in", "for", "from", "to", "as", "by")
 
 

@@ -54,7 +54,7 @@ class Names:
         index = self.units[head.i].start - 1 if head.i in self.units else head.i - 1
         while index >= 0:
             word = self.words[index]
-            if word.dep not in ("compound", "nmod") or not word.is_noun() or is_colour(word) or word.head.i < index:
+            if word.dep not in ("compound", "nmod") or not word.is_noun() or is_color(word) or word.head.i < index:
                 break
             if index in self.covered and index not in self.units:
                 break
@@ -73,18 +73,14 @@ class Names:
         return parts
 
     def _find_shared(self, head: Word) -> None:
-        """Two nouns joined before a head, "apple and orange trees"; two colours are attributes."""
+        """Two nouns joined before a head, "apple and orange trees"; two colors are attributes."""
         if not head.is_noun() or head.i < 3 or head.i in self.covered:
             return
         second = self.words[head.i - 1]
         first = second.head
         if second.dep != "conj" or not second.is_noun() or first.head is not head or not first.is_noun():
             return
-        if (
-            first.dep not in ("compound", "nmod")
-            or first.child("det")
-            or {first.lower, second.lower} <= lexicon.COLOURS
-        ):
+        if first.dep not in ("compound", "nmod") or first.child("det") or {first.lower, second.lower} <= lexicon.COLORS:
             return
         if self.covered.isdisjoint((first.i, second.i)):
             self.sharing[head.i] = first.lower
@@ -151,11 +147,11 @@ def _are_for_drinking(word: Word) -> bool:
     return any(c.dep in ("compound", "nummod", "amod") and c.lower in lexicon.DRINKS for c in word.children)
 
 
-def is_colour(word: Word) -> bool:
-    """A colour word used of something, "orange shirt" or "dressed in orange"; "an orange" and "oranges" are fruit."""
-    if word.lower in lexicon.MATERIAL_COLOURS:
+def is_color(word: Word) -> bool:
+    """A color word used of something, "orange shirt" or "dressed in orange"; "an orange" and "oranges" are fruit."""
+    if word.lower in lexicon.MATERIAL_COLORS:
         return word.dep == "compound" and word.head.i > word.i
-    if word.lower not in lexicon.COLOURS:
+    if word.lower not in lexicon.COLORS:
         return False
     if word.dep in ("compound", "amod") or any(c.lower in lexicon.SHADES and c.i == word.i - 1 for c in word.children):
         return True

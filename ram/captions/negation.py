@@ -24,7 +24,7 @@ _OF_PREDICATE = ("dobj", "acomp", "attr", "xcomp", "oprd", "advmod", "prt", "cco
 
 
 def left_out(words: Sequence[Word]) -> set[int]:
-    """Indices of the words that name nothing in the picture."""
+    """Indices of the words that name nothing in the image."""
     out: set[int] = set()
     for word in words:
         if word.lower in _READERS_BY_WORD:

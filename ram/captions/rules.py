@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ram.captions import lexicon
-from ram.captions.meta_language import about_picture
-from ram.captions.multiword import Names, is_colour
+from ram.captions.meta_language import about_image
+from ram.captions.multiword import Names, is_color
 from ram.captions.negation import left_out
 from ram.captions.pos_correction import repair
 from ram.captions.tree import Word
@@ -45,7 +45,7 @@ class _Caption:
 
     def __init__(self, words: Sequence[Word]) -> None:
         self.words = words
-        self.silent = left_out(words) | about_picture(words)
+        self.silent = left_out(words) | about_image(words)
         self.names = Names(words)
 
     def phrases_at(self, word: Word) -> Iterator[Phrase]:
@@ -68,7 +68,7 @@ class _Caption:
             yield Phrase(name, lexicon.noun_kind(name))
 
     def _noun(self, word: Word) -> Iterator[Phrase]:
-        if is_colour(word):
+        if is_color(word):
             yield Phrase(word.lower, "attribute")
         elif word.lower in lexicon.ACTIVITY_NOUNS:
             yield Phrase(lexicon.ACTIVITY_NOUNS[word.lower], "action")
@@ -115,7 +115,7 @@ def _describes_next(word: Word, behind: Word) -> bool:
     """ "light" in "light blue", which goes with it, and "long" in "long haired", which is one word with it."""
     if word.pos not in ("ADJ", "NOUN", "NUM"):
         return False
-    if behind.lower in lexicon.COLOURS:
+    if behind.lower in lexicon.COLORS:
         return word.lower in lexicon.SHADES
     return behind.lower in lexicon.PART_ADJECTIVES
 

@@ -42,7 +42,7 @@ def clean_caption(text: str) -> str:
     """Plain text of ASCII words and punctuation; cleaning it again changes nothing.
 
     Entities are decoded, accents folded, hashtags split into words; markup, addresses, emoji, prices, sizes, codes and
-    the words of shops and picture sites go.
+    the words of shops and image sites go.
     """
     for _ in range(_MAX_PASSES):
         if _is_plain(text):

@@ -1,4 +1,4 @@
-"""`ram calibrate`: thresholds and probabilities of a labelled table."""
+"""`ram calibrate`: thresholds and probabilities of a labeled table."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def calibrate(
     model: Annotated[str, typer.Argument(help="`champion`, a version, or a checkpoint folder.")],
     table: Annotated[Path, typer.Argument(help="CSV or Parquet: image (a path), tag, and if you like label (1 or 0).")],
     out: Annotated[Path, typer.Option(help="The folder of the new checkpoint; must not be there yet.")],
-    pictures: Annotated[Path | None, typer.Option(help="Paths are relative to this; left out, to the table.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Paths are relative to this; left out, to the table.")] = None,
     complete: Annotated[
-        bool, typer.Option("--complete", help="What a picture's rows do not name is absent; else it is unknown.")
+        bool, typer.Option("--complete", help="What an image's rows do not name is absent; else it is unknown.")
     ] = False,
     target: Annotated[Target, typer.Option(help="What a tag's threshold is to reach.")] = Target.F1,
     min_precision: Annotated[float, typer.Option(help="The precision to reach, for --target precision.")] = 0.8,
@@ -45,7 +45,7 @@ def calibrate(
         float, typer.Option(help="A tag with so many positives leans half on its kind's threshold.")
     ] = 10.0,
     calibration: Annotated[Method, typer.Option(help="How scores become probabilities.")] = Method.PLATT,
-    batch_size: Annotated[int, typer.Option(help="Pictures at a time.")] = 32,
+    batch_size: Annotated[int, typer.Option(help="Images at a time.")] = 32,
 ) -> None:
     """Fit thresholds and probabilities to your own labels; MODEL stays as it is, OUT is a copy with new ones."""
     from ram.finetuning.calibrate import calibrate_model
@@ -60,22 +60,22 @@ def calibrate(
         prior_positives=prior_positives,
         calibration=calibration.value,
     )
-    _show(calibrate_model(table, pictures, model, out, params, complete=complete, batch_size=batch_size))
+    _show(calibrate_model(table, images, model, out, params, complete=complete, batch_size=batch_size))
 
 
 def _show(result: Result) -> None:
     document, tags = result.document, result.tags
-    print(f"pictures    {result.num_pictures}")
+    print(f"images    {result.num_images}")
     print(f"tags        {int((~tags['new']).sum())} of the model, {int(tags['new'].sum())} new to it")
     print(f"thresholds  {document['default']:.3f} in general, {document['open_set']:.3f} for new tags")
     for when, quality in result.held_out.items():
         shown = ", ".join(f"{name} {value:.3f}" for name, value in quality.items())
-        print(f"{when:<10}  {shown} (pictures held out)")
+        print(f"{when:<10}  {shown} (images held out)")
     parts = {"tags": document, "new tags": document["open_set_calibration"]}
     for name, part in parts.items():
         if part:
             before, after = part["ece_before"], part["ece_after"]
-            print(f"error of probabilities of {name}: {before:.3f} before, {after:.3f} after (pictures held out)")
+            print(f"error of probabilities of {name}: {before:.3f} before, {after:.3f} after (images held out)")
     if counts := Counter(result.quarantine["reason"]):
         reasons = ", ".join(f"{num} {reason}" for reason, num in counts.most_common())
         print(f"set aside   {counts.total()} rows ({reasons}): {result.quarantine_path}")

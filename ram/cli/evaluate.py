@@ -22,13 +22,13 @@ def evaluate(
     ],
     benchmark: Annotated[str, typer.Option(help="A known one, as coco80 or oi_rare200; `table`; or a YAML file.")],
     labels: Annotated[list[str] | None, typer.Option(help="The files, or the folder, of its labels.")] = None,
-    pictures: Annotated[str | None, typer.Option(help="A folder, a tar, or a pattern of shards.")] = None,
+    images: Annotated[str | None, typer.Option(help="A folder, a tar, or a pattern of shards.")] = None,
     names: Annotated[str | None, typer.Option(help="Its tag list.")] = None,
     classes: Annotated[str | None, typer.Option(help="Open Images: the CSV of ids and names.")] = None,
     label_format: Annotated[str | None, typer.Option("--format", help="Of the labels, if not as published.")] = None,
-    split: Annotated[str | None, typer.Option(help="A file of the pictures to take, one a line.")] = None,
-    captions: Annotated[str | None, typer.Option(help="Captions of the pictures, for captions:F.")] = None,
-    unlabelled: Annotated[str | None, typer.Option(help="What no label speaks of is: negative, unknown.")] = None,
+    split: Annotated[str | None, typer.Option(help="A file of the images to take, one a line.")] = None,
+    captions: Annotated[str | None, typer.Option(help="Captions of the images, for captions:F.")] = None,
+    unlabeled: Annotated[str | None, typer.Option(help="What no label speaks of is: negative, unknown.")] = None,
     mapping: Annotated[Path | None, typer.Option(help="The reviewed mapping from its names to tags.")] = None,
     propose_mapping: Annotated[
         Path | None, typer.Option(help="Write the mapping that a person is to review, and stop.")
@@ -37,7 +37,7 @@ def evaluate(
     threshold: Annotated[
         list[float] | None, typer.Option(help="P, R, F1 at one threshold for all names too; may be repeated.")
     ] = None,
-    resamples: Annotated[int, typer.Option(help="Of the pictures, for intervals; 0: none.")] = 200,
+    resamples: Annotated[int, typer.Option(help="Of the images, for intervals; 0: none.")] = 200,
     out: Annotated[
         Path | None, typer.Option(help="Write the figures as JSON, and beside it a CSV, a row a name.")
     ] = None,
@@ -45,10 +45,10 @@ def evaluate(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse what cannot be used, instead of counting it.")
     ] = False,
-    batch_size: Annotated[int, typer.Option(help="Pictures at once.")] = 32,
+    batch_size: Annotated[int, typer.Option(help="Images at once.")] = 32,
     seed: Annotated[int, typer.Option(help="Of the resamples, and the probe.")] = 0,
 ) -> None:
-    """Judge models on a labelled benchmark: mAP, precision, recall, F1, by tag, kind and frequency, with intervals."""
+    """Judge models on a labeled benchmark: mAP, precision, recall, F1, by tag, kind and frequency, with intervals."""
     from ram.evaluation.baselines import Settings, make_scorer
     from ram.evaluation.judge import Options
     from ram.evaluation.label_formats import describe
@@ -57,14 +57,14 @@ def evaluate(
 
     options = Options(thresholds=tuple(threshold or ()), num_resamples=resamples, seed=seed)
     changes: dict[str, Any] = {
-        "labels": labels, "pictures": pictures, "names": names, "classes": classes, "format": label_format,
-        "split": split, "captions": captions, "unlabelled": unlabelled,
+        "labels": labels, "images": images, "names": names, "classes": classes, "format": label_format,
+        "split": split, "captions": captions, "unlabeled": unlabeled,
     }  # fmt: skip
     description = describe(benchmark, **changes)
     settings = Settings(batch_size=batch_size, train=describe(train) if train else None, seed=seed)
     scorers = [make_scorer(model, settings) for model in models]
-    looked_at = propose_mapping is None and any(scorer.looks_at_pictures for scorer in scorers)
-    opened = open_benchmark(description, with_pictures=looked_at)
+    looked_at = propose_mapping is None and any(scorer.looks_at_images for scorer in scorers)
+    opened = open_benchmark(description, with_images=looked_at)
     if propose_mapping is not None:
         proposed = map_names(scorers[0], opened, None, suggest=True)
         write_mapping(proposed, propose_mapping)

@@ -1,4 +1,4 @@
-"""The command `ram explain`: the whole life of one row (picture, tag) of this workspace."""
+"""The command `ram explain`: the whole life of one row (image, tag) of this workspace."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ram.pipeline.catalog import artifact
 
 
 def explain(
-    image: Annotated[str, typer.Argument(help="A picture: its image_id, or the name of its file or member.")],
+    image: Annotated[str, typer.Argument(help="An image: its image_id, or the name of its file or member.")],
     tag: Annotated[str, typer.Argument(help="A tag: its name, a synonym, or its id.")],
-    out: Annotated[Path | None, typer.Option(help="Write the picture with the region's box here, as PNG.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the image with the region's box here, as PNG.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
     params: Annotated[Path, typer.Option("--params", help="The parameter file.")] = Path("params.yaml"),
 ) -> None:
-    """Where a tag of a picture came from, what spoke for and against it, what became of it, and what is trained on.
+    """Where a tag of an image came from, what spoke for and against it, what became of it, and what is trained on.
 
     A row that does not exist is told of as well: at which steps it could have come, and why it did not.
     """
     life = life_of(image, tag, Path(), params)
     if out is not None:
-        _write_picture(out, life, Path())
+        _write_image(out, life, Path())
     if as_json:
         print(json.dumps(life.to_json(), indent=2, ensure_ascii=False))
         return
@@ -34,7 +34,7 @@ def explain(
 
     print("\n".join(describe(life)))
     if out is not None:
-        print(f"  {'picture at':<26}{out}")
+        print(f"  {'image at':<26}{out}")
 
 
 def life_of(image: str, tag: str, workspace: Path, params_path: Path) -> Any:
@@ -108,13 +108,13 @@ def _score(life: Any, label_system: Any, read: Any) -> tuple[float | None, int |
     return score, num_higher
 
 
-def _write_picture(out: Path, life: Any, workspace: Path) -> None:
+def _write_image(out: Path, life: Any, workspace: Path) -> None:
     from ram.datasets.image_store import ImageStore
     from ram.pipeline.artifacts import read_artifact
-    from ram.reports.lineage.show import picture_of
+    from ram.reports.lineage.show import image_of
 
     if out.suffix.lower() != ".png":
         raise ValueError(f"--out must end in .png, got {out}")
     store = ImageStore(*(read_artifact(artifact(name), workspace) for name in ("images", "image_shards")))
     out.parent.mkdir(parents=True, exist_ok=True)
-    picture_of(store.open(life.image["image_id"]), life).save(out, "PNG")
+    image_of(store.open(life.image["image_id"]), life).save(out, "PNG")

@@ -22,16 +22,16 @@ def export(
     output: Annotated[
         ExportFormat, typer.Option("--format", help="ONNX, or a program of torch.export.")
     ] = ExportFormat.ONNX,
-    quantise: Annotated[bool, typer.Option("--quantise", help="ONNX: a second file with 8 bits a weight.")] = False,
+    quantize: Annotated[bool, typer.Option("--quantize", help="ONNX: a second file with 8 bits a weight.")] = False,
 ) -> None:
-    """Export pictures + tag embeddings -> logits, any number of both, and check it against the model."""
+    """Export images + tag embeddings -> logits, any number of both, and check it against the model."""
     from ram.inference.resolve_checkpoint import checkpoint_dir
     from ram.inference.runtimes.export import export_model
     from ram.inference.thresholds import thresholds_in
     from ram.model.checkpoint import load_checkpoint
 
     directory = checkpoint_dir(model)
-    done = export_model(load_checkpoint(directory), thresholds_in(directory), out, output.value, quantise=quantise)
+    done = export_model(load_checkpoint(directory), thresholds_in(directory), out, output.value, quantize=quantize)
     for one in done:
         print(
             f"{one.path}: {one.num_bytes / 1e6:.1f} MB; logits up to {one.logits_off:.2g} from the model's, "

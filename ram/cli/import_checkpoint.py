@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ram.labels import LabelSystem, Tag
-from ram.labels.forms import normalise
+from ram.labels.forms import normalize
 from ram.pipeline.catalog import artifact
 
 # What the published code says from which score on a tag is there, and for tags it was not trained on.
@@ -99,11 +99,11 @@ def unique_names(listed: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     for tag_id, listed_name in enumerate(listed):
         plain = name = " ".join(listed_name.lower().split())
         number = 2
-        while normalise(name) in seen:
+        while normalize(name) in seen:
             name, number = f"{plain} ({number})", number + 1
         if name != plain:
             renamed[str(tag_id)] = name
-        seen.add(normalise(name))
+        seen.add(normalize(name))
         names.append(name)
     return names, renamed
 

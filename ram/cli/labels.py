@@ -154,18 +154,18 @@ def review(
     from ram.pipeline.params import load_yaml, stage_params
     from ram.stages import build_label_system as stage
 
-    knobs = stage_params(load_yaml(params), "build_label_system", stage.Params)
-    if knobs.review is None:
+    parameters = stage_params(load_yaml(params), "build_label_system", stage.Params)
+    if parameters.review is None:
         raise ValueError("build_label_system.review is null: there is no review file; name one in data/vocabularies")
     vocabularies = artifact("vocabularies").path
-    path = vocabularies / knobs.review
+    path = vocabularies / parameters.review
     frames = [
         read_artifact(entry).fillna("").astype(str)
-        for name in ("label_suggestions", "tag_neighbours")
+        for name in ("label_suggestions", "tag_neighbors")
         if (entry := artifact(name)).path.is_file()
     ]
     num_new = add_suggestions(path, [row for frame in frames for row in frame.to_dict("records")])
-    made = stage.run(stage.Inputs(read_artifact(artifact("caption_phrases")), vocabularies), knobs)
+    made = stage.run(stage.Inputs(read_artifact(artifact("caption_phrases")), vocabularies), parameters)
     counts = made.label_system_report["review"]
     print(
         f"{path}: {num_new} new suggestions; {counts['num_accepted']} accepted, {counts['num_rejected']} rejected, "

@@ -23,7 +23,7 @@ from ram.cli.tag import tag
 
 app = typer.Typer(
     name="ram",
-    help="Train image taggers from image–caption pairs, and tag pictures with them.",
+    help="Train image taggers from image–caption pairs, and tag images with them.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -58,7 +58,7 @@ def models_evaluate(
     version: Annotated[str, typer.Argument(help="champion, challenger, previous or a number.")] = "champion",
     as_json: AsJson = False,
 ) -> None:
-    """Score a version on the test pictures that this workspace has now, and keep that with the version."""
+    """Score a version on the test images that this workspace has now, and keep that with the version."""
     from ram.registry.versions import evaluate_version
 
     metrics = evaluate_version(version, Path())
@@ -114,7 +114,7 @@ def _diff_text(change: Mapping[str, Any]) -> str:
     before, after = change["versions"]
     parts = [f"version {before} -> version {after}"]
     if other := [name for name, same in change["comparable"].items() if not same]:
-        parts.append(f"scored on other pictures: {', '.join(other)}; `ram models evaluate` makes them comparable")
+        parts.append(f"scored on other images: {', '.join(other)}; `ram models evaluate` makes them comparable")
     for part in ("origin", "metrics", "measured", "thresholds"):
         rows = [_change_row(name, *pair) for name, pair in change[part].items()]
         parts += [f"{part}\n{text_table(rows)}"] if rows else []
@@ -129,12 +129,12 @@ def _change_row(name: str, before: Any, after: Any) -> dict[str, Any]:
 
 @app.command("shadow")
 def models_shadow(
-    folder: Annotated[Path, typer.Argument(help="Pictures to tag with both.")],
+    folder: Annotated[Path, typer.Argument(help="Images to tag with both.")],
     challenger: Annotated[str, typer.Option(help="The version that may take over.")] = "challenger",
     champion: Annotated[str, typer.Option(help="The version in use.")] = "champion",
     as_json: AsJson = False,
 ) -> None:
-    """Tag a folder with two versions: how much their answers differ, and on which pictures."""
+    """Tag a folder with two versions: how much their answers differ, and on which images."""
     from ram.registry.compare_models import shadow
 
     _show(shadow(folder, Path(), challenger, champion), as_json, _shadow_text)
@@ -143,11 +143,10 @@ def models_shadow(
 def _shadow_text(found: Mapping[str, Any]) -> str:
     sides = ("challenger", "champion")
     table = [
-        {"": name, **{side: f"{found[name][side]:.2f}" for side in sides}}
-        for name in ("tags_per_picture", "latency_ms")
+        {"": name, **{side: f"{found[name][side]:.2f}" for side in sides}} for name in ("tags_per_image", "latency_ms")
     ]
     parts = [
-        f"version {found['challenger']} against champion {found['champion']} on {found['num_pictures']} pictures: "
+        f"version {found['challenger']} against champion {found['champion']} on {found['num_images']} images: "
         f"agreement {found['agreement']:.3f}, {found['num_same']} with the same tags",
         text_table(table),
         *(
@@ -156,7 +155,7 @@ def _shadow_text(found: Mapping[str, Any]) -> str:
             if found[sort]
         ),
         text_table(
-            [{k: cell(row[k]) for k in ("picture", "agreement", "gained", "lost")} for row in found["least_alike"]]
+            [{k: cell(row[k]) for k in ("image", "agreement", "gained", "lost")} for row in found["least_alike"]]
         ),
         *(f"not tagged: {line}" for line in found["refused"]),
     ]

@@ -10,10 +10,10 @@ import typer
 
 def quality(
     runs: Annotated[int, typer.Option(min=1, help="Earlier runs that trends go back to.")] = 30,
-    pictures: Annotated[int, typer.Option(min=1, help="Pictures shown of each reason of the quarantine.")] = 6,
-    max_seconds: Annotated[float, typer.Option(min=0, help="To read one source for pictures that were refused.")] = 20,
+    images: Annotated[int, typer.Option(min=1, help="Images shown of each reason of the quarantine.")] = 6,
+    max_seconds: Annotated[float, typer.Option(min=0, help="To read one source for images that were refused.")] = 20,
 ) -> None:
     """Measure the data of this workspace, compare them with earlier runs, and write a page. Twice changes nothing."""
     from ram.reports.data.page import make_page
 
-    print(make_page(Path(), runs, pictures, max_seconds))
+    print(make_page(Path(), runs, images, max_seconds))

@@ -17,10 +17,12 @@ def reproduce(
         Path | None, typer.Option(help="A folder that is not there yet; the default is .state/reproduced/vN.")
     ] = None,
     tolerance: Annotated[float, typer.Option(help="How far apart two metrics may be and count as the same.")] = 1e-6,
-    check_out_only: Annotated[bool, typer.Option(help="Check revision, knobs and lock out, and stop there.")] = False,
+    check_out_only: Annotated[
+        bool, typer.Option(help="Check revision, parameters and lock out, and stop there.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check out the revision, knobs and lock of a version into a folder of its own, run everything anew, compare.
+    """Check out the revision, parameters and lock of a version into a folder of its own, run everything anew, compare.
 
     The exit status is 1 where a metric differs. This tree, its data and its cache are left alone.
     """

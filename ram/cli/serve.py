@@ -31,15 +31,15 @@ def serve(
     precision: PrecisionOption = Precision.FP32,
     shortlist: ShortlistOption = None,
     threads: Annotated[int | None, typer.Option(help="Cores that the model uses; left out, all.")] = None,
-    max_batch: Annotated[int, typer.Option(help="Pictures that go through the model together.")] = 8,
-    max_wait_ms: Annotated[float, typer.Option(help="What a batch waits for pictures that are on their way.")] = 5.0,
+    max_batch: Annotated[int, typer.Option(help="Images that go through the model together.")] = 8,
+    max_wait_ms: Annotated[float, typer.Option(help="What a batch waits for images that are on their way.")] = 5.0,
     refresh_s: Annotated[float, typer.Option(help="Between two looks at the registry; 0: never looks again.")] = 30.0,
     drain_s: Annotated[float, typer.Option(help="After SIGTERM: not ready, but still taking requests.")] = 0.0,
     max_body_mib: Annotated[float, typer.Option(help="Of one request.")] = 32.0,
-    max_pixels: Annotated[int, typer.Option(help="Of one picture.")] = 40_000_000,
-    max_pictures: Annotated[int, typer.Option(help="Of one request.")] = 32,
+    max_pixels: Annotated[int, typer.Option(help="Of one image.")] = 40_000_000,
+    max_images: Annotated[int, typer.Option(help="Of one request.")] = 32,
     max_tags: Annotated[int, typer.Option(help="Custom tags of one request.")] = 100,
-    max_waiting: Annotated[int, typer.Option(help="Pictures that wait for the model at most.")] = 256,
+    max_waiting: Annotated[int, typer.Option(help="Images that wait for the model at most.")] = 256,
     timeout_s: Annotated[float, typer.Option(help="From a whole request to its answer.")] = 30.0,
 ) -> None:
     """Serve a model over HTTP: a web page at /, POST /v1/tags for programs, OpenAPI at /openapi.json."""
@@ -60,7 +60,7 @@ def serve(
     limits = Limits(
         max_body_bytes=int(max_body_mib * 2**20),
         max_pixels=max_pixels,
-        max_pictures=max_pictures,
+        max_images=max_images,
         max_tags=max_tags,
         max_waiting=max_waiting,
         timeout_s=timeout_s,
@@ -93,7 +93,7 @@ def _finders(model: str, challenger: str | None, workspace: Path) -> dict[str, F
 def serve_key(
     name: Annotated[str, typer.Argument(help="Whose key it is; stands in the metrics.")],
     keys: Annotated[Path, typer.Option(help="The file that the key's hash is added to.")],
-    rate: Annotated[float | None, typer.Option(help="Pictures a second; left out, no limit but the server's.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Images a second; left out, no limit but the server's.")] = None,
 ) -> None:
     """Make a key for `ram serve --keys FILE` and print it, once: the file holds its hash alone. Delete the line to revoke."""
     from ram.serving.keys import add_key

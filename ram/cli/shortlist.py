@@ -1,4 +1,4 @@
-"""`ram shortlist`: which of a model's tags are worth decoding for a picture."""
+"""`ram shortlist`: which of a model's tags are worth decoding for an image."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from ram.cli.speed import Precision, PrecisionOption
 def shortlist(
     model: Annotated[Path, typer.Argument(help="A checkpoint folder; the shortlist is written into it.")],
     images: Annotated[
-        list[str], typer.Option(help="Pictures like those to be tagged: files, folders, patterns or tar shards.")
+        list[str], typer.Option(help="Images like those to be tagged: files, folders, patterns or tar shards.")
     ],
     sizes: Annotated[str, typer.Option(help="Numbers of tags to measure, separated by commas.")] = "100,200,500,1000",
-    max_pictures: Annotated[int, typer.Option(help="At most this many pictures.")] = 4000,
+    max_images: Annotated[int, typer.Option(help="At most this many images.")] = 4000,
     device: Annotated[str, typer.Option(help="cpu, or cuda.")] = "cpu",
     precision: PrecisionOption = Precision.FP32,
 ) -> None:
-    """Fit a shortlist on pictures without labels, for `ram tag --shortlist N`, and say what it keeps on left-out ones."""
+    """Fit a shortlist on images without labels, for `ram tag --shortlist N`, and say what it keeps on left-out ones."""
     from ram.inference.shortlist import make_shortlist
-    from ram.inference.sources import named_pictures
+    from ram.inference.sources import named_images
     from ram.inference.tagger import load
 
     if not model.is_dir():
         raise ValueError(f"{model} is no checkpoint folder; a shortlist is written into one")
     tagger = load(model, device, precision=precision.value)
-    fitted = make_shortlist(tagger, named_pictures(images), _sizes(sizes), max_pictures)
+    fitted = make_shortlist(tagger, named_images(images), _sizes(sizes), max_images)
     fitted.shortlist.save(model)
     for reason in fitted.refused:
         print(f"not read: {reason}", file=sys.stderr)
-    print(f"fitted on {fitted.num_pictures} pictures; every fifth judged:")
-    print("| tags decoded | tags said a picture | of these kept | decisions equal |")
+    print(f"fitted on {fitted.num_images} images; every fifth judged:")
+    print("| tags decoded | tags said an image | of these kept | decisions equal |")
     print("|---|---|---|---|")
     for row in fitted.measured:
         print(f"| {row.num_tags} | {row.said:.1f} | {row.kept:.2%} | {row.equal:.3%} |")

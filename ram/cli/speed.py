@@ -16,8 +16,11 @@ class Precision(StrEnum):
 
 
 PrecisionOption = Annotated[
-    Precision, typer.Option(help="bf16: about twice as fast where the processor has it, and nearly the same tags.")
+    Precision,
+    typer.Option(
+        help="bf16: about twice as fast on processors with bf16 instructions, and nearly the same tags; elsewhere fp32 is used."
+    ),
 ]
 ShortlistOption = Annotated[
-    int | None, typer.Option(help="Decode so many of the model's tags a picture, those that `ram shortlist` chose.")
+    int | None, typer.Option(help="Decode so many of the model's tags per image, those that `ram shortlist` chose.")
 ]

@@ -1,4 +1,4 @@
-"""`ram tag`: tags of pictures, and of videos over time."""
+"""`ram tag`: tags of images, and of videos over time."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class HierarchyOption(StrEnum):
 
 
 def tag(
-    pictures: Annotated[
-        list[str], typer.Argument(help="Pictures, folders, patterns, tar shards, or - for a list of paths on stdin.")
+    images: Annotated[
+        list[str], typer.Argument(help="Images, folders, patterns, tar shards, or - for a list of paths on stdin.")
     ],
     model: Annotated[
         str, typer.Option(help="`champion` (the registry's), a version, a checkpoint folder, or owner/name of the hub.")
@@ -42,30 +42,30 @@ def tag(
     threshold: Annotated[
         list[str] | None, typer.Option(help="0 to 1 for all tags, or TAG=0.4, as often as you like.")
     ] = None,
-    top_k: Annotated[int | None, typer.Option(help="At most this many tags a picture.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="At most this many tags per image.")] = None,
     hierarchy: Annotated[
         HierarchyOption, typer.Option(help="All found tags, the most specific ones, or what they imply as well.")
     ] = HierarchyOption.ALL,
-    captions: Annotated[bool, typer.Option("--captions", help="A caption a picture, too.")] = False,
-    explain: Annotated[Path | None, typer.Option(help="A folder for the pictures with the tags' boxes.")] = None,
+    captions: Annotated[bool, typer.Option("--captions", help="A caption per image, too.")] = False,
+    explain: Annotated[Path | None, typer.Option(help="A folder for the images with the tags' boxes.")] = None,
     frames_every: Annotated[
         str | None, typer.Option(help="Look at videos, animations and folders of frames: every 2s, or every 10th (10).")
     ] = None,
     fps: Annotated[float | None, typer.Option(help="Frames a second of folders of frames.")] = None,
     strip: Annotated[
-        Path | None, typer.Option(help="With --frames-every: a folder for pictures of the tags over time.")
+        Path | None, typer.Option(help="With --frames-every: a folder for images of the tags over time.")
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Pictures at a time.")] = 16,
+    batch_size: Annotated[int, typer.Option(help="Images at a time.")] = 16,
     out: Annotated[Path | None, typer.Option(help="Write to this file, whole: .jsonl, .csv, .parquet or .txt.")] = None,
     output: Annotated[OutputFormat | None, typer.Option("--format", help="How to write; else by --out.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json: one object a line.")] = False,
-    max_pixels: Annotated[int, typer.Option(help="A picture with more is refused.")] = 100_000_000,
+    max_pixels: Annotated[int, typer.Option(help="An image with more is refused.")] = 100_000_000,
     device: Annotated[str, typer.Option(help="cpu, or cuda.")] = "cpu",
     precision: PrecisionOption = Precision.FP32,
     shortlist: ShortlistOption = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch the model from the hub.")] = False,
 ) -> None:
-    """Tag pictures. Ones that cannot be read are named at the end, and the exit status is then 1."""
+    """Tag images. Ones that cannot be read are named at the end, and the exit status is then 1."""
     from ram.inference.tagger import load
 
     form = output_format(OutputFormat.JSON if as_json else output, out)
@@ -82,7 +82,7 @@ def tag(
     speed: dict[str, Any] = {"precision": precision.value, "shortlist": shortlist}
     tagger = load(model, device, download=download, max_pixels=max_pixels, **speed)
     _say_what_is_new(tagger, options["tags"])
-    source = _frames(pictures, frames_every, fps, max_pixels) if frames_every else _pictures(pictures)
+    source = _frames(images, frames_every, fps, max_pixels) if frames_every else _images(images)
     started_s, done = time.monotonic(), 0
     timelines: dict[str, Timeline] = {}
     refused: list[str] = []
@@ -145,10 +145,10 @@ def _say_what_is_new(tagger: Tagger, names: list[str] | None) -> None:
             print(f"{name!r} is new to the model, which knows {', '.join(map(repr, near))}", file=sys.stderr)
 
 
-def _pictures(arguments: list[str]) -> Iterator[Any]:
-    from ram.inference.sources import named_pictures
+def _images(arguments: list[str]) -> Iterator[Any]:
+    from ram.inference.sources import named_images
 
-    return named_pictures(arguments, sys.stdin)
+    return named_images(arguments, sys.stdin)
 
 
 def _frames(arguments: list[str], every: str, fps: float | None, max_pixels: int) -> Iterator[Any]:
@@ -162,13 +162,13 @@ def _frames(arguments: list[str], every: str, fps: float | None, max_pixels: int
 def _tracked(results: Iterator[Result]) -> Iterator[Result]:
     from ram.io.progress import track
 
-    return track(results, "tagging", unit="picture")
+    return track(results, "tagging", unit="image")
 
 
 def _timeline_of(result: Result, timelines: dict[str, Timeline]) -> Timeline:
     from ram.inference.timeline import Timeline
 
-    return timelines.setdefault(getattr(result.picture, "source", None) or result.name, Timeline())
+    return timelines.setdefault(getattr(result.image, "source", None) or result.name, Timeline())
 
 
 def _reason(result: Result) -> str:
@@ -178,12 +178,12 @@ def _reason(result: Result) -> str:
 
 def _draw(result: Result, directory: Path, max_pixels: int) -> None:
     from ram.inference.draw import boxed
-    from ram.inference.image_inputs import read_picture
+    from ram.inference.image_inputs import read_image
 
     assert result.tags is not None
     directory.mkdir(parents=True, exist_ok=True)
-    picture = read_picture(result.picture, max_pixels=max_pixels)  # type: ignore[arg-type]
-    boxed(picture, result.tags).save(directory / f"{result.index:06d}-{_file_name(result.name)}.png")
+    image = read_image(result.image, max_pixels=max_pixels)  # type: ignore[arg-type]
+    boxed(image, result.tags).save(directory / f"{result.index:06d}-{_file_name(result.name)}.png")
 
 
 def _file_name(name: str) -> str:
@@ -195,6 +195,6 @@ def _finish(done: int, refused: list[str], elapsed_s: float) -> None:
     for line in refused:
         print(f"not tagged: {line}", file=sys.stderr)
     rate = done / max(elapsed_s, 1e-9)
-    print(f"{done} pictures tagged in {elapsed_s:.1f} s, {rate:.1f} a second; {len(refused)} refused", file=sys.stderr)
+    print(f"{done} images tagged in {elapsed_s:.1f} s, {rate:.1f} a second; {len(refused)} refused", file=sys.stderr)
     if refused:
         raise typer.Exit(1)

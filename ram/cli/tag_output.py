@@ -12,8 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any
 
-from ram.inference.image_inputs import NamedPicture
-from ram.inference.results import PictureTags, Result, TagScore
+from ram.inference.image_inputs import NamedImage
+from ram.inference.results import ImageTags, Result, TagScore
 from ram.io.tables import temporary_path
 
 _ROWS_PER_GROUP = 20_000
@@ -33,7 +33,7 @@ _OF_SUFFIX = {
     ".parquet": OutputFormat.PARQUET, ".txt": OutputFormat.TABLE,
 }  # fmt: skip
 COLUMNS = (
-    "picture", "tag", "score", "threshold", "kind", "tag_id", "probability", "implied_by", "x0", "y0", "x1", "y1",
+    "image", "tag", "score", "threshold", "kind", "tag_id", "probability", "implied_by", "x0", "y0", "x1", "y1",
     "caption", "frame", "time_s",
 )  # fmt: skip
 
@@ -50,7 +50,7 @@ class Writer(ABC):
     """Takes the results that have tags, one by one."""
 
     @abstractmethod
-    def write(self, result: Result, tags: PictureTags) -> None: ...
+    def write(self, result: Result, tags: ImageTags) -> None: ...
 
     def close(self) -> None:
         """All that was written is in the file when this comes back."""
@@ -61,7 +61,7 @@ class TableWriter(Writer):
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
 
-    def write(self, result: Result, tags: PictureTags) -> None:
+    def write(self, result: Result, tags: ImageTags) -> None:
         lines = [f"  {t.score:6.3f}  {t.name}  ({t.kind}){_note(t)}" for t in tags] or ["  no tag"]
         caption = [] if tags.caption is None else [f"  “{tags.caption}”"]
         print("\n".join([result.name, *caption, *lines]), file=self._stream, flush=True)
@@ -76,8 +76,8 @@ class JsonWriter(Writer):
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
 
-    def write(self, result: Result, tags: PictureTags) -> None:
-        facts: dict[str, Any] = {"picture": result.name, **_frame_of(result)}
+    def write(self, result: Result, tags: ImageTags) -> None:
+        facts: dict[str, Any] = {"image": result.name, **_frame_of(result)}
         if tags.caption is not None:
             facts["caption"] = tags.caption
         facts["tags"] = [_fields(tag) for tag in tags]
@@ -92,15 +92,15 @@ def _fields(tag: TagScore) -> dict[str, Any]:
 
 
 def _frame_of(result: Result) -> dict[str, Any]:
-    picture = result.picture
-    if not isinstance(picture, NamedPicture) or picture.frame is None:
+    image = result.image
+    if not isinstance(image, NamedImage) or image.frame is None:
         return {}
-    return {"frame": picture.frame, "time_s": picture.time_s}
+    return {"frame": image.frame, "time_s": image.time_s}
 
 
-def rows_of(result: Result, tags: PictureTags) -> Iterator[dict[str, Any]]:
-    """A row a tag, with `COLUMNS`; a picture without tags has one row, and no tag in it."""
-    common = {"picture": result.name, "caption": tags.caption, **_frame_of(result)}
+def rows_of(result: Result, tags: ImageTags) -> Iterator[dict[str, Any]]:
+    """A row a tag, with `COLUMNS`; an image without tags has one row, and no tag in it."""
+    common = {"image": result.name, "caption": tags.caption, **_frame_of(result)}
     for tag in tags or [None]:
         row: dict[str, Any] = dict.fromkeys(COLUMNS) | common
         if tag is not None:
@@ -114,7 +114,7 @@ class CsvWriter(Writer):
         self._writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
         self._writer.writeheader()
 
-    def write(self, result: Result, tags: PictureTags) -> None:
+    def write(self, result: Result, tags: ImageTags) -> None:
         self._writer.writerows(rows_of(result, tags))
 
 
@@ -123,14 +123,14 @@ class ParquetWriter(Writer):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        text = {"picture", "tag", "kind", "implied_by", "caption"}
+        text = {"image", "tag", "kind", "implied_by", "caption"}
         types = {name: pa.string() if name in text else pa.float64() for name in COLUMNS}
         types |= {"tag_id": pa.int32(), "frame": pa.int64()}
         self._schema = pa.schema(list(types.items()))
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
         self._rows: list[dict[str, Any]] = []
 
-    def write(self, result: Result, tags: PictureTags) -> None:
+    def write(self, result: Result, tags: ImageTags) -> None:
         self._rows += rows_of(result, tags)
         if len(self._rows) >= _ROWS_PER_GROUP:
             self._flush()

@@ -30,23 +30,23 @@ Keys = Mapping[str, np.ndarray]  # step -> image * K + tag of every row, of one 
 class BalanceParams:
     max_inflation: float  # tags that generation multiplies by more are named
     num_paired_tags: int  # the most frequent ones, whose pairs are counted: memory grows with the square
-    min_pair_images: int  # pairs on fewer pictures, before and after, are no evidence
+    min_pair_images: int  # pairs on fewer images, before and after, are no evidence
     num_shown: int  # tags and pairs that are named, of each sort
 
     def __post_init__(self) -> None:
         if self.max_inflation <= 1:
             raise ValueError(f"max_inflation must be above 1, got {self.max_inflation}")
-        for knob in ("num_paired_tags", "min_pair_images", "num_shown"):
-            if getattr(self, knob) < 1:
-                raise ValueError(f"{knob} must be at least 1, got {getattr(self, knob)}")
+        for parameter in ("num_paired_tags", "min_pair_images", "num_shown"):
+            if getattr(self, parameter) < 1:
+                raise ValueError(f"{parameter} must be at least 1, got {getattr(self, parameter)}")
 
 
 def balance(
     generated: Table, cleaned: Table, num_images: int, label_system: LabelSystem, params: BalanceParams
 ) -> dict[str, Any]:
-    """The report: counts of every tag by step, pictures changed, tags inflated, pairs that moved. Train pictures alone.
+    """The report: counts of every tag by step, images changed, tags inflated, pairs that moved. Train images alone.
 
-    `num_images` are the train pictures. Two passes over the parts; memory is one part and `num_paired_tags` squared.
+    `num_images` are the train images. Two passes over the parts; memory is one part and `num_paired_tags` squared.
     """
     num_tags = len(label_system)
     counts = {step: np.zeros(num_tags, np.int64) for step in STEPS}
@@ -68,7 +68,7 @@ def balance(
 
 
 def _parts(generated: Table, cleaned: Table, num_tags: int) -> Iterator[Keys]:
-    """The rows of each part by step; a picture's rows are in one part of both tables."""
+    """The rows of each part by step; an image's rows are in one part of both tables."""
     if len(generated.part_paths) != len(cleaned.part_paths):
         raise ValueError("cleaned_tags is not of these generated_tags; run clean_tags again")
     for before, after in zip(generated.part_paths, cleaned.part_paths, strict=True):
@@ -111,7 +111,7 @@ def _moved_pairs(
 ) -> dict[str, list[dict[str, Any]]]:
     """Pairs whose lift rose or fell the most from the captions to the cleaned tags.
 
-    Lift: pictures with both over those to expect if the two were independent, one added to each, so that few say little.
+    Lift: images with both over those to expect if the two were independent, one added to each, so that few say little.
     """
     top_T = np.sort(np.argsort(-counts["generated"], kind="stable")[: params.num_paired_tags])
     together = {step: np.zeros((len(top_T), len(top_T)), np.int64) for step in STEPS}
@@ -144,7 +144,7 @@ def _moved_pairs(
 
 
 def _pair_counts(key_R: np.ndarray, top_T: np.ndarray, num_tags: int) -> np.ndarray:
-    """How many pictures have both tags, (T, T)."""
+    """How many images have both tags, (T, T)."""
     from scipy.sparse import csr_matrix
 
     image_R, tag_R = key_R // num_tags, key_R % num_tags

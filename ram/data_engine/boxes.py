@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 # R rows, H × W the map, S = side² parts of a box, D token width
-# Boxes are x0, y0, x1, y1 in fractions of the picture's width and height: boxes_R4
+# Boxes are x0, y0, x1, y1 in fractions of the image's width and height: boxes_R4
 
 
 def box_weights(boxes_R4: Tensor, height: int, width: int) -> Tensor:
@@ -29,7 +29,7 @@ def sub_box_weights(boxes_R4: Tensor, side: int, height: int, width: int) -> Ten
 
 
 def roi_align(map_RHWD: Tensor, boxes_R4: Tensor, side: int, samples: int = 2) -> Tensor:
-    """parts_RSD: each part of a box as the mean of samples² points of the map, read between the cells' centres.
+    """parts_RSD: each part of a box as the mean of samples² points of the map, read between the cells' centers.
 
     RoIAlign of Mask R-CNN (arXiv 1703.06870, section 3) with the half-cell shift; torchvision has it as an extra.
     """

@@ -26,7 +26,7 @@ class EvidenceParams:
     """How sure is it that a row is wrong? Log odds: of its origin, plus what each witness adds."""
 
     noise: Mapping[str, float]  # share of wrong rows to expect, by origin
-    foreign_share: float  # of the captions belong to another picture altogether: all their tags fall together
+    foreign_share: float  # of the captions belong to another image altogether: all their tags fall together
     word_weight: float  # of what the caption's other words say of that; they overlap with each other
     caption_weight: float  # of the evidence on the whole caption, which is in log odds already
     probe_weight: float  # of the held-out evidence, which is in log odds already
@@ -55,10 +55,10 @@ class RuleParams:
     min_region_score: float | None  # rows whose region the model scores below this (the paper: not predicted)
 
     def __post_init__(self) -> None:
-        for knob in ("max_wrong_probability", "outlier_share", "min_outlier_score", "min_region_score"):
-            value = getattr(self, knob)
+        for parameter in ("max_wrong_probability", "outlier_share", "min_outlier_score", "min_region_score"):
+            value = getattr(self, parameter)
             if value is not None and not 0 <= value <= 1:
-                raise ValueError(f"{knob} must be in [0, 1], got {value}")
+                raise ValueError(f"{parameter} must be in [0, 1], got {value}")
 
 
 def witnesses_of_bucket(path: Path, params: DetectorParams, seed: int) -> pa.Table:
@@ -90,7 +90,7 @@ def witnesses_of_bucket(path: Path, params: DetectorParams, seed: int) -> pa.Tab
 def wrong_probability(rows: pd.DataFrame, params: EvidenceParams) -> tuple[np.ndarray, np.ndarray]:
     """The probability that each row is wrong, and whether its region's outlyingness weighed most towards that.
 
-    `rows` are all rows of some pictures: image_id, origin, held_out_evidence, caption_evidence (NaN: of no caption), and
+    `rows` are all rows of some images: image_id, origin, held_out_evidence, caption_evidence (NaN: of no caption), and
     the ranks outlier, region, image.
     """
     probe_R = -params.probe_weight * rows["held_out_evidence"].to_numpy(dtype=np.float64)
@@ -103,7 +103,7 @@ def wrong_probability(rows: pd.DataFrame, params: EvidenceParams) -> tuple[np.nd
 
 
 def _prior(rows: pd.DataFrame, against_R: np.ndarray, params: EvidenceParams) -> np.ndarray:
-    """Share of wrong rows to expect, by origin; of words of captions, more where the picture's other ones do not fit."""
+    """Share of wrong rows to expect, by origin; of words of captions, more where the image's other ones do not fit."""
     prior_R = rows["origin"].map({**dict.fromkeys(NEVER_REMOVED, 0.5), **params.noise}).to_numpy(dtype=np.float64)
     if params.foreign_share == 0:
         return prior_R
@@ -127,7 +127,7 @@ def _foreign(against_R: np.ndarray, rows: pd.DataFrame, params: EvidenceParams) 
 
 
 def foreign_probability(captions: pd.DataFrame, rows: pd.DataFrame, params: EvidenceParams) -> np.ndarray:
-    """The probability that each caption belongs to another picture, (len(captions),), from its words and as a whole.
+    """The probability that each caption belongs to another image, (len(captions),), from its words and as a whole.
 
     `captions` has caption_evidence, and image_id by which `rows`, as in `wrong_probability`, are its words.
     """

@@ -16,7 +16,7 @@ from ram.labels import LabelSystem
 
 def cleaning_report(cleaned: Table, label_system: LabelSystem, truth: Truth) -> dict[str, Any]:
     """Counts by origin and kind, and of rows and tags that no detector judged, for too few regions; `truth` is None where
-    no benchmark covers the training pictures.
+    no benchmark covers the training images.
 
     There, among the rows that the labels can judge: how many are wrong, which share of the removed rows was wrong
     (`removal_precision`), which share of the wrong rows was removed (`removal_recall`), and the share of right rows in

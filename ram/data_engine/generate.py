@@ -1,4 +1,4 @@
-"""What the scores and captions of a model add to the tags of pictures: tags it is sure of, and tags its captions name."""
+"""What the scores and captions of a model add to the tags of images: tags it is sure of, and tags its captions name."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class CaptionTagParams:
             raise ValueError(f"min_precision must lie between 0 and 1 or be null, got {self.min_precision}")
 
 
-def labelled_histogram(batches: Iterable[SparseScores], truth: Truth, num_tags: int) -> ScoreHistogram:
-    """Scores of pictures that `truth` labels against its labels; those that were not kept count as the lowest."""
+def labeled_histogram(batches: Iterable[SparseScores], truth: Truth, num_tags: int) -> ScoreHistogram:
+    """Scores of images that `truth` labels against its labels; those that were not kept count as the lowest."""
     histogram = ScoreHistogram(num_tags)
     for kept in batches:
         scores_BK = np.zeros((len(kept.image_ids), num_tags), np.float32)
-        scores_BK[kept.picture_S, kept.tag_S] = kept.score_S
+        scores_BK[kept.image_S, kept.tag_S] = kept.score_S
         histogram.add(scores_BK, *truth.targets(kept.image_ids, num_tags))
     return histogram
 
@@ -46,12 +46,12 @@ def labelled_histogram(batches: Iterable[SparseScores], truth: Truth, num_tags: 
 def captioned_histogram(
     batches: Iterable[tuple[SparseScores, Known]], top_k: int, floor: float, num_tags: int
 ) -> ScoreHistogram:
-    """Scores of train pictures against the tags that they have; those that are not among the highest count as the lowest."""
+    """Scores of train images against the tags that they have; those that are not among the highest count as the lowest."""
     histogram = ScoreHistogram(num_tags)
-    for kept, (pictures, tag_ids, _) in batches:
+    for kept, (images, tag_ids, _) in batches:
         high_S = kept.among_highest(top_k, floor)
-        keys = pictures.astype(np.int64) * num_tags + tag_ids
-        named_S = np.isin(kept.picture_S.astype(np.int64) * num_tags + kept.tag_S, keys)
+        keys = images.astype(np.int64) * num_tags + tag_ids
+        named_S = np.isin(kept.image_S.astype(np.int64) * num_tags + kept.tag_S, keys)
         num_named_K = np.bincount(tag_ids, minlength=num_tags)
         histogram.add_kept(kept.tag_S[high_S], kept.score_S[high_S], named_S[high_S], len(kept.image_ids), num_named_K)
     return histogram
@@ -59,33 +59,33 @@ def captioned_histogram(
 
 @dataclass(frozen=True)
 class Generator:
-    """Adds to the tags of pictures what a model found in them."""
+    """Adds to the tags of images what a model found in them."""
 
     threshold_K: np.ndarray
-    max_added: int  # predicted tags that a picture gets at most
+    max_added: int  # predicted tags that an image gets at most
     captioned_threshold_K: np.ndarray  # of tags that a generated caption names
     top_k: int  # as the scores were kept
     floor: float
     parse: Callable[[Sequence[str]], list[list[int]]] | None  # captions -> the tag ids each names; None: not read
 
     def rows(self, kept: SparseScores, captions: Sequence[str], known: Known) -> pd.DataFrame:
-        """Tags of these pictures: columns image_id, tag_id, origin, score, image_score, in the order of the pictures.
+        """Tags of these images: columns image_id, tag_id, origin, score, image_score, in the order of the images.
 
-        `captions` has one a picture, or is empty. One row an (image, tag), with its most trusted origin.
+        `captions` has one an image, or is empty. One row an (image, tag), with its most trusted origin.
         """
         found = [known, self._sure(kept)]
         if self.parse is not None and len(captions):
-            picture, tag_id, trust = _of_captions(self.parse(captions))
-            agreed = kept.of(picture, tag_id) >= self.captioned_threshold_K[tag_id]
-            found.append((picture[agreed], tag_id[agreed], trust[agreed]))
+            image, tag_id, trust = _of_captions(self.parse(captions))
+            agreed = kept.of(image, tag_id) >= self.captioned_threshold_K[tag_id]
+            found.append((image[agreed], tag_id[agreed], trust[agreed]))
         return _merged(kept, found)
 
     def _sure(self, kept: SparseScores) -> Known:
-        """Of each picture the `max_added` highest of the scores that reach their tag's threshold."""
+        """Of each image the `max_added` highest of the scores that reach their tag's threshold."""
         reach_S = kept.among_highest(self.top_k, self.floor) & (kept.score_S >= self.threshold_K[kept.tag_S])
-        picture, tag_id = kept.picture_S[reach_S], kept.tag_S[reach_S]  # the highest first, as they were kept
-        few = np.arange(len(picture)) - np.searchsorted(picture, picture) < self.max_added
-        return picture[few], tag_id[few], np.full(int(few.sum()), TRUST.index("predicted"))
+        image, tag_id = kept.image_S[reach_S], kept.tag_S[reach_S]  # the highest first, as they were kept
+        few = np.arange(len(image)) - np.searchsorted(image, image) < self.max_added
+        return image[few], tag_id[few], np.full(int(few.sum()), TRUST.index("predicted"))
 
 
 def caption_parser(label_system: LabelSystem, implied_parents: bool) -> Callable[[Sequence[str]], list[list[int]]]:
@@ -102,23 +102,23 @@ def caption_parser(label_system: LabelSystem, implied_parents: bool) -> Callable
 
 
 def _of_captions(tags: Sequence[Sequence[int]]) -> Known:
-    pictures = np.repeat(np.arange(len(tags)), [len(mine) for mine in tags])
+    images = np.repeat(np.arange(len(tags)), [len(mine) for mine in tags])
     tag_ids = np.array([tag for mine in tags for tag in mine], dtype=np.int64)
-    return pictures, tag_ids, np.full(len(tag_ids), TRUST.index("generated_caption"))
+    return images, tag_ids, np.full(len(tag_ids), TRUST.index("generated_caption"))
 
 
 def _merged(kept: SparseScores, found: Sequence[Known]) -> pd.DataFrame:
-    picture, tag_id, trust = (np.concatenate(columns).astype(np.int64) for columns in zip(*found, strict=True))
-    order = np.lexsort((trust, tag_id, picture))
-    picture, tag_id, trust = picture[order], tag_id[order], trust[order]
-    first = np.ones(len(picture), dtype=bool)
-    first[1:] = (np.diff(picture) != 0) | (np.diff(tag_id) != 0)
-    picture, tag_id, trust = picture[first], tag_id[first], trust[first]
-    image_score = kept.of(picture, tag_id)
+    image, tag_id, trust = (np.concatenate(columns).astype(np.int64) for columns in zip(*found, strict=True))
+    order = np.lexsort((trust, tag_id, image))
+    image, tag_id, trust = image[order], tag_id[order], trust[order]
+    first = np.ones(len(image), dtype=bool)
+    first[1:] = (np.diff(image) != 0) | (np.diff(tag_id) != 0)
+    image, tag_id, trust = image[first], tag_id[first], trust[first]
+    image_score = kept.of(image, tag_id)
     said = trust <= TRUST.index("implied")
     return pd.DataFrame(
         {
-            "image_id": np.asarray(kept.image_ids, dtype=object)[picture],
+            "image_id": np.asarray(kept.image_ids, dtype=object)[image],
             "tag_id": tag_id.astype(np.int32),
             "origin": np.asarray(TRUST, dtype=object)[trust],
             "score": np.where(said, 1.0, image_score).astype(np.float32),
@@ -127,9 +127,9 @@ def _merged(kept: SparseScores, found: Sequence[Known]) -> pd.DataFrame:
     )
 
 
-def score_batches(scores: Table, split: str, num_pictures: int = 4096) -> Iterator[SparseScores]:
-    """The kept scores of the pictures of a split, some at a time."""
-    for batch in scores.batches(["image_id", "split", "tag_ids", "scores"], num_pictures):
+def score_batches(scores: Table, split: str, num_images: int = 4096) -> Iterator[SparseScores]:
+    """The kept scores of the images of a split, some at a time."""
+    for batch in scores.batches(["image_id", "split", "tag_ids", "scores"], num_images):
         mine = batch.filter(pc.equal(batch["split"], split))
         if len(mine):
             yield SparseScores.from_arrow(mine)

@@ -15,10 +15,10 @@ RIGHT, WRONG, UNKNOWN = 1, 0, -1
 
 
 class Truth:
-    """What the labels of the pictures of one split say about tags.
+    """What the labels of the images of one split say about tags.
 
     A name of a benchmark stands for the tag that the label system finds for it; names without one, and the benchmark's
-    `unseen` names, judge nothing. For a picture of a source that a benchmark covers, a name without a label is absent.
+    `unseen` names, judge nothing. For an image of a source that a benchmark covers, a name without a label is absent.
     """
 
     def __init__(
@@ -50,11 +50,11 @@ class Truth:
 
     @property
     def image_ids(self) -> list[str]:
-        """The pictures of the split that some benchmark covers."""
+        """The images of the split that some benchmark covers."""
         return list(self._source)
 
     def targets(self, image_ids: Sequence[str], num_tags: int) -> tuple[np.ndarray, np.ndarray]:
-        """Two boolean arrays (images, tags): the tag is in the picture; it is known whether it is."""
+        """Two boolean arrays (images, tags): the tag is in the image; it is known whether it is."""
         positive_BK = np.zeros((len(image_ids), num_tags), dtype=bool)
         known_BK = np.zeros_like(positive_BK)
         for row, image_id in enumerate(image_ids):

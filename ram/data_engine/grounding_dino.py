@@ -1,4 +1,4 @@
-"""Grounding-DINO (arXiv 2303.05499), RAM's localiser: boxes of what names say, from transformers' implementation."""
+"""Grounding-DINO (arXiv 2303.05499), RAM's localizer: boxes of what names say, from transformers' implementation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-# B prompts (a picture and some of its tags), Q boxes of a prompt, T text tokens; pixels_CHW of one picture
+# B prompts (an image and some of its tags), Q boxes of a prompt, T text tokens; pixels_CHW of one image
 
 _MEAN, _STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # what its published checkpoints were trained with
 
@@ -42,9 +42,9 @@ class GroundingDinoParams:
 
 @dataclass(frozen=True, slots=True)
 class _Prompt:
-    """A picture with as many of its names as a text has room for: `spans` are their tokens, `names` their positions."""
+    """An image with as many of its names as a text has room for: `spans` are their tokens, `names` their positions."""
 
-    picture: int
+    image: int
     pixels_CHW: Tensor
     token_ids: list[int]
     spans: list[slice]
@@ -52,7 +52,7 @@ class _Prompt:
 
 
 class GroundingDino:
-    """Finds names in pictures, the names of a picture in one pass where its text has room for them."""
+    """Finds names in images, the names of an image in one pass where its text has room for them."""
 
     def __init__(self, params: GroundingDinoParams, device: torch.device) -> None:
         from transformers import AutoModelForZeroShotObjectDetection, AutoTokenizer
@@ -63,11 +63,11 @@ class GroundingDino:
         self._max_tokens = int(self._model.config.max_text_len)
 
     @torch.inference_mode()
-    def find(self, pictures: Iterable[Image.Image], names: Sequence[Sequence[str]]) -> list[list[Box | None]]:
-        """For every name of every picture its best box in fractions of width and height, or None below the thresholds."""
-        found: list[list[Box | None]] = [[None] * len(of_picture) for of_picture in names]
+    def find(self, images: Iterable[Image.Image], names: Sequence[Sequence[str]]) -> list[list[Box | None]]:
+        """For every name of every image its best box in fractions of width and height, or None below the thresholds."""
+        found: list[list[Box | None]] = [[None] * len(of_image) for of_image in names]
         waiting: list[_Prompt] = []
-        for prompt in self._prompts(pictures, names):
+        for prompt in self._prompts(images, names):
             waiting.append(prompt)
             if len(waiting) == self._params.batch_size:
                 self._detect(waiting, found)
@@ -76,10 +76,10 @@ class GroundingDino:
             self._detect(waiting, found)
         return found
 
-    def _prompts(self, pictures: Iterable[Image.Image], names: Sequence[Sequence[str]]) -> Iterator[_Prompt]:
-        for index, (picture, of_picture) in enumerate(zip(pictures, names, strict=True)):
-            pixels_CHW = prepared(picture, self._params.short_side)
-            for token_ids, spans, numbers in self._texts(of_picture):
+    def _prompts(self, images: Iterable[Image.Image], names: Sequence[Sequence[str]]) -> Iterator[_Prompt]:
+        for index, (image, of_image) in enumerate(zip(images, names, strict=True)):
+            pixels_CHW = prepared(image, self._params.short_side)
+            for token_ids, spans, numbers in self._texts(of_image):
                 yield _Prompt(index, pixels_CHW, token_ids, spans, numbers)
 
     def _texts(self, names: Sequence[str]) -> Iterator[tuple[list[int], list[slice], list[int]]]:
@@ -112,10 +112,10 @@ class GroundingDino:
                 score_Q = scores_QT[:, span].mean(1).where(usable_Q, -1.0)
                 best = int(score_Q.argmax())
                 if score_Q[best] >= self._params.min_tag_score:
-                    found[prompt.picture][name] = tuple(boxes_Q4[best].tolist())
+                    found[prompt.image][name] = tuple(boxes_Q4[best].tolist())
 
     def _batch(self, prompts: Sequence[_Prompt]) -> dict[str, Tensor]:
-        """Texts and pictures padded to the longest and the largest, with masks of what is none of them."""
+        """Texts and images padded to the longest and the largest, with masks of what is none of them."""
         height, width = (max(p.pixels_CHW.shape[side] for p in prompts) for side in (1, 2))
         length = max(len(p.token_ids) for p in prompts)
         pixels_BCHW = torch.zeros(len(prompts), 3, height, width)
@@ -137,15 +137,15 @@ def kept_grounding_dino(params: GroundingDinoParams, device: torch.device) -> Gr
     return GroundingDino(params, device)
 
 
-def prepared(picture: Image.Image, short_side: int) -> Tensor:
-    """pixels_CHW of an RGB picture, scaled until its short side, or 3/5 of its long one, is `short_side`."""
-    scale = min(short_side / min(picture.size), short_side * 5 / 3 / max(picture.size))
-    width, height = (max(round(side * scale), 1) for side in picture.size)
-    pixels = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32) / 255
+def prepared(image: Image.Image, short_side: int) -> Tensor:
+    """pixels_CHW of an RGB image, scaled until its short side, or 3/5 of its long one, is `short_side`."""
+    scale = min(short_side / min(image.size), short_side * 5 / 3 / max(image.size))
+    width, height = (max(round(side * scale), 1) for side in image.size)
+    pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32) / 255
     return torch.from_numpy((pixels - np.array(_MEAN, np.float32)) / np.array(_STD, np.float32)).permute(2, 0, 1)
 
 
 def _corners(boxes: Tensor) -> Tensor:
-    """Of centre and size."""
-    centre, size = boxes[..., :2], boxes[..., 2:]
-    return torch.cat([centre - size / 2, centre + size / 2], dim=-1)
+    """Of center and size."""
+    center, size = boxes[..., :2], boxes[..., 2:]
+    return torch.cat([center - size / 2, center + size / 2], dim=-1)

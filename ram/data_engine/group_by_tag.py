@@ -1,4 +1,4 @@
-"""Rows that stand by picture, gathered by tag: a shuffle through files, since all features fit in no memory."""
+"""Rows that stand by image, gathered by tag: a shuffle through files, since all features fit in no memory."""
 
 from __future__ import annotations
 

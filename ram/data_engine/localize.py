@@ -1,4 +1,4 @@
-"""Where in a picture is a tag? Each localiser gives one box a row, and says of which rows it found none."""
+"""Where in an image is a tag? Each localizer gives one box a row, and says of which rows it found none."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from ram.model.heatmap_to_box import window_of
 from ram.model.ram import RAM
 
 # B images, R rows (one (image, tag) each), K rows of one image, G windows, N image tokens of a map H × W, D token width
-# Boxes are x0, y0, x1, y1 in fractions of the picture's width and height: boxes_R4
+# Boxes are x0, y0, x1, y1 in fractions of the image's width and height: boxes_R4
 
-WHOLE_PICTURE = (0.0, 0.0, 1.0, 1.0)
+WHOLE_IMAGE = (0.0, 0.0, 1.0, 1.0)
 Boxes = Mapping[tuple[str, int], tuple[float, ...]]  # (image_id, tag_id) -> x0, y0, x1, y1
 
 _WINDOW_PARTS = 2  # grid: a window is seen as so many tokens along each side
@@ -36,16 +36,16 @@ class LocaliserParams:
     fallback: str  # boxes, grounding_dino: for rows that they have no box of
     relevance: str  # attention: alignment | occlusion | attention
     min_share: float  # attention: of the row's peak above its mean; cells with less count against a window
-    window_sides: tuple[float, ...]  # grid: in shares of the picture's
+    window_sides: tuple[float, ...]  # grid: in shares of the image's
     grounding_dino: GroundingDinoParams
 
     def __post_init__(self) -> None:
-        for knob in (self.kind, self.fallback):
-            if knob not in LOCALISERS:
-                raise ValueError(f"unknown localiser {knob!r}; known: {', '.join(LOCALISERS)}")
-        if LOCALISERS[self.fallback].leaves_rows:
+        for parameter in (self.kind, self.fallback):
+            if parameter not in LOCALIZERS:
+                raise ValueError(f"unknown localizer {parameter!r}; known: {', '.join(LOCALIZERS)}")
+        if LOCALIZERS[self.fallback].leaves_rows:
             raise ValueError(
-                f"localiser.fallback must find a box for every row, {self.fallback} does not; use attention"
+                f"localizer.fallback must find a box for every row, {self.fallback} does not; use attention"
             )
         if self.relevance not in RELEVANCES:
             raise ValueError(f"unknown relevance {self.relevance!r}; known: {', '.join(RELEVANCES)}")
@@ -57,26 +57,26 @@ class LocaliserParams:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A batch of pictures and the tags to be found in them; `picture_R` ascends."""
+    """A batch of images and the tags to be found in them; `image_R` ascends."""
 
     image_ids: Sequence[str]
     tokens_BND: Tensor
     grid: tuple[int, int]
-    picture_R: Tensor
+    image_R: Tensor
     tag_R: Tensor
 
-    def by_picture(self) -> list[Tensor]:
-        """The tags of every picture of the batch."""
-        return list(self.tag_R.split(self.picture_R.bincount(minlength=len(self.image_ids)).tolist()))
+    def by_image(self) -> list[Tensor]:
+        """The tags of every image of the batch."""
+        return list(self.tag_R.split(self.image_R.bincount(minlength=len(self.image_ids)).tolist()))
 
     def subset(self, rows: Tensor) -> Rows:
-        """Those of the rows that `rows` names by position, in the same pictures."""
-        return Rows(self.image_ids, self.tokens_BND, self.grid, self.picture_R[rows], self.tag_R[rows])
+        """Those of the rows that `rows` names by position, in the same images."""
+        return Rows(self.image_ids, self.tokens_BND, self.grid, self.image_R[rows], self.tag_R[rows])
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What localisers look into; `boxes` are given for the localiser of that name alone."""
+    """What localizers look into; `boxes` are given for the localizer of that name alone."""
 
     model: RAM
     label_system: LabelSystem
@@ -84,8 +84,8 @@ class Sources:
     boxes: Boxes | None = None
 
 
-class Localiser(Protocol):
-    """Says where in a picture a tag is; one is made for a run of the stage, and called batch by batch."""
+class Localizer(Protocol):
+    """Says where in an image a tag is; one is made for a run of the stage, and called batch by batch."""
 
     leaves_rows: ClassVar[bool]  # to the fallback, if it has no box for them
 
@@ -105,7 +105,7 @@ class ByAttention:
         self._model, self._params = sources.model, params
 
     def __call__(self, rows: Rows) -> tuple[Tensor, Tensor]:
-        map_RHW = relevance(self._params.relevance, self._model, rows.tokens_BND, rows.picture_R, rows.tag_R, rows.grid)
+        map_RHW = relevance(self._params.relevance, self._model, rows.tokens_BND, rows.image_R, rows.tag_R, rows.grid)
         return window_of(map_RHW, self._params.min_share)
 
 
@@ -121,7 +121,7 @@ class ByGrid:
     def __call__(self, rows: Rows) -> tuple[Tensor, Tensor]:
         weights_GSHW = sub_box_weights(self._windows_G4, _WINDOW_PARTS, *rows.grid)
         best = [torch.zeros(0, dtype=torch.long, device=rows.tokens_BND.device)]
-        for tokens_ND, tag_K in zip(rows.tokens_BND, rows.by_picture(), strict=True):
+        for tokens_ND, tag_K in zip(rows.tokens_BND, rows.by_image(), strict=True):
             if len(tag_K):
                 parts_GSD = weights_GSHW.flatten(2) @ tokens_ND[1:]
                 tokens_GSD = torch.cat([parts_GSD.mean(1, keepdim=True), parts_GSD], dim=1)
@@ -136,15 +136,15 @@ class ByDetector:
 
     def __init__(self, sources: Sources, params: LocaliserParams) -> None:
         if sources.images is None:
-            raise ValueError("localiser grounding_dino needs the pictures; give an image store")
+            raise ValueError("localizer grounding_dino needs the images; give an image store")
         self._images, self._label_system = sources.images, sources.label_system
         self._detector = kept_grounding_dino(params.grounding_dino, sources.model.device)
 
     def __call__(self, rows: Rows) -> tuple[Tensor, Tensor]:
-        names = [[self._label_system[tag].name for tag in tag_K.tolist()] for tag_K in rows.by_picture()]
-        wanted = [i for i, of_picture in enumerate(names) if of_picture]
-        pictures = (self._images.open(rows.image_ids[i]) for i in wanted)
-        found = self._detector.find(pictures, [names[i] for i in wanted])
+        names = [[self._label_system[tag].name for tag in tag_K.tolist()] for tag_K in rows.by_image()]
+        wanted = [i for i, of_image in enumerate(names) if of_image]
+        images = (self._images.open(rows.image_ids[i]) for i in wanted)
+        found = self._detector.find(images, [names[i] for i in wanted])
         return _filled([box for boxes in found for box in boxes], rows.tokens_BND.device)
 
 
@@ -155,16 +155,16 @@ class ByBoxes:
 
     def __init__(self, sources: Sources, params: LocaliserParams) -> None:
         if sources.boxes is None:
-            raise ValueError("localiser boxes needs the boxes of table labels")
+            raise ValueError("localizer boxes needs the boxes of table labels")
         self._boxes = sources.boxes
 
     def __call__(self, rows: Rows) -> tuple[Tensor, Tensor]:
-        keys = zip(rows.picture_R.tolist(), rows.tag_R.tolist(), strict=True)
+        keys = zip(rows.image_R.tolist(), rows.tag_R.tolist(), strict=True)
         return _filled([self._boxes.get((rows.image_ids[i], tag)) for i, tag in keys], rows.tokens_BND.device)
 
 
 class Whole:
-    """The whole picture, for every row."""
+    """The whole image, for every row."""
 
     leaves_rows: ClassVar[bool] = False
 
@@ -172,10 +172,10 @@ class Whole:
         pass
 
     def __call__(self, rows: Rows) -> tuple[Tensor, Tensor]:
-        return _filled([WHOLE_PICTURE] * len(rows.tag_R), rows.tokens_BND.device)
+        return _filled([WHOLE_IMAGE] * len(rows.tag_R), rows.tokens_BND.device)
 
 
-LOCALISERS: dict[str, type[Localiser]] = {
+LOCALIZERS: dict[str, type[Localizer]] = {
     "attention": ByAttention,
     "grid": ByGrid,
     "grounding_dino": ByDetector,
@@ -185,20 +185,20 @@ LOCALISERS: dict[str, type[Localiser]] = {
 
 
 class Finder:
-    """The chosen localiser, then its fallback, then the whole picture: every row has a box, and who found it."""
+    """The chosen localizer, then its fallback, then the whole image: every row has a box, and who found it."""
 
     def __init__(self, sources: Sources, params: LocaliserParams) -> None:
-        kinds = [params.kind] + ([params.fallback] if LOCALISERS[params.kind].leaves_rows else [])
-        self._chain = [(kind, LOCALISERS[kind](sources, params)) for kind in kinds]
+        kinds = [params.kind] + ([params.fallback] if LOCALIZERS[params.kind].leaves_rows else [])
+        self._chain = [(kind, LOCALIZERS[kind](sources, params)) for kind in kinds]
 
     def __call__(self, rows: Rows) -> tuple[Tensor, np.ndarray]:
-        """boxes_R4, and the names of the localisers that found them; `whole` also where none did."""
+        """boxes_R4, and the names of the localizers that found them; `whole` also where none did."""
         device = rows.tokens_BND.device
-        boxes_R4 = torch.tensor(WHOLE_PICTURE, device=device).repeat(len(rows.tag_R), 1)
+        boxes_R4 = torch.tensor(WHOLE_IMAGE, device=device).repeat(len(rows.tag_R), 1)
         found_by_R = np.full(len(rows.tag_R), "whole", dtype=object)
         left = torch.arange(len(rows.tag_R), device=device)
-        for kind, localiser in self._chain:
-            mine_R4, found_R = localiser(rows.subset(left))
+        for kind, localizer in self._chain:
+            mine_R4, found_R = localizer(rows.subset(left))
             boxes_R4[left[found_R]] = mine_R4[found_R].float()
             found_by_R[left[found_R].cpu().numpy()] = kind
             left = left[~found_R]
@@ -217,7 +217,7 @@ def given_boxes(labels: Table, label_system: LabelSystem) -> Boxes:
 
 
 def by_image(boxes: Boxes) -> dict[str, Boxes]:
-    """The same boxes in one table a picture."""
+    """The same boxes in one table an image."""
     tables: dict[str, dict[tuple[str, int], tuple[float, ...]]] = {}
     for key, box in boxes.items():
         tables.setdefault(key[0], {})[key] = box
@@ -230,7 +230,7 @@ def _area(box: Sequence[float]) -> float:
 
 def _filled(boxes: Sequence[Sequence[float] | None], device: torch.device) -> tuple[Tensor, Tensor]:
     found = torch.tensor([box is not None for box in boxes], dtype=torch.bool, device=device)
-    filled = [WHOLE_PICTURE if box is None else tuple(box) for box in boxes]
+    filled = [WHOLE_IMAGE if box is None else tuple(box) for box in boxes]
     return torch.tensor(filled, dtype=torch.float32, device=device).view(-1, 4), found
 
 

@@ -1,4 +1,4 @@
-"""A linear probe that has not seen the picture it judges: how much does the picture look like those of a tag?
+"""A linear probe that has not seen the image it judges: how much does the image look like those of a tag?
 
 The preliminary model was trained on the very tags that are to be checked, and has learned some of the wrong ones by
 heart. The probe is a ridge regression from a summary of the image tokens to all tags at once, fitted on the other
@@ -37,11 +37,11 @@ class ProbeParams:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some pictures: their features, their folds, and their trusted tags as positions in the batch and tag ids."""
+    """Some images: their features, their folds, and their trusted tags as positions in the batch and tag ids."""
 
     feature_BD: np.ndarray
     fold_B: np.ndarray
-    picture_R: np.ndarray
+    image_R: np.ndarray
     tag_R: np.ndarray
 
 
@@ -51,15 +51,15 @@ class Probe:
     def __init__(self, ridge: HeldOutRidge) -> None:
         self._ridge = ridge
         self._slope_K = np.zeros(ridge.num_targets)
-        self._centre_K = np.zeros(ridge.num_targets)
+        self._center_K = np.zeros(ridge.num_targets)
 
     def calibrate(self, batches: Iterable[Batch], prior_weight: float) -> None:
-        """Turn held-out scores into evidence: pictures with and without a tag as two normal curves of one width."""
+        """Turn held-out scores into evidence: images with and without a tag as two normal curves of one width."""
         num_tags = self._ridge.num_targets
         curves = TwoCurves(num_tags)
         for batch in batches:
             score_BK = self._ridge(batch.feature_BD, batch.fold_B)
-            own_R = score_BK[batch.picture_R, batch.tag_R].astype(np.float64)
+            own_R = score_BK[batch.image_R, batch.tag_R].astype(np.float64)
             curves.count_2T[0] += len(score_BK)
             curves.sum_2T[0] += score_BK.sum(0, dtype=np.float64)
             curves.squares_2T[0] += np.square(score_BK).sum(0, dtype=np.float64)
@@ -68,14 +68,14 @@ class Probe:
                 total_2K[1] += np.bincount(batch.tag_R, values_R, minlength=num_tags)
         for total_2K in (curves.count_2T, curves.sum_2T, curves.squares_2T):
             total_2K[0] -= total_2K[1]
-        self._slope_K, self._centre_K = curves.slope_and_centre(prior_weight)
+        self._slope_K, self._center_K = curves.slope_and_center(prior_weight)
 
     def evidence(
-        self, feature_BD: np.ndarray, fold_B: np.ndarray, picture_R: np.ndarray, tag_R: np.ndarray
+        self, feature_BD: np.ndarray, fold_B: np.ndarray, image_R: np.ndarray, tag_R: np.ndarray
     ) -> np.ndarray:
-        """Natural log of how much likelier each row's picture is among pictures with the tag than among others."""
-        score_R = self._ridge(feature_BD, fold_B)[picture_R, tag_R]
-        return ((score_R - self._centre_K[tag_R]) * self._slope_K[tag_R]).astype(np.float32)
+        """Natural log of how much likelier each row's image is among images with the tag than among others."""
+        score_R = self._ridge(feature_BD, fold_B)[image_R, tag_R]
+        return ((score_R - self._center_K[tag_R]) * self._slope_K[tag_R]).astype(np.float32)
 
 
 def fit(batches: Iterable[Batch], num_tags: int, params: ProbeParams) -> Probe:
@@ -85,12 +85,12 @@ def fit(batches: Iterable[Batch], num_tags: int, params: ProbeParams) -> Probe:
 
 
 def _tag_sums(batch: Batch, num_tags: int, chosen_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    rows = chosen_B[batch.picture_R]
-    tag_R, picture_R = batch.tag_R[rows], batch.picture_R[rows]
+    rows = chosen_B[batch.image_R]
+    tag_R, image_R = batch.tag_R[rows], batch.image_R[rows]
     product_DK = np.zeros((batch.feature_BD.shape[1], num_tags))
     order = np.argsort(tag_R, kind="stable")
     present, starts = np.unique(tag_R[order], return_index=True)
     if len(present):
-        sums = np.add.reduceat(batch.feature_BD[picture_R[order]].astype(np.float64), starts, axis=0)
+        sums = np.add.reduceat(batch.feature_BD[image_R[order]].astype(np.float64), starts, axis=0)
         product_DK[:, present] = sums.T
     return np.bincount(tag_R, minlength=num_tags), product_DK

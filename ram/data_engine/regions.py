@@ -21,7 +21,7 @@ from ram.inference.scorer import Scorer
 class RegionParams:
     """How a region is described and scored."""
 
-    view: str  # tokens: mean of the picture's tokens in the box; roi_align: read between them; crop: encoded anew
+    view: str  # tokens: mean of the image's tokens in the box; roi_align: read between them; crop: encoded anew
     num_parts: int  # tokens, roi_align: the box is seen as num_parts² tokens of equal size
     padding: float  # crop: added on every side, in shares of the box's size
 
@@ -34,17 +34,17 @@ class RegionParams:
 
 @dataclass(frozen=True, slots=True)
 class Regions:
-    """Of the rows of a batch of pictures."""
+    """Of the rows of a batch of images."""
 
     boxes_R4: np.ndarray  # fractions of width and height
-    found_by_R: np.ndarray  # names of localisers; whole where the region is the whole picture
+    found_by_R: np.ndarray  # names of localizers; whole where the region is the whole image
     score_R: np.ndarray  # of the row's tag on the region alone
     feature_RD: np.ndarray
-    summary_BS: np.ndarray  # of the whole pictures: what the probe sees
+    summary_BS: np.ndarray  # of the whole images: what the probe sees
 
 
 class RegionEmbedder:
-    """Localises, describes and scores the tags of pictures, all tags of a picture in one pass."""
+    """Localizes, describes and scores the tags of images, all tags of an image in one pass."""
 
     _ROWS_AT_ONCE = 256
 
@@ -53,14 +53,14 @@ class RegionEmbedder:
         self._finder, self._params, self._batch_size = finder, params, batch_size
 
     @torch.inference_mode()
-    def run(self, image_ids: Sequence[str], pictures: np.ndarray, tag_ids: np.ndarray) -> Iterator[Regions]:
-        """Batches of regions, in the order of the rows; `pictures` are positions in `image_ids`, ascending."""
+    def run(self, image_ids: Sequence[str], images: np.ndarray, tag_ids: np.ndarray) -> Iterator[Regions]:
+        """Batches of regions, in the order of the rows; `images` are positions in `image_ids`, ascending."""
         start = 0
         for ids, tokens_BND, grid in self._scorer.tokens(image_ids, self._batch_size):
-            first, last = np.searchsorted(pictures, [start, start + len(ids)])
-            picture_R = torch.as_tensor(pictures[first:last] - start, device=tokens_BND.device)
+            first, last = np.searchsorted(images, [start, start + len(ids)])
+            image_R = torch.as_tensor(images[first:last] - start, device=tokens_BND.device)
             tag_R = torch.as_tensor(tag_ids[first:last].astype(np.int64), device=tokens_BND.device)
-            yield self._batch(Rows(ids, tokens_BND, grid, picture_R, tag_R))
+            yield self._batch(Rows(ids, tokens_BND, grid, image_R, tag_R))
             start += len(ids)
 
     def _batch(self, rows: Rows) -> Regions:
@@ -69,11 +69,11 @@ class RegionEmbedder:
         map_BHWD = tokens_BND[:, 1:].unflatten(1, rows.grid)
         scores, features = [], []
         for some in torch.arange(len(tag_R), device=tag_R.device).split(self._ROWS_AT_ONCE):
-            picture = rows.picture_R[some]
+            image = rows.image_R[some]
             if self._params.view == "crop":
-                tokens = self._crop_tokens([rows.image_ids[i] for i in picture.tolist()], boxes_R4[some])
+                tokens = self._crop_tokens([rows.image_ids[i] for i in image.tolist()], boxes_R4[some])
             else:
-                tokens = self._region_tokens(map_BHWD[picture], boxes_R4[some])
+                tokens = self._region_tokens(map_BHWD[image], boxes_R4[some])
             scores.append(self._own_scores(tokens, tag_R[some]))
             features.append(tokens[:, 0])
         width = tokens_BND.shape[2]
@@ -98,15 +98,15 @@ class RegionEmbedder:
 
     def _crop_tokens(self, image_ids: Sequence[str], boxes_R4: Tensor) -> Tensor:
         if self._scorer.images is None:
-            raise ValueError("embed_regions.region.view is crop, which needs the pictures; give an image store")
+            raise ValueError("embed_regions.region.view is crop, which needs the images; give an image store")
         crops = []
         for image_id, (x0, y0, x1, y1) in zip(image_ids, boxes_R4.tolist(), strict=True):
-            picture = self._scorer.images.open(image_id)
+            image = self._scorer.images.open(image_id)
             pad_x, pad_y = self._params.padding * (x1 - x0), self._params.padding * (y1 - y0)
-            left, top = max(x0 - pad_x, 0) * picture.width, max(y0 - pad_y, 0) * picture.height
-            right, bottom = min(x1 + pad_x, 1) * picture.width, min(y1 + pad_y, 1) * picture.height
+            left, top = max(x0 - pad_x, 0) * image.width, max(y0 - pad_y, 0) * image.height
+            right, bottom = min(x1 + pad_x, 1) * image.width, min(y1 + pad_y, 1) * image.height
             box = (int(left), int(top), max(round(right), int(left) + 1), max(round(bottom), int(top) + 1))
-            crops.append(self._model.preprocess(picture.crop(box)))
+            crops.append(self._model.preprocess(image.crop(box)))
         return self._model.encode(torch.stack(crops).to(self._model.device))
 
     def _own_scores(self, tokens_RND: Tensor, tag_R: Tensor) -> Tensor:
@@ -121,7 +121,7 @@ class RegionEmbedder:
 
 @torch.inference_mode()
 def summary_of(scorer: Scorer, image_ids: Sequence[str], tokens_BND: Tensor) -> np.ndarray:
-    """Mean and maximum of the pictures' tokens, (B, S) float32, averaged over the views that are stored of them.
+    """Mean and maximum of the images' tokens, (B, S) float32, averaged over the views that are stored of them.
 
     Small things show in the maximum, and views average out what is chance in one.
     """

@@ -1,6 +1,6 @@
-"""Ridge regressions that have not seen the picture they judge: one a fold, fitted on the other folds in closed form.
+"""Ridge regressions that have not seen the image they judge: one a fold, fitted on the other folds in closed form.
 
-One pass over the pictures, and no memory but the folds' second moments, in float64.
+One pass over the images, and no memory but the folds' second moments, in float64.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 
 # B images, D feature width, T targets, F folds
 
-# Of the chosen pictures: sum_T of their targets, and product_DT, their features' transpose times their targets.
+# Of the chosen images: sum_T of their targets, and product_DT, their features' transpose times their targets.
 Sums = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
@@ -26,9 +26,9 @@ class HeldOutRidge:
         return int(self.weight_FDT.shape[2])
 
     def __call__(self, feature_BD: np.ndarray, fold_B: np.ndarray) -> np.ndarray:
-        """How far each target is expected from its mean, (B, T) float32: by the fold that did not see the picture.
+        """How far each target is expected from its mean, (B, T) float32: by the fold that did not see the image.
 
-        A fold of -1 is a picture that no fold saw: the mean of all of them.
+        A fold of -1 is an image that no fold saw: the mean of all of them.
         """
         value_BT = np.empty((len(feature_BD), self.num_targets), dtype=np.float32)
         for fold in np.unique(fold_B):
@@ -45,14 +45,14 @@ def fit_held_out(
     batches: Iterable[tuple[np.ndarray, np.ndarray, Sums]], num_folds: int, num_targets: int, ridge: float
 ) -> HeldOutRidge:
     """The regressions from batches of feature_BD, fold_B and the sums of the targets; `ridge` in shares of the
-    features' variance. `ValueError` where there are no pictures."""
+    features' variance. `ValueError` where there are no images."""
     moments: list[_Moments] = []
     for feature_BD, fold_B, sums in batches:
         moments = moments or [_Moments(feature_BD.shape[1], num_targets) for _ in range(num_folds)]
         for fold, moment in enumerate(moments):
             moment.add(feature_BD, fold_B == fold, sums)
     if not moments:
-        raise ValueError("there are no pictures to fit a probe on; give the pipeline a source of split train")
+        raise ValueError("there are no images to fit a probe on; give the pipeline a source of split train")
     weights, means, target_means = [], [], []
     for held_out in range(num_folds):
         others = [moment for fold, moment in enumerate(moments) if fold != held_out]
@@ -69,7 +69,7 @@ def fit_held_out(
 
 
 class _Moments:
-    """Sums over the pictures of one fold."""
+    """Sums over the images of one fold."""
 
     def __init__(self, width: int, num_targets: int) -> None:
         self.count = 0
@@ -94,8 +94,8 @@ class TwoCurves:
     def __init__(self, num_targets: int) -> None:
         self.count_2T, self.sum_2T, self.squares_2T = (np.zeros((2, num_targets)) for _ in range(3))
 
-    def slope_and_centre(self, prior_weight: float) -> tuple[np.ndarray, np.ndarray]:
-        """The log-likelihood ratio of a score is slope × (score − centre): group 1 against group 0.
+    def slope_and_center(self, prior_weight: float) -> tuple[np.ndarray, np.ndarray]:
+        """The log-likelihood ratio of a score is slope × (score − center): group 1 against group 0.
 
         Few scores may be in group 1: their spread is shrunk to that of group 0 by `prior_weight` scores, and the slope to 0.
         """

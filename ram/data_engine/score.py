@@ -1,4 +1,4 @@
-"""A model looks at pictures once: the scores that are worth keeping, and a caption of each."""
+"""A model looks at images once: the scores that are worth keeping, and a caption of each."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ NOT_SCORED = -1  # of a tag that the generator does not have
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaptionParams:
-    """How the caption of a picture is written."""
+    """How the caption of an image is written."""
 
     num_beams: int  # 1: greedy
     min_tokens: int  # word pieces that a caption has at least
-    length_penalty: float  # of the beam search: above 1 favours long captions
+    length_penalty: float  # of the beam search: above 1 favors long captions
     top_p: float | None  # null: beam search; else each piece is drawn from the likeliest that hold this probability
-    temperature: float  # of that drawing: below 1 favours what is likely
+    temperature: float  # of that drawing: below 1 favors what is likely
     min_tag_score: float  # of the tags that lead it
     max_tags: int  # that lead it, the highest
 
@@ -61,7 +61,7 @@ def columns_of_tags(label_system: LabelSystem, generator: LabelSystem) -> np.nda
 
 @dataclass(frozen=True)
 class Looker:
-    """Looks at pictures batch by batch."""
+    """Looks at images batch by batch."""
 
     scorer: Scorer
     column_K: np.ndarray  # as `columns_of_tags` gives it
@@ -72,16 +72,16 @@ class Looker:
     batch_size: int
 
     def run(self, image_ids: Sequence[str], known: tuple[np.ndarray, np.ndarray]) -> tuple[SparseScores, pa.Table]:
-        """Their scores, and a table image_id, caption, log_probability. `known`: picture and tag id of tags they have."""
-        pictures, tag_ids = known
+        """Their scores, and a table image_id, caption, log_probability. `known`: image and tag id of tags they have."""
+        images, tag_ids = known
         parts, captions, start = [], [], 0
         for ids, tokens_BND, _ in self.scorer.tokens(image_ids, self.batch_size):
             scores_BG = self.scorer.fast.scores(tokens_BND)
             scores_BK = np.where(self.column_K >= 0, scores_BG[:, self.column_K], np.float32(NOT_SCORED))
-            first, last = np.searchsorted(pictures, [start, start + len(ids)])
-            mine = (pictures[first:last] - start, tag_ids[first:last])
+            first, last = np.searchsorted(images, [start, start + len(ids)])
+            mine = (images[first:last] - start, tag_ids[first:last])
             kept = keep_highest(ids, scores_BK, self.top_k, self.floor, mine)
-            parts.append((kept.picture_S + start, kept.tag_S, kept.score_S))
+            parts.append((kept.image_S + start, kept.tag_S, kept.score_S))
             if self.caption is not None:
                 captions.append(self._write(ids, tokens_BND, scores_BG, self.caption))
             start += len(ids)
@@ -120,5 +120,5 @@ def _captions(ids: Sequence[str], texts: Sequence[str], log_probabilities: Seque
 
 
 def seed_of(image_id: str, seed: int) -> int:
-    """A seed of a picture's own, 0 … 2**64 - 1: what is drawn for it depends on no other picture."""
+    """A seed of an image's own, 0 … 2**64 - 1: what is drawn for it depends on no other image."""
     return int.from_bytes(hashlib.sha256(f"{seed} {image_id}".encode()).digest()[:8], "little")

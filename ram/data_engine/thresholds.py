@@ -1,4 +1,4 @@
-"""Per-tag thresholds for a wanted precision, from counts of labelled scores."""
+"""Per-tag thresholds for a wanted precision, from counts of labeled scores."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class ThresholdParams:
 
     target_precision: float  # wanted share of right tags among those that are added
     caution: float  # standard errors that the estimate must lie above the target
-    min_positives: int  # fewer labelled (or caption) positives: the threshold of the tag's kind
-    prior_weight: float  # labelled scores that the precision of the tag's kind weighs in its own estimate
-    caption_recall: float  # share of what a picture shows that its captions name already
+    min_positives: int  # fewer labeled (or caption) positives: the threshold of the tag's kind
+    prior_weight: float  # labeled scores that the precision of the tag's kind weighs in its own estimate
+    caption_recall: float  # share of what an image shows that its captions name already
     min_score: float  # no threshold lies under this
 
     def __post_init__(self) -> None:
@@ -40,7 +40,7 @@ class ThresholdParams:
 class ScoreHistogram:
     """How many scores of every tag fell into every bin of the logit, and how many of them were right.
 
-    Memory is tags × bins whatever the number of pictures.
+    Memory is tags × bins whatever the number of images.
     """
 
     NUM_BINS = 512
@@ -69,15 +69,15 @@ class ScoreHistogram:
         tag_S: np.ndarray,
         score_S: np.ndarray,
         positive_S: np.ndarray,
-        num_pictures: int,
+        num_images: int,
         num_positives_K: np.ndarray,
     ) -> None:
-        """Count the kept scores of some pictures, of whose labels all are known.
+        """Count the kept scores of some images, of whose labels all are known.
 
         Those that were not kept, of which `num_positives_K` less the kept ones are positive, count as the lowest.
         """
         cells_S = np.maximum(np.searchsorted(self.edges(), score_S, side="right") - 1, 0) + tag_S * self.NUM_BINS
-        rests = (np.full(len(self.totals_KT), num_pictures), num_positives_K)
+        rests = (np.full(len(self.totals_KT), num_images), num_positives_K)
         for counts_KT, chosen, all_K in zip(
             (self.totals_KT, self.positives_KT), (slice(None), positive_S), rests, strict=True
         ):
@@ -103,21 +103,21 @@ class Thresholds:
 
 
 def precision_thresholds(
-    labelled: ScoreHistogram, captioned: ScoreHistogram, kinds: Sequence[str], params: ThresholdParams
+    labeled: ScoreHistogram, captioned: ScoreHistogram, kinds: Sequence[str], params: ThresholdParams
 ) -> Thresholds:
     """The lowest threshold of every tag at which the estimated precision of what is added reaches the target.
 
     Added is what the captions do not name. They name the share `caption_recall` of what is there and hardly anything of
-    what is not, so the added tags hold more wrong ones than all tags above a threshold do: of `labelled`, counts of
+    what is not, so the added tags hold more wrong ones than all tags above a threshold do: of `labeled`, counts of
     scores against human labels, only 1 - `caption_recall` of the right ones are counted.
 
-    Tags with too few positives there go by `captioned`, counts of scores of training pictures against the tags of their
+    Tags with too few positives there go by `captioned`, counts of scores of training images against the tags of their
     captions: for each that is named, (1 - recall) / recall others are there that are not. The model has seen these
-    pictures, which flatters it; hence labels come first. Each estimate is shrunk to that of the tag's kind, and
+    images, which flatters it; hence labels come first. Each estimate is shrunk to that of the tag's kind, and
     `caution` standard errors are taken off.
     """
-    enough = [h.positives_KT.sum(1) >= params.min_positives for h in (labelled, captioned)]
-    right_KT, total_KT = _added_by_labels(labelled, params.caption_recall)
+    enough = [h.positives_KT.sum(1) >= params.min_positives for h in (labeled, captioned)]
+    right_KT, total_KT = _added_by_labels(labeled, params.caption_recall)
     captioned_right_KT, captioned_total_KT = _added_by_captions(captioned, params.caption_recall)
     # Without any labels the kinds' estimates too come from the captions.
     pooled = (right_KT, total_KT) if enough[0].any() else (captioned_right_KT, captioned_total_KT)

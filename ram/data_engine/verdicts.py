@@ -19,17 +19,17 @@ import pyarrow.parquet as pq
 
 from ram.io.tables import Table
 from ram.labels import LabelSystem
-from ram.labels.human_labels import PictureTag, Verdict, read_verdicts, resolve
+from ram.labels.human_labels import ImageTag, Verdict, read_verdicts, resolve
 
 REASON = "human_verdict"
 _NUM_SHOWN = 50  # verdicts without effect that the report names
 
-Judged = dict[PictureTag, bool]  # whether the tag is in the picture
+Judged = dict[ImageTag, bool]  # whether the tag is in the image
 
 
 @dataclass(frozen=True)
 class Verdicts:
-    """The verdicts by the part of generated_tags that has their picture, and those without effect, with the cause."""
+    """The verdicts by the part of generated_tags that has their image, and those without effect, with the cause."""
 
     by_part: dict[int, Judged] = field(default_factory=dict)
     without_effect: list[str] = field(default_factory=list)
@@ -47,22 +47,22 @@ class Verdicts:
 
 
 def find_verdicts(path: Path, images: Table, label_system: LabelSystem, part_paths: Sequence[Path]) -> Verdicts:
-    """The verdicts of a file, placed. A train picture without any row belongs to the last part."""
+    """The verdicts of a file, placed. A train image without any row belongs to the last part."""
     verdicts = read_verdicts(path)
     if not verdicts:
         return Verdicts()
     found, unknown = resolve(verdicts, label_system)
     split_of = _splits(images, {image_id for image_id, _ in found})
     without_effect = [f"{verdict}: the label system has no such tag" for verdict in unknown]
-    placed: dict[PictureTag, Verdict] = {}
+    placed: dict[ImageTag, Verdict] = {}
     for (image_id, tag_id), verdict in found.items():
         split = split_of.get(image_id)
         if split == "train":
             placed[image_id, tag_id] = verdict
         elif split is None:
-            without_effect.append(f"{verdict}: there is no such picture")
+            without_effect.append(f"{verdict}: there is no such image")
         else:
-            without_effect.append(f"{verdict}: a picture of split {split}, and only those of train have rows")
+            without_effect.append(f"{verdict}: an image of split {split}, and only those of train have rows")
     part_of = _parts({image_id for image_id, _ in placed}, part_paths)
     by_part: dict[int, Judged] = {}
     for (image_id, tag_id), verdict in placed.items():
@@ -90,8 +90,8 @@ def _parts(image_ids: set[str], part_paths: Sequence[Path]) -> dict[str, int]:
     return found
 
 
-def apply_verdicts(rows: pd.DataFrame, judged: Mapping[PictureTag, bool]) -> pd.DataFrame:
-    """`rows` of cleaned_tags as a person wants them; a kept tag without a row gets one behind its picture's others.
+def apply_verdicts(rows: pd.DataFrame, judged: Mapping[ImageTag, bool]) -> pd.DataFrame:
+    """`rows` of cleaned_tags as a person wants them; a kept tag without a row gets one behind its image's others.
 
     What a person keeps has origin `human`, score 1 and wrong_probability 0; what is wrong is removed, wrong_probability 1.
     """
@@ -118,5 +118,5 @@ def apply_verdicts(rows: pd.DataFrame, judged: Mapping[PictureTag, bool]) -> pd.
         origin="human", score=1.0, kept=True, reason=None, wrong_probability=0.0
     )
     joined = pd.concat([rows, added.reindex(columns=rows.columns).astype(rows.dtypes.to_dict())], ignore_index=True)
-    # A picture's rows stand together; factorize numbers the pictures in the order in which they first appear.
+    # An image's rows stand together; factorize numbers the images in the order in which they first appear.
     return joined.iloc[np.argsort(pd.factorize(joined["image_id"])[0], kind="stable")].reset_index(drop=True)

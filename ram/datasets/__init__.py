@@ -1,4 +1,4 @@
-"""Where pictures come from: one module a kind of source, and the registry of the kinds."""
+"""Where images come from: one module a kind of source, and the registry of the kinds."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ KINDS: dict[str, type] = {
 
 
 def make_source(description: Mapping[str, Any]) -> Source:
-    """The source that an entry of params.yaml describes: its `kind`, and the knobs of that kind.
+    """The source that an entry of params.yaml describes: its `kind`, and the parameters of that kind.
 
-    Raises `ValueError` for an unknown kind, listing the known ones, for an unknown or wrong knob, and for an address with a
+    Raises `ValueError` for an unknown kind, listing the known ones, for an unknown or wrong parameter, and for an address with a
     password or token in it.
     """
     kind = description.get("kind")
     if kind not in KINDS:
         raise ValueError(f"unknown kind of source {kind!r}; known: {', '.join(KINDS)}")
-    knobs = {name: value for name, value in description.items() if name != "kind"}
-    for name, value in knobs.items():
+    parameters = {name: value for name, value in description.items() if name != "kind"}
+    for name, value in parameters.items():
         if isinstance(value, str) and holds_secret(value):
             raise ValueError(
                 f"{name} of source {description.get('name', '?')} holds a password or token ({redacted(value)}), which would "
                 "stand in dvc.lock, MLflow and the report; put the address into an environment variable: $NAME"
             )
-    source: Source = from_mapping(KINDS[kind], knobs, where=f"source {description.get('name', '?')}")
+    source: Source = from_mapping(KINDS[kind], parameters, where=f"source {description.get('name', '?')}")
     return source
 
 

@@ -1,6 +1,6 @@
-"""Augmentation of a picture: random resized crop, mirror, and RandAugment with RAM's operations.
+"""Augmentation of an image: random resized crop, mirror, and RandAugment with RAM's operations.
 
-Every function takes the random generator that decides for it, so one picture in one epoch is always the same.
+Every function takes the random generator that decides for it, so one image in one epoch is always the same.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MAX_MAGNITUDE = 10.0
 class AugmentParams:
     """RAM: crops of 0.2–1 of the area, mirrored in one of two, 2 operations of magnitude 5."""
 
-    min_scale: float = 0.2  # smallest share of the picture's area that a crop keeps; 1 crops nothing
+    min_scale: float = 0.2  # smallest share of the image's area that a crop keeps; 1 crops nothing
     mirror: bool = True
     num_operations: int = 2
     magnitude: float = 5.0  # of 10
@@ -34,13 +34,13 @@ class AugmentParams:
             raise ValueError(f"magnitude must be in [0, 10], got {self.magnitude}")
 
 
-def augment(picture: Image.Image, size: int, params: AugmentParams, rng: np.random.Generator) -> Image.Image:
-    """A random view of an RGB picture, `size` pixels square."""
+def augment(image: Image.Image, size: int, params: AugmentParams, rng: np.random.Generator) -> Image.Image:
+    """A random view of an RGB image, `size` pixels square."""
     if params.min_scale < 1:
-        box = random_crop_box(picture.size, params.min_scale, rng)
-        view = picture.resize((size, size), Image.Resampling.BICUBIC, box=box)
+        box = random_crop_box(image.size, params.min_scale, rng)
+        view = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
     else:
-        view = picture.resize((size, size), Image.Resampling.BICUBIC)
+        view = image.resize((size, size), Image.Resampling.BICUBIC)
     if params.mirror and rng.random() < 0.5:
         view = ImageOps.mirror(view)
     names = list(OPERATIONS)
@@ -53,7 +53,7 @@ def augment(picture: Image.Image, size: int, params: AugmentParams, rng: np.rand
 def random_crop_box(
     size: tuple[int, int], min_scale: float, rng: np.random.Generator
 ) -> tuple[float, float, float, float]:
-    """A box of `min_scale`–1 of the area and an aspect of 3/4–4/3; the whole picture where ten draws do not fit."""
+    """A box of `min_scale`–1 of the area and an aspect of 3/4–4/3; the whole image where ten draws do not fit."""
     width, height = size
     for _ in range(10):
         area = width * height * rng.uniform(min_scale, 1.0)
@@ -65,25 +65,23 @@ def random_crop_box(
     return 0.0, 0.0, float(width), float(height)
 
 
-def _affine(picture: Image.Image, matrix: tuple[float, ...]) -> Image.Image:
-    return picture.transform(
-        picture.size, Image.Transform.AFFINE, matrix, resample=Image.Resampling.BILINEAR, fillcolor=_GREY
+def _affine(image: Image.Image, matrix: tuple[float, ...]) -> Image.Image:
+    return image.transform(
+        image.size, Image.Transform.AFFINE, matrix, resample=Image.Resampling.BILINEAR, fillcolor=_GREY
     )
 
 
 # `strength` is in [-1, 1]; RAM's ranges at full strength: shear 0.3, shift 10 pixels, turn 30 degrees. Brightness and
 # sharpness change by a factor of 1 ± 0.9 strength: the published code's formula leaves both unchanged at magnitude 5.
 OPERATIONS: dict[str, Callable[[Image.Image, float], Image.Image]] = {
-    "identity": lambda picture, strength: picture,
-    "auto_contrast": lambda picture, strength: ImageOps.autocontrast(picture),
-    "equalize": lambda picture, strength: ImageOps.equalize(picture),
-    "brightness": lambda picture, strength: ImageEnhance.Brightness(picture).enhance(1 + 0.9 * strength),
-    "sharpness": lambda picture, strength: ImageEnhance.Sharpness(picture).enhance(1 + 0.9 * strength),
-    "shear_x": lambda picture, strength: _affine(picture, (1, 0.3 * strength, 0, 0, 1, 0)),
-    "shear_y": lambda picture, strength: _affine(picture, (1, 0, 0, 0.3 * strength, 1, 0)),
-    "translate_x": lambda picture, strength: _affine(picture, (1, 0, 10 * strength, 0, 1, 0)),
-    "translate_y": lambda picture, strength: _affine(picture, (1, 0, 0, 0, 1, 10 * strength)),
-    "rotate": lambda picture, strength: picture.rotate(
-        30 * strength, resample=Image.Resampling.BILINEAR, fillcolor=_GREY
-    ),
+    "identity": lambda image, strength: image,
+    "auto_contrast": lambda image, strength: ImageOps.autocontrast(image),
+    "equalize": lambda image, strength: ImageOps.equalize(image),
+    "brightness": lambda image, strength: ImageEnhance.Brightness(image).enhance(1 + 0.9 * strength),
+    "sharpness": lambda image, strength: ImageEnhance.Sharpness(image).enhance(1 + 0.9 * strength),
+    "shear_x": lambda image, strength: _affine(image, (1, 0.3 * strength, 0, 0, 1, 0)),
+    "shear_y": lambda image, strength: _affine(image, (1, 0, 0, 0.3 * strength, 1, 0)),
+    "translate_x": lambda image, strength: _affine(image, (1, 0, 10 * strength, 0, 1, 0)),
+    "translate_y": lambda image, strength: _affine(image, (1, 0, 0, 0, 1, 10 * strength)),
+    "rotate": lambda image, strength: image.rotate(30 * strength, resample=Image.Resampling.BILINEAR, fillcolor=_GREY),
 }

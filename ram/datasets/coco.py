@@ -1,4 +1,4 @@
-"""COCO JSON: captions and instances, with the pictures in a folder or in a plain tar."""
+"""COCO JSON: captions and instances, with the images in a folder or in a plain tar."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any, BinaryIO, Literal
 
 from ram.datasets.coco_json import CocoDocument, read_coco
 from ram.datasets.source import (
-    MAX_PICTURE_BYTES,
-    PICTURE_SUFFIXES,
+    IMAGE_SUFFIXES,
+    MAX_IMAGE_BYTES,
     Benchmark,
     Box,
     FileSource,
@@ -27,12 +27,12 @@ from ram.datasets.source import (
 from ram.io.remote import RemotePath
 from ram.io.tars import TarError, each_member
 
-PICTURES_PER_CHUNK = 1000
+IMAGES_PER_CHUNK = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One picture of the annotations; in a tar, `offset` and `num_bytes` say where its bytes are."""
+    """One image of the annotations; in a tar, `offset` and `num_bytes` say where its bytes are."""
 
     file_name: str
     captions: tuple[str, ...]
@@ -43,15 +43,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class CocoChunk:
-    pictures_path: Path | RemotePath
+    images_path: Path | RemotePath
     entries: tuple[Entry, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Coco(FileSource):
-    """Annotations with `caption` give captions, those with `category_id` labels; all `categories` count as labelled.
+    """Annotations with `caption` give captions, those with `category_id` labels; all `categories` count as labeled.
 
-    `path` is the tar or the folder of the pictures. Boxes, where there are any, are [x, y, width, height] in pixels.
+    `path` is the tar or the folder of the images. Boxes, where there are any, are [x, y, width, height] in pixels.
     """
 
     annotations: tuple[str, ...]  # the JSON files
@@ -62,9 +62,9 @@ class Coco(FileSource):
 
     def files(self) -> list[str]:
         names = [name for pattern in self.annotations for name in find_files(pattern)]
-        pictures = expand(self.path)
-        if pictures.is_dir():
-            inside = (p for p in files_under(pictures, "**/*") if PurePosixPath(p).suffix.lower() in PICTURE_SUFFIXES)
+        images = expand(self.path)
+        if images.is_dir():
+            inside = (p for p in files_under(images, "**/*") if PurePosixPath(p).suffix.lower() in IMAGE_SUFFIXES)
             return names + [f"{self.path.rstrip('/')}/{p}" for p in inside]
         return names + find_files(self.path)
 
@@ -87,12 +87,12 @@ class Coco(FileSource):
                 yield read_coco(expand(name))
 
     def chunks(self, files: Sequence[str]) -> list[CocoChunk]:
-        pictures_path = expand(self.path)
+        images_path = expand(self.path)
         entries = self._entries()
-        if not pictures_path.is_dir():
-            entries = _with_offsets(entries, pictures_path)
-        starts = range(0, len(entries), PICTURES_PER_CHUNK)
-        return [CocoChunk(pictures_path, tuple(entries[s : s + PICTURES_PER_CHUNK])) for s in starts]
+        if not images_path.is_dir():
+            entries = _with_offsets(entries, images_path)
+        starts = range(0, len(entries), IMAGES_PER_CHUNK)
+        return [CocoChunk(images_path, tuple(entries[s : s + IMAGES_PER_CHUNK])) for s in starts]
 
     def _entries(self) -> list[Entry]:
         """One entry a file name, sorted by it, with the annotations of all JSON files together."""
@@ -111,11 +111,11 @@ class Coco(FileSource):
         return [Entry(f, tuple(captions[f]), _distinct(labels[f])) for f in sorted(file_names)]
 
     def read(self, chunk: CocoChunk) -> Iterator[Sample | Refusal]:
-        with nullcontext() if chunk.pictures_path.is_dir() else chunk.pictures_path.open("rb") as tar:
+        with nullcontext() if chunk.images_path.is_dir() else chunk.images_path.open("rb") as tar:
             for entry in chunk.entries:
                 path = PurePosixPath(entry.file_name)
                 key = str(path.with_suffix("")) if path.name else entry.file_name
-                image = _picture(chunk.pictures_path, tar, entry)
+                image = _image(chunk.images_path, tar, entry)
                 if isinstance(image, str):
                     yield Refusal(key=key, reason="unreadable", detail=image)
                 else:
@@ -157,13 +157,13 @@ def _with_offsets(entries: Sequence[Entry], tar_path: Path | RemotePath) -> list
     return [Entry(e.file_name, e.captions, e.labels, *places.get(e.file_name, missing)) for e in entries]
 
 
-def _picture(pictures_path: Path | RemotePath, tar: BinaryIO | None, entry: Entry) -> bytes | str:
-    """The bytes of a picture in the tar, or in the folder, or the reason in words why there are none."""
+def _image(images_path: Path | RemotePath, tar: BinaryIO | None, entry: Entry) -> bytes | str:
+    """The bytes of an image in the tar, or in the folder, or the reason in words why there are none."""
     if tar is None:
-        return read_inside(pictures_path, entry.file_name)
+        return read_inside(images_path, entry.file_name)
     if entry.offset < 0:
-        return f"{pictures_path.name} has no file {entry.file_name!r}"
-    if entry.num_bytes > MAX_PICTURE_BYTES:
-        return f"{entry.file_name!r} has more than {MAX_PICTURE_BYTES} bytes"
+        return f"{images_path.name} has no file {entry.file_name!r}"
+    if entry.num_bytes > MAX_IMAGE_BYTES:
+        return f"{entry.file_name!r} has more than {MAX_IMAGE_BYTES} bytes"
     tar.seek(entry.offset)
     return tar.read(entry.num_bytes)

@@ -1,4 +1,4 @@
-"""COCO JSON, checked once: pictures, categories and annotations whose fields are there and of their types."""
+"""COCO JSON, checked once: images, categories and annotations whose fields are there and of their types."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ID = (int, str)
 
 @dataclass(frozen=True, slots=True)
 class CocoDocument:
-    """What one file says. Its annotations may still refer to pictures or categories that it does not describe."""
+    """What one file says. Its annotations may still refer to images or categories that it does not describe."""
 
     path: Path | RemotePath
     images: dict[int | str, dict[str, Any]]  # by id: file_name, and width and height where they are given

@@ -1,4 +1,4 @@
-"""Which pictures show the same: exactly, by the hash of their bytes, or nearly, by a 64-bit perceptual hash."""
+"""Which images show the same: exactly, by the hash of their bytes, or nearly, by a 64-bit perceptual hash."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NUM_BITS = 64
-MAX_DISTANCE = 10  # beyond it unlike pictures meet, and the search below has nothing left to go by
+MAX_DISTANCE = 10  # beyond it unlike images meet, and the search below has nothing left to go by
 
 Indices = NDArray[np.int64]
 
@@ -16,15 +16,15 @@ Indices = NDArray[np.int64]
 def find_duplicates(
     sha256: NDArray[np.bytes_], hashes: NDArray[np.uint64], priority: NDArray[np.int64], max_distance: int | None
 ) -> Indices:
-    """For each of N pictures the index of the kept picture that it repeats, or -1 where it is kept itself.
+    """For each of N images the index of the kept image that it repeats, or -1 where it is kept itself.
 
-    Of pictures that are alike, the one of the lowest `priority` number is kept, and of those the first. Being alike is
-    not passed on: a picture is refused only for being within `max_distance` bits of one that is kept (None: for having
-    the same bytes). Memory is some 100 bytes a picture.
+    Of images that are alike, the one of the lowest `priority` number is kept, and of those the first. Being alike is
+    not passed on: an image is refused only for being within `max_distance` bits of one that is kept (None: for having
+    the same bytes). Memory is some 100 bytes per image.
     """
     if len(hashes) == 0:
         return np.zeros(0, np.int64)
-    order = np.argsort(priority, kind="stable")  # from here on a lower number is a worthier picture
+    order = np.argsort(priority, kind="stable")  # from here on a lower number is a worthier image
     keeper = _first_equal(sha256[order])
     if max_distance is not None:
         keeper = _first_equal(hashes[order])  # the same bytes have the same hash

@@ -1,7 +1,7 @@
-"""Stored features: what the frozen trunk of the image encoder gives for every picture, read through memory maps.
+"""Stored features: what the frozen trunk of the image encoder gives for every image, read through memory maps.
 
-A folder with `manifest.json` and, for every shard of pictures, one array of half-precision rows a view and the ids of
-the rows: `part-00000.json`, `part-00000.view-0.npy` (all pictures), `part-00000.view-1.npy` … (those that train).
+A folder with `manifest.json` and, for every shard of images, one array of half-precision rows a view and the ids of
+the rows: `part-00000.json`, `part-00000.view-0.npy` (all images), `part-00000.view-1.npy` … (those that train).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MANIFEST = "manifest.json"
 
 
 class FeatureStore:
-    """Read-only access by image id. View 0 is the plain picture, views 1 … `num_views` - 1 are augmented."""
+    """Read-only access by image id. View 0 is the plain image, views 1 … `num_views` - 1 are augmented."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -62,7 +62,7 @@ class FeatureStore:
         return features
 
     def subset(self, image_ids: Sequence[str]) -> FeatureStore:
-        """Those of these pictures that are stored, alone: small enough to be sent to a worker."""
+        """Those of these images that are stored, alone: small enough to be sent to a worker."""
         other = copy.copy(self)
         other._rows = [{i: rows[i] for i in image_ids if i in rows} for rows in self._rows]
         return other

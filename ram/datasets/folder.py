@@ -1,4 +1,4 @@
-"""The one walk over a folder of pictures."""
+"""The one walk over a folder of images."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def walk(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> Iterator[Path]:
                 yield Path(directory, name)
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """The picture files under `folder`, in the order of their names; `ValueError` where there is none."""
+def images_in(folder: Path) -> list[Path]:
+    """The image files under `folder`, in the order of their names; `ValueError` where there is none."""
     if not folder.is_dir():
-        raise ValueError(f"{folder} is no folder; name one that holds pictures")
+        raise ValueError(f"{folder} is no folder; name one that holds images")
     found = sorted(walk(folder))
     if not found:
-        raise ValueError(f"no picture under {folder}; the suffixes are {', '.join(sorted(SUFFIXES))}")
+        raise ValueError(f"no image under {folder}; the suffixes are {', '.join(sorted(SUFFIXES))}")
     return found

@@ -1,4 +1,4 @@
-"""Bytes -> what is known about a picture, or why it is refused. Nothing a file holds may stop an ingestion."""
+"""Bytes -> what is known about an image, or why it is refused. Nothing a file holds may stop an ingestion."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from PIL import ImageFile
 
-from ram.io.images import PictureError, open_header, upright_rgb
+from ram.io.images import ImageError, open_header, upright_rgb
 
 FORMATS = ("JPEG", "PNG", "WEBP")  # that shards are made of
 # MPO is a JPEG with previews behind it, as cameras write them.
@@ -15,8 +15,8 @@ SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PictureLimits:
-    """Sizes in pixels; a picture outside of them is refused."""
+class ImageLimits:
+    """Sizes in pixels; an image outside of them is refused."""
 
     min_side: int
     max_pixels: int  # width x height, looked at before anything is decoded
@@ -32,8 +32,8 @@ class PictureLimits:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PictureFacts:
-    """An accepted picture: size in pixels as it is seen, upright; hash of its bytes, and a 64-bit hash of what it shows."""
+class ImageInfo:
+    """An accepted image: size in pixels as it is seen, upright; hash of its bytes, and a 64-bit hash of what it shows."""
 
     width: int
     height: int
@@ -44,22 +44,22 @@ class PictureFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refused:
-    """Why a picture is not accepted: `reason` is `animated`, `too_small`, or one of `PictureError`'s."""
+    """Why an image is not accepted: `reason` is `animated`, `too_small`, or one of `ImageError`'s."""
 
     reason: str
     detail: str
 
 
-def examine(content: bytes, limits: PictureLimits) -> PictureFacts | Refused:
-    """Decode a picture in full, and measure it."""
+def examine(content: bytes, limits: ImageLimits) -> ImageInfo | Refused:
+    """Decode an image in full, and measure it."""
     try:
         with open_header(content, limits.max_pixels, FORMATS) as image:
             return _refusal(image, limits) or _facts(image, content)
-    except PictureError as error:
+    except ImageError as error:
         return Refused(reason=error.reason, detail=str(error))
 
 
-def _refusal(image: ImageFile.ImageFile, limits: PictureLimits) -> Refused | None:
+def _refusal(image: ImageFile.ImageFile, limits: ImageLimits) -> Refused | None:
     """What the header alone speaks against."""
     short, long = sorted(image.size)
     size = f"{image.width} x {image.height} pixels"
@@ -72,13 +72,13 @@ def _refusal(image: ImageFile.ImageFile, limits: PictureLimits) -> Refused | Non
     return None
 
 
-def _facts(image: ImageFile.ImageFile, content: bytes) -> PictureFacts:
+def _facts(image: ImageFile.ImageFile, content: bytes) -> ImageInfo:
     import imagehash  # brings scipy along
 
     rgb = upright_rgb(image)  # decodes all of it: a truncated file fails here
-    # DCT hash of 8 x 8 signs (imagehash.phash); near pictures differ in few bits.
+    # DCT hash of 8 x 8 signs (imagehash.phash); near images differ in few bits.
     bits = imagehash.phash(rgb).hash.ravel()
-    return PictureFacts(
+    return ImageInfo(
         width=rgb.width,
         height=rgb.height,
         suffix=SUFFIXES[str(image.format)],

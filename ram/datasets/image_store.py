@@ -1,4 +1,4 @@
-"""Pictures of the image shards, by id or in the order in which they lie on disk."""
+"""Images of the image shards, by id or in the order in which they lie on disk."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from ram.io.images import MAX_PIXELS, FileRanges, PictureError, open_image
+from ram.io.images import MAX_PIXELS, FileRanges, ImageError, open_image
 from ram.io.tables import Table
 
 _COLUMNS = ("image_id", "split", "shard", "offset", "num_bytes")
 
 
-class OpensPictures(Protocol):
-    """What scoring needs of a store of pictures."""
+class OpensImages(Protocol):
+    """What scoring needs of a store of images."""
 
     def open(self, image_id: str, min_size: int | None = None) -> Image.Image:
-        """The RGB picture; with `min_size`, perhaps decoded smaller, no side under it."""
+        """The RGB image; with `min_size`, perhaps decoded smaller, no side under it."""
 
 
 class ImageStore:
-    """Random access to the pictures that the table `images` lists: one seek into a tar each, no tar is unpacked."""
+    """Random access to the images that the table `images` lists: one seek into a tar each, no tar is unpacked."""
 
     def __init__(self, images: Table, shards_dir: Path, max_pixels: int = MAX_PIXELS) -> None:
         rows = images.read(columns=_COLUMNS)
@@ -47,9 +47,9 @@ class ImageStore:
         return image_id in self._row
 
     def read_bytes(self, image_id: str) -> bytes:
-        """The encoded picture. Raises `ValueError` for an unknown id or a shard that is shorter than the table says."""
+        """The encoded image. Raises `ValueError` for an unknown id or a shard that is shorter than the table says."""
         if image_id not in self._row:
-            raise ValueError(f"no picture {image_id!r} in the table images ({len(self)} rows)")
+            raise ValueError(f"no image {image_id!r} in the table images ({len(self)} rows)")
         row = self._row[image_id]
         num_bytes = int(self._num_bytes[row])
         path = self.shards_dir / self.shards[self._shard[row]]
@@ -58,18 +58,18 @@ class ImageStore:
         except FileNotFoundError as error:
             raise ValueError(f"no shard at {path}; run ingest_pairs") from error
         if len(data) != num_bytes:
-            raise ValueError(f"{path.name} ends before picture {image_id!r}; run ingest_pairs again")
+            raise ValueError(f"{path.name} ends before image {image_id!r}; run ingest_pairs again")
         return data
 
     def open(self, image_id: str, min_size: int | None = None) -> Image.Image:
-        """The RGB picture; with `min_size`, perhaps decoded smaller, no side under it."""
+        """The RGB image; with `min_size`, perhaps decoded smaller, no side under it."""
         try:
             return open_image(self.read_bytes(image_id), self.max_pixels, min_size)
-        except PictureError as error:
-            raise PictureError(f"{image_id}: {error}", error.reason) from error
+        except ImageError as error:
+            raise ImageError(f"{image_id}: {error}", error.reason) from error
 
     def in_shard_order(self, image_ids: Sequence[str] | None = None) -> list[str]:
-        """These ids (all: None) in the order in which their pictures lie on disk: reading them so is sequential."""
+        """These ids (all: None) in the order in which their images lie on disk: reading them so is sequential."""
         if image_ids is None:
             rows = np.arange(len(self))
         else:
@@ -78,7 +78,7 @@ class ImageStore:
         return [self.image_ids[row] for row in rows[order]]
 
     def __iter__(self) -> Iterator[tuple[str, Image.Image]]:
-        """Every picture with its id, in shard order."""
+        """Every image with its id, in shard order."""
         for image_id in self.in_shard_order():
             yield image_id, self.open(image_id)
 
@@ -97,7 +97,7 @@ class ImageStore:
         return self.splits[self._row[image_id]]
 
     def subset(self, image_ids: Sequence[str]) -> ImageStore:
-        """These pictures alone, small enough to be sent to a worker."""
+        """These images alone, small enough to be sent to a worker."""
         rows = np.array([self._row[image_id] for image_id in image_ids], dtype=np.int64)
         other = copy.copy(self)
         other.image_ids, other.splits = list(image_ids), [self.splits[row] for row in rows]

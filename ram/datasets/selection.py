@@ -1,4 +1,4 @@
-"""What is kept of all that was read: no key twice, no picture twice, cut into shards of one split each."""
+"""What is kept of all that was read: no key twice, no image twice, cut into shards of one split each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ram.datasets.duplicates import find_duplicates
 from ram.datasets.staging import Spool
 
-# Of two pictures that are alike the one further left stays: what is evaluated on must not be trained on. Pictures of
+# Of two images that are alike the one further left stays: what is evaluated on must not be trained on. Images of
 # train and finetune are not held against each other: COCO's captions may be learned from, and its labels afterwards.
 SPLIT_PRIORITY = ("test", "dev", "finetune", "train")
 LEARNING_SPLITS = ("train", "finetune")
@@ -22,7 +22,7 @@ SHARD_ORDER = ("train", "finetune", "dev", "test")
 
 @dataclass(frozen=True)
 class Candidates:
-    """The readable pictures of all sources, in reading order; every array has one entry a picture."""
+    """The readable images of all sources, in reading order; every array has one entry an image."""
 
     chunk: NDArray[np.int64]
     row: NDArray[np.int64]  # in its chunk's records
@@ -38,7 +38,7 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Repeat:
-    """A picture that is left out, and the image_id of the one that stays in its place."""
+    """An image that is left out, and the image_id of the one that stays in its place."""
 
     row: int
     reason: str  # duplicate_key, exact_duplicate or near_duplicate
@@ -74,7 +74,7 @@ def read_candidates(spool: Spool, num_chunks: int) -> Candidates:
 
 
 def find_repeats(candidates: Candidates, max_distance: int | None) -> Repeats:
-    """The pictures to leave out: a key that is there twice, the same bytes, nearly the same picture."""
+    """The images to leave out: a key that is there twice, the same bytes, nearly the same image."""
     codes = candidates.image_id.dictionary_encode().indices.to_numpy()
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     stays = first[inverse]  # the first of the same key
@@ -93,7 +93,7 @@ def find_repeats(candidates: Candidates, max_distance: int | None) -> Repeats:
 
 
 def _alike(candidates: Candidates, own_key: NDArray[np.bool_], max_distance: int | None) -> NDArray[np.int64]:
-    """For each picture the one that stays in its place, or -1."""
+    """For each image the one that stays in its place, or -1."""
     alike = np.full(len(candidates), -1, np.int64)
     for learning in LEARNING_SPLITS:
         others = [SPLIT_PRIORITY.index(split) for split in LEARNING_SPLITS if split != learning]
@@ -105,8 +105,8 @@ def _alike(candidates: Candidates, own_key: NDArray[np.bool_], max_distance: int
     return alike
 
 
-def cut_shards(candidates: Candidates, repeats: Mapping[int, list[Repeat]], pictures_per_shard: int) -> list[Shard]:
-    """The pictures that stay, split by split and in reading order, as shards, each of pictures of one source.
+def cut_shards(candidates: Candidates, repeats: Mapping[int, list[Repeat]], images_per_shard: int) -> list[Shard]:
+    """The images that stay, split by split and in reading order, as shards, each of images of one source.
 
     So the shards of a source stay what they are when another source grows, and its own but the last when it does.
     """
@@ -119,8 +119,8 @@ def cut_shards(candidates: Candidates, repeats: Mapping[int, list[Repeat]], pict
         of_split = np.flatnonzero(kept & (candidates.split == SPLIT_PRIORITY.index(split)))
         ends = np.flatnonzero(np.diff(candidates.source[of_split])) + 1
         for chosen in np.split(of_split, ends):
-            for begin in range(0, len(chosen), pictures_per_shard):
-                index = chosen[begin : begin + pictures_per_shard]
+            for begin in range(0, len(chosen), images_per_shard):
+                index = chosen[begin : begin + images_per_shard]
                 chunks = candidates.chunk[index]
                 rows = tuple((int(c), candidates.row[index[chunks == c]]) for c in np.unique(chunks))
                 shards.append(Shard(len(shards), rows))

@@ -1,4 +1,4 @@
-"""Writing pictures as WebDataset tar shards whose bytes depend on the pictures alone, and the tables beside them."""
+"""Writing images as WebDataset tar shards whose bytes depend on the images alone, and the tables beside them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class ShardWriter:
             self._temporary.replace(self.path)
 
     def write(self, stem: str, suffix: str, image: bytes, document: dict[str, Any]) -> int:
-        """Add a picture and its JSON; where the picture's bytes begin in the tar."""
+        """Add an image and its JSON; where the image's bytes begin in the tar."""
         offset = self._add(stem + suffix, image)
         self._add(f"{stem}.json", json.dumps(document, sort_keys=True, ensure_ascii=False).encode())
         return offset
@@ -69,7 +69,7 @@ class ShardWriter:
 
 @dataclass(frozen=True)
 class WriteShard:
-    """Writes one shard; gives the rows of images, pairs and labels of its pictures. Picklable."""
+    """Writes one shard; gives the rows of images, pairs and labels of its images. Picklable."""
 
     spool: Spool
     shards_dir: Path
@@ -83,7 +83,7 @@ class WriteShard:
                 with self.spool.bytes_path(chunk).open("rb") as stream:
                     for record in records:
                         stream.seek(record["offset"])
-                        rows["images"].append(_write_picture(writer, record, stream.read(record["num_bytes"])))
+                        rows["images"].append(_write_image(writer, record, stream.read(record["num_bytes"])))
                         rows["pairs"] += _pair_rows(record)
                         rows["labels"] += self._label_rows(record)
         return tuple(pa.Table.from_pylist(r, schema=CATALOG[name].schema) for name, r in rows.items())
@@ -104,8 +104,8 @@ def _pair_rows(record: dict[str, Any]) -> list[dict[str, Any]]:
     return [place | {"caption_index": i, "caption": caption} for i, caption in enumerate(record["captions"])]
 
 
-def _write_picture(writer: ShardWriter, record: dict[str, Any], image: bytes) -> dict[str, Any]:
-    """Add a picture to the shard; its row of images."""
+def _write_image(writer: ShardWriter, record: dict[str, Any], image: bytes) -> dict[str, Any]:
+    """Add an image to the shard; its row of images."""
     stem = member_stem(record["source"], record["key"])
     document = {
         "image_id": _image_id(record),

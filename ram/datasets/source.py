@@ -1,7 +1,7 @@
-"""What every source of pictures has in common: its description, its files, and the samples it gives chunk by chunk.
+"""What every source of images has in common: its description, its files, and the samples it gives chunk by chunk.
 
-A chunk is the unit of work of the engine: a source and whatever that source needs to find the chunk's pictures again
-(a shard's path, a range of numbers). It pickles, and holds no picture.
+A chunk is the unit of work of the engine: a source and whatever that source needs to find the chunk's images again
+(a shard's path, a range of numbers). It pickles, and holds no image.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Protocol
 
-from ram.io.images import PictureError, read_file
+from ram.io.images import ImageError, read_file
 from ram.io.remote import RemotePath
 from ram.pipeline.catalog import SPLITS
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 as fractions of width and height
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-MAX_PICTURE_BYTES = 64 << 20  # a longer file is refused unread
-MAX_TEXT_BYTES = 4 << 20  # the same for a picture's captions
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+MAX_IMAGE_BYTES = 64 << 20  # a longer file is refused unread
+MAX_TEXT_BYTES = 4 << 20  # the same for an image's captions
 
 _VARIABLE = re.compile(
     r"\$(?:\{(\w+)\}|(\w+))"
@@ -31,7 +31,7 @@ _GLOB = re.compile(r"[*?\[]")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Label:
-    """A name that is in the picture, and where; `box` is None for the picture as a whole."""
+    """A name that is in the image, and where; `box` is None for the image as a whole."""
 
     name: str
     box: Box | None = None
@@ -39,7 +39,7 @@ class Label:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """One picture, as it lies in its source, with what is said about it."""
+    """One image, as it lies in its source, with what is said about it."""
 
     key: str  # unique within its source
     image: bytes
@@ -59,7 +59,7 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Benchmark:
-    """What a labelled source was labelled for: every one of `names` on every one of its pictures."""
+    """What a labeled source was labeled for: every one of `names` on every one of its images."""
 
     name: str
     names: tuple[str, ...]
@@ -86,19 +86,19 @@ class Source(Protocol):
         """The samples of one chunk, in order; what cannot be read comes as a `Refusal`."""
 
     def benchmark(self) -> Benchmark | None:
-        """What its pictures are labelled for, or None."""
+        """What its images are labeled for, or None."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileSource:
-    """The knobs that all sources of files share."""
+    """The parameters that all sources of files share."""
 
     name: str
     path: str  # a file or a pattern, here or on a store (s3://bucket/…); $VARIABLE is taken from the environment
     split: str = "train"
-    dev_share: float = 0.0  # this share of the pictures, chosen by a hash of their keys, goes to split dev
+    dev_share: float = 0.0  # this share of the images, chosen by a hash of their keys, goes to split dev
     captions: Literal["required", "optional", "off"] = (
-        "required"  # required: a picture of split train without is refused
+        "required"  # required: an image of split train without is refused
     )
 
     def __post_init__(self) -> None:
@@ -121,7 +121,7 @@ class FileSource:
         return None
 
     def split_of(self, key: str) -> str:
-        """The split of a picture: the same for the same key, whatever else the source holds."""
+        """The split of an image: the same for the same key, whatever else the source holds."""
         return "dev" if unit_hash(f"{self.name}/{key}") < self.dev_share else self.split
 
 
@@ -192,8 +192,8 @@ def read_inside(root: Path | RemotePath, relative: str) -> bytes | str:
             return f"{relative!r} leads out of its folder"
         if not path.is_file():
             return f"no file {relative!r}"
-        return read_file(path, MAX_PICTURE_BYTES)
-    except PictureError as error:
+        return read_file(path, MAX_IMAGE_BYTES)
+    except ImageError as error:
         return f"{relative!r}: {error}"
     except (OSError, ValueError, RuntimeError) as error:  # names too long or of no letters, links in a ring
         return f"{relative[:200]!r} cannot be opened: {type(error).__name__}: {error}"[:500]
@@ -204,7 +204,7 @@ def _read_inside_remote(root: RemotePath, relative: str) -> bytes | str:
     if path.is_absolute() or ".." in path.parts or "://" in relative:
         return f"{relative!r} leads out of its folder"
     try:
-        content = (root / relative).read_range(0, MAX_PICTURE_BYTES + 1)
+        content = (root / relative).read_range(0, MAX_IMAGE_BYTES + 1)
     except FileNotFoundError:
         return f"no file {relative!r}"
-    return content if len(content) <= MAX_PICTURE_BYTES else f"{relative!r} has more than {MAX_PICTURE_BYTES} bytes"
+    return content if len(content) <= MAX_IMAGE_BYTES else f"{relative!r} has more than {MAX_IMAGE_BYTES} bytes"

@@ -1,4 +1,4 @@
-"""Reading a source once: its good pictures' bytes behind one another in a file, and a table of what is known of each.
+"""Reading a source once: its good images' bytes behind one another in a file, and a table of what is known of each.
 
 A chunk leaves `chunk-00007.bin` (bytes), `chunk-00007.parquet` (RECORDS) and `chunk-00007.refused.parquet`, which is
 renamed into place last: where it stands, the chunk is whole, and a run that was killed does not read it again.
@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ram.datasets.image_info import PictureLimits, Refused, examine
+from ram.datasets.image_info import ImageLimits, Refused, examine
 from ram.datasets.source import Refusal, Sample, Source
 from ram.io.tables import temporary_path
 from ram.pipeline.catalog import CATALOG
@@ -38,7 +38,7 @@ RECORDS = pa.schema(
     ]
 )
 REFUSED = CATALOG["quarantine"].schema
-# A caption that is refused for one of these leaves its picture accepted.
+# A caption that is refused for one of these leaves its image accepted.
 CAPTION_REASONS = ("empty_caption", "repeated_caption")
 MAX_KEY_LENGTH = 1000  # characters
 _ROWS_PER_WRITE = 10_000
@@ -80,10 +80,10 @@ class SpoolItem:
 
 @dataclass(frozen=True)
 class SpoolWriter:
-    """Reads and examines the pictures of a chunk; a picklable function for the engine."""
+    """Reads and examines the images of a chunk; a picklable function for the engine."""
 
     spool: Spool
-    limits: PictureLimits
+    limits: ImageLimits
 
     def __call__(self, item: SpoolItem) -> int:
         """Write the chunk; how many samples and refusals it had."""

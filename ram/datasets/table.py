@@ -1,4 +1,4 @@
-"""CSV or Parquet tables with a column of picture paths and a column of captions."""
+"""CSV or Parquet tables with a column of image paths and a column of captions."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ MAX_COLUMN_BYTES = 1 << 30  # of one column of one row group of Parquet, unpacke
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableFile(FileSource):
-    """A chunk is a file, so cut a long table into several. Rows of one picture stand together, a caption each.
+    """A chunk is a file, so cut a long table into several. Rows of one image stand together, a caption each.
 
-    Paths are relative to `picture_root`, by default the folder of the table; none may lead out of it.
+    Paths are relative to `image_root`, by default the folder of the table; none may lead out of it.
     """
 
     path_column: str = "path"
     caption_column: str = "caption"
-    picture_root: str | None = None
+    image_root: str | None = None
 
     def chunks(self, files: Sequence[str]) -> list[Path | RemotePath]:
         return [expand(file) for file in files]
 
     def read(self, chunk: Path | RemotePath) -> Iterator[Sample | Refusal]:
-        root = expand(self.picture_root) if self.picture_root else chunk.parent
+        root = expand(self.image_root) if self.image_root else chunk.parent
         for (number, path), rows in itertools.groupby(self._rows(chunk), key=lambda row: row[0]):
             captions = tuple(caption for _, caption in rows if caption is not None and self.captions != "off")
             image = read_inside(root, path) if path else "the path is empty"
@@ -48,14 +48,14 @@ class TableFile(FileSource):
         wanted = [self.path_column] + [self.caption_column] * (self.captions != "off")
         required = [self.path_column] + [self.caption_column] * (self.captions == "required")
         for number, row in enumerate(table_rows(path, wanted, required), start=1):
-            picture, caption = row[self.path_column], row.get(self.caption_column)
-            for column, value in ((self.path_column, picture), (self.caption_column, caption)):
+            image, caption = row[self.path_column], row.get(self.caption_column)
+            for column, value in ((self.path_column, image), (self.caption_column, caption)):
                 if not isinstance(value, str | None):
                     raise ValueError(
                         f"{path}, row {number}: column {column!r} must hold text, got {type(value).__name__} "
                         f"{str(value)[:40]!r}; write it as text"
                     )
-            yield (0 if picture else number, picture or ""), caption
+            yield (0 if image else number, image or ""), caption
 
 
 def table_rows(

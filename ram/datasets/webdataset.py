@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ram.datasets.source import (
-    MAX_PICTURE_BYTES,
+    IMAGE_SUFFIXES,
+    MAX_IMAGE_BYTES,
     MAX_TEXT_BYTES,
-    PICTURE_SUFFIXES,
     FileSource,
     Refusal,
     Sample,
@@ -53,11 +53,11 @@ class WebDataset(FileSource):
         """The sample that the members of one key make. A part is its bytes, or the reason in words why it has none."""
         if not parts:
             return
-        pictures = [suffix for suffix in PICTURE_SUFFIXES if suffix in parts]
-        for other in pictures[1:]:
-            detail = f"{other} is left out: the picture of this key is {pictures[0]}"
-            yield Refusal(key=key, reason="second_picture", detail=detail)
-        image = parts[pictures[0]] if pictures else "no picture under this key"
+        images = [suffix for suffix in IMAGE_SUFFIXES if suffix in parts]
+        for other in images[1:]:
+            detail = f"{other} is left out: the image of this key is {images[0]}"
+            yield Refusal(key=key, reason="second_image", detail=detail)
+        image = parts[images[0]] if images else "no image under this key"
         if not isinstance(image, bytes):
             yield Refusal(key=key, reason="unreadable", detail=str(image))
             return
@@ -77,10 +77,10 @@ def split_key(name: str) -> tuple[str, str]:
 
 
 def _content(member: Member, suffix: str) -> bytes | str | None:
-    if suffix not in PICTURE_SUFFIXES + TEXT_SUFFIXES:
+    if suffix not in IMAGE_SUFFIXES + TEXT_SUFFIXES:
         return None
     try:
-        return member.read(MAX_TEXT_BYTES if suffix in TEXT_SUFFIXES else MAX_PICTURE_BYTES)
+        return member.read(MAX_TEXT_BYTES if suffix in TEXT_SUFFIXES else MAX_IMAGE_BYTES)
     except ValueError as error:
         return str(error)
 

@@ -1,6 +1,6 @@
-"""Average precision over many tags at once, by weight of picture, and its confidence interval.
+"""Average precision over many tags at once, by weight of image, and its confidence interval.
 
-The values are those of scikit-learn's `average_precision_score`: non-interpolated, pictures of equal
+The values are those of scikit-learn's `average_precision_score`: non-interpolated, images of equal
 score counted together.
 """
 
@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# N pictures, K tags
+# N images, K tags
 
 _CELLS_AT_ONCE = 4_000_000  # of scores_NK sorted together: bounds memory
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Scores of tags sorted once: average precision under any weights of the pictures is then a few cumulative sums."""
+    """Scores of tags sorted once: average precision under any weights of the images is then a few cumulative sums."""
 
-    order_NK: np.ndarray  # picture at each rank, the highest score first
+    order_NK: np.ndarray  # image at each rank, the highest score first
     positive_NK: np.ndarray  # bool, by rank
     end_NK: np.ndarray  # the last rank with this rank's score
 
@@ -54,7 +54,7 @@ class Ranking:
 def average_precisions(
     scores_NK: np.ndarray, positive_NK: np.ndarray, num_bootstrap: int = 0, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Average precision per tag (K,), and under `num_bootstrap` resamples of the pictures (num_bootstrap, K).
+    """Average precision per tag (K,), and under `num_bootstrap` resamples of the images (num_bootstrap, K).
 
     NaN where a tag has no positives. Tags are taken a few at a time, so memory does not grow with K.
     """
@@ -76,7 +76,7 @@ def average_precisions(
 
 
 def micro_average_precision(scores_NK: np.ndarray, positive_NK: np.ndarray) -> float:
-    """Average precision of all (picture, tag) pairs in one ranking; NaN without any positive."""
+    """Average precision of all (image, tag) pairs in one ranking; NaN without any positive."""
     ranking = Ranking.of(scores_NK.reshape(-1, 1), positive_NK.reshape(-1, 1))
     return float(ranking.average_precision()[0])
 
@@ -90,8 +90,8 @@ def mean_of(values_K: np.ndarray, chosen_K: np.ndarray | None = None) -> float |
 def interval(estimate: float | None, resampled_RK: np.ndarray, level: float = 0.95) -> list[float] | None:
     """Bootstrap interval of mAP from average precisions by resample; None without any.
 
-    Resamples repeat pictures, which raises the average precision of rare tags: their mean lies above the estimate. So
-    their quantiles are moved onto it: the interval says how much other pictures would change the value. A tag that a
+    Resamples repeat images, which raises the average precision of rare tags: their mean lies above the estimate. So
+    their quantiles are moved onto it: the interval says how much other images would change the value. A tag that a
     resample left without positives does not count in that resample.
     """
     means = [mean for row in resampled_RK if (mean := mean_of(row)) is not None]

@@ -1,4 +1,4 @@
-"""Benchmarks: pictures whose labels are complete over a list of names, and what a model says about those names."""
+"""Benchmarks: images whose labels are complete over a list of names, and what a model says about those names."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ram.io.progress import track
 from ram.io.tables import Table
 from ram.labels import LabelSystem, Tag
 
-# N pictures, K names, M rows of embeddings, E text embedding width
+# N images, K names, M rows of embeddings, E text embedding width
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """The pictures of one split, and which of the names each shows: positive_NK, bool, complete."""
+    """The images of one split, and which of the names each shows: positive_NK, bool, complete."""
 
     name: str
     names: list[str]
@@ -30,14 +30,14 @@ class Benchmark:
 def load_benchmarks(
     benchmarks: Mapping[str, Mapping[str, Any]], images: Table, labels: Table, split: str
 ) -> list[Benchmark]:
-    """The benchmarks with pictures in `split`, by name. `ValueError` for a label that its benchmark does not list."""
-    pictures = images.to_pandas(["image_id", "source", "split"])
-    pictures = pictures[pictures["split"] == split]
+    """The benchmarks with images in `split`, by name. `ValueError` for a label that its benchmark does not list."""
+    split_images = images.to_pandas(["image_id", "source", "split"])
+    split_images = split_images[split_images["split"] == split]
     rows = labels.to_pandas(["image_id", "benchmark", "name"])
     found = []
     for name, facts in sorted(benchmarks.items()):
         names = list(facts["names"])
-        image_ids = pictures["image_id"][pictures["source"].isin(list(facts["sources"]))].tolist()
+        image_ids = split_images["image_id"][split_images["source"].isin(list(facts["sources"]))].tolist()
         own = rows[rows["benchmark"] == name]
         if unlisted := sorted(set(own["name"]) - set(names)):
             raise ValueError(f"benchmark {name} has labels it does not list: {', '.join(unlisted[:5])}; mend its names")
@@ -147,7 +147,7 @@ def embedding_rows(
 
 
 def tags_with_positives(tag_tables: Iterable[pd.DataFrame], train_ids: Collection[str]) -> set[int]:
-    """The tag ids of rows (image_id, tag_id) on the pictures of split train."""
+    """The tag ids of rows (image_id, tag_id) on the images of split train."""
     train = pd.Index(list(train_ids))
     found: set[int] = set()
     for rows in tag_tables:

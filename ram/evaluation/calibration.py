@@ -10,7 +10,7 @@ from ram.inference.calibration import AnyCalibration, Calibration, IsotonicCalib
 
 Method = Literal["platt", "temperature", "isotonic", "none"]
 
-# N scored (picture, tag) pairs
+# N scored (image, tag) pairs
 
 _MAX_STEPS = 100
 

@@ -1,6 +1,6 @@
-"""Metrics of many tags over many pictures, some columns at a time: memory is that of a block, not of the matrix.
+"""Metrics of many tags over many images, some columns at a time: memory is that of a block, not of the matrix.
 
-Average precision needs no ranking of all pictures: only, for every positive, how many pictures score at least as much.
+Average precision needs no ranking of all images: only, for every positive, how many images score at least as much.
 So a column is counted or sorted once, and no permutation is ever made. Values are scikit-learn's, ties included.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-# N pictures, K tags, k tags of a block, P positives, R resamples
+# N images, K tags, k tags of a block, P positives, R resamples
 
 POSITIVE, NEGATIVE, UNKNOWN = 1, 0, -1
 Targets = Callable[[int, int], np.ndarray]  # (first, last) tag -> target_Nk, int8: POSITIVE, NEGATIVE or UNKNOWN
@@ -119,7 +119,7 @@ def _micro(scores_NK: Any, targets: Targets, found: list[np.ndarray], judged_K: 
 
 
 def _blocks(scores_NK: Any, targets: Targets) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """(first tag, score_kN, target_kN) of the tags, a block at a time; a tag's pictures lie side by side."""
+    """(first tag, score_kN, target_kN) of the tags, a block at a time; a tag's images lie side by side."""
     num, num_tags = scores_NK.shape
     step = max(_CELLS_AT_ONCE // max(num, 1), 1)
     for first in range(0, num_tags, step):
@@ -134,7 +134,7 @@ def _blocks(scores_NK: Any, targets: Targets) -> Iterator[tuple[int, np.ndarray,
 
 @dataclass(frozen=True)
 class Resamples:
-    """Metrics under resamples of the pictures, with replacement: each (R, K), NaN where a tag was left no positive."""
+    """Metrics under resamples of the images, with replacement: each (R, K), NaN where a tag was left no positive."""
 
     average_precision: np.ndarray
     f1: np.ndarray
@@ -142,7 +142,7 @@ class Resamples:
 
 
 def resample(scores_NK: Any, targets: Targets, threshold_K: np.ndarray, num_resamples: int, seed: int) -> Resamples:
-    """The same resamples for every scores of as many pictures: differences of two models are paired."""
+    """The same resamples for every scores of as many images: differences of two models are paired."""
     num, num_tags = scores_NK.shape
     generator = np.random.default_rng(seed)
     weight_RN = np.zeros((num_resamples, num), dtype=np.float32)
@@ -169,8 +169,8 @@ def resample(scores_NK: Any, targets: Targets, threshold_K: np.ndarray, num_resa
     return Resamples(values, f1, _precision_recall_f1(*totals)[2])
 
 
-def _weighted(score_M: np.ndarray, positive_M: np.ndarray, weight_RN: np.ndarray, picture_M: np.ndarray) -> np.ndarray:
-    """Average precision (R,) of one tag, its pictures counted as often as each resample has them."""
+def _weighted(score_M: np.ndarray, positive_M: np.ndarray, weight_RN: np.ndarray, image_M: np.ndarray) -> np.ndarray:
+    """Average precision (R,) of one tag, its images counted as often as each resample has them."""
     order = np.argsort(-score_M, kind="stable")
     ranked = score_M[order]
     ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # the last rank of every score
@@ -179,7 +179,7 @@ def _weighted(score_M: np.ndarray, positive_M: np.ndarray, weight_RN: np.ndarray
     cuts = ends[with_hits]
     starts = np.append(0, cuts[:-1] + 1)
     upto = order[: cuts[-1] + 1]
-    weight_RM = weight_RN[:, picture_M[upto]]
+    weight_RM = weight_RN[:, image_M[upto]]
     seen = np.add.reduceat(weight_RM, starts, axis=1, dtype=np.float64).cumsum(axis=1)
     weight_RM *= positive_M[upto]
     hits = np.add.reduceat(weight_RM, starts, axis=1, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Labelled scores -> thresholds.json: every tag's threshold, that of new tags, and the calibrations."""
+"""Labeled scores -> thresholds.json: every tag's threshold, that of new tags, and the calibrations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from ram.evaluation.calibration import Method, expected_calibration_error, fit
 from ram.evaluation.thresholds import TagScores, Target, Thresholds, calibrate, pooled
 
-# N scored (picture, tag) pairs
+# N scored (image, tag) pairs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,13 +77,13 @@ def _open_set(untrained: Sequence[TagScores], found: Thresholds, params: Thresho
 
 
 def _calibration(tags: Sequence[TagScores], method: Method, num_bins: int) -> dict[str, Any]:
-    """The calibration, and its error on pictures held out: of each half by a fit on the other; kept is one on all."""
-    scores, positive, pictures = (
-        np.concatenate([getattr(tag, field) for tag in tags]) for field in ("scores", "positive", "pictures")
+    """The calibration, and its error on images held out: of each half by a fit on the other; kept is one on all."""
+    scores, positive, images = (
+        np.concatenate([getattr(tag, field) for tag in tags]) for field in ("scores", "positive", "images")
     )
     after = [
         expected_calibration_error(fit(scores[a], positive[a], method)(scores[b]), positive[b], num_bins)
-        for a, b in halves(pictures)
+        for a, b in halves(images)
     ]
     before = expected_calibration_error(scores, positive, num_bins)
     return {
@@ -95,7 +95,7 @@ def _calibration(tags: Sequence[TagScores], method: Method, num_bins: int) -> di
     }
 
 
-def halves(pictures_N: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Masks (to fit on, to judge by): both halves of the pictures in turn; none where one half has nothing."""
-    sides = [pictures_N % 2 == side for side in (0, 1)]
+def halves(images_N: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Masks (to fit on, to judge by): both halves of the images in turn; none where one half has nothing."""
+    sides = [images_N % 2 == side for side in (0, 1)]
     return [(a, b) for a, b in (sides, sides[::-1]) if a.any() and b.any()]

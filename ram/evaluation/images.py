@@ -1,4 +1,4 @@
-"""The pictures of a benchmark, by the names that its labels have for them: in a folder, a tar, or shards."""
+"""The images of a benchmark, by the names that its labels have for them: in a folder, a tar, or shards."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from ram.io.tars import TarError, each_member
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a picture's bytes are; the whole file where `num_bytes` is -1."""
+    """Where an image's bytes are; the whole file where `num_bytes` is -1."""
 
     path: Path
     offset: int = 0
     num_bytes: int = -1
 
 
-class PictureFinder:
-    """Pictures by name. `open` never fails: a picture that cannot be read is blank, and stands in `broken`.
+class ImageFinder:
+    """Images by name. `open` never fails: an image that cannot be read is blank, and stands in `broken`.
 
-    So one broken picture does not stop an evaluation; whoever asks must leave its scores out.
+    So one broken image does not stop an evaluation; whoever asks must leave its scores out.
     """
 
     def __init__(self, places: Iterable[tuple[str, _Place]]) -> None:
@@ -45,15 +45,15 @@ class PictureFinder:
         return len(self._places)
 
     def find(self, name: str) -> list[str]:
-        """The pictures that `name` may mean: by its path, else without suffix, else by file name, else by its stem."""
+        """The images that `name` may mean: by its path, else without suffix, else by file name, else by its stem."""
         name = name.removeprefix("./")
         if name in self._places:
             return [name]
-        keys = (name if not _is_picture(name) else _looser(name)[0], PurePosixPath(name).name, _looser(name)[2])
+        keys = (name if not _is_image(name) else _looser(name)[0], PurePosixPath(name).name, _looser(name)[2])
         return next((table[key] for table, key in zip(self._by, keys, strict=True) if key in table), [])
 
     def locate(self, names: Sequence[str], problems: Problems) -> tuple[np.ndarray, list[str]]:
-        """Numbers of the names whose picture is there, and those pictures; the others are counted in `problems`."""
+        """Numbers of the names whose image is there, and those images; the others are counted in `problems`."""
         numbers, found = [], []
         taken: dict[str, str] = {}
         for number, name in enumerate(names):
@@ -62,15 +62,15 @@ class PictureFinder:
                 numbers.append(number)
                 found.append(candidates[0])
             elif not candidates:
-                problems.add("missing_picture", name)
+                problems.add("missing_image", name)
             elif len(candidates) > 1:
-                problems.add("ambiguous_picture", f"{name}: {', '.join(candidates[:3])}")
+                problems.add("ambiguous_image", f"{name}: {', '.join(candidates[:3])}")
             else:
-                problems.add("repeated_picture", f"{name} and {taken[candidates[0]]}: {candidates[0]}")
+                problems.add("repeated_image", f"{name} and {taken[candidates[0]]}: {candidates[0]}")
         return np.array(numbers, dtype=np.int64), found
 
     def open(self, name: str, min_size: int | None = None) -> Image.Image:
-        """The RGB picture; with `min_size`, perhaps decoded smaller, no side under it."""
+        """The RGB image; with `min_size`, perhaps decoded smaller, no side under it."""
         try:
             return open_image(self._read(self._places[name]), min_size=min_size)
         except OSError as error:
@@ -83,14 +83,14 @@ class PictureFinder:
         return self._files.read(place.path, place.offset, place.num_bytes)
 
 
-def find_pictures(path: str) -> PictureFinder:
-    """The pictures of a folder, with all below it, of a tar, or of the tars that a pattern matches.
+def find_images(path: str) -> ImageFinder:
+    """The images of a folder, with all below it, of a tar, or of the tars that a pattern matches.
 
-    A folder of tars and no pictures is taken for shards. `ValueError` where there is no picture at all.
+    A folder of tars and no images is taken for shards. `ValueError` where there is no image at all.
     """
     root = expand(path)
     if isinstance(root, RemotePath):
-        raise ValueError(f"{path}: pictures to evaluate on are read from this machine; copy them here")
+        raise ValueError(f"{path}: images to evaluate on are read from this machine; copy them here")
     if root.is_dir():
         places = [(file.relative_to(root).as_posix(), _Place(file)) for file in sorted(walk(root))]
         if not places:
@@ -99,8 +99,8 @@ def find_pictures(path: str) -> PictureFinder:
         tars = [expand(name) for name in find_files(path)]
         places = [place for tar in tars if isinstance(tar, Path) for place in _in_tar(tar)]
     if not places:
-        raise ValueError(f"no picture in {root}; pictures end in {', '.join(SUFFIXES)}")
-    return PictureFinder(places)
+        raise ValueError(f"no image in {root}; images end in {', '.join(SUFFIXES)}")
+    return ImageFinder(places)
 
 
 def _in_tar(path: Path) -> list[tuple[str, _Place]]:
@@ -109,13 +109,13 @@ def _in_tar(path: Path) -> list[tuple[str, _Place]]:
             return [
                 (member.name.removeprefix("./"), _Place(path, member.offset, member.num_bytes))
                 for member in each_member(stream)
-                if member.is_file and _is_picture(member.name)
+                if member.is_file and _is_image(member.name)
             ]
     except TarError as error:
         raise ValueError(f"{path}: {error}; write it anew") from error
 
 
-def _is_picture(name: str) -> bool:
+def _is_image(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
@@ -123,5 +123,5 @@ def _looser(name: str) -> tuple[str, str, str]:
     """The path without suffix, the file name, and the file name without suffix."""
     path = PurePosixPath(name)
     file = path.name
-    stem = file[: -len(path.suffix)] if _is_picture(file) else file
+    stem = file[: -len(path.suffix)] if _is_image(file) else file
     return str(path.with_name(stem)) if stem else name, file, stem

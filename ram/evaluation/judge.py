@@ -11,11 +11,11 @@ import pandas as pd
 
 from ram.evaluation.average_precision import interval, mean_of
 from ram.evaluation.columns import Resamples, TagMetrics, Targets, resample, tag_metrics
-from ram.evaluation.label_formats import Labelled
+from ram.evaluation.label_formats import Labeled
 from ram.evaluation.leaks import Leak, leaks_to_json
 from ram.evaluation.mapping import MappedName
 
-# N pictures, K names, R resamples
+# N images, K names, R resamples
 
 BANDS = ((1, 10), (10, 100), (100, 1000), (1000, 10_000), (10_000, None))  # from, up to but not including
 
@@ -25,7 +25,7 @@ class Options:
     """How scores are judged."""
 
     thresholds: tuple[float, ...] = ()  # besides the model's own: one for all names, each
-    num_resamples: int = 200  # of the pictures, for intervals; 0: none
+    num_resamples: int = 200  # of the images, for intervals; 0: none
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -46,22 +46,22 @@ class Judged:
 
 def judge(
     scores_NK: Any,
-    labelled: Labelled,
+    labeled: Labeled,
     mapping: Sequence[MappedName],
     threshold_K: np.ndarray,
     leaks: Sequence[Leak],
     unseen: Sequence[str],
     options: Options,
 ) -> Judged:
-    """`labelled` has the names of `mapping`, and the pictures of the scores. Names without positives are left out of every
+    """`labeled` has the names of `mapping`, and the images of the scores. Names without positives are left out of every
     mean, and listed. `chance_mAP` is the mean share of positives: what random scores reach.
     """
-    targets = labelled.targets()
+    targets = labeled.targets()
     found = tag_metrics(scores_NK, targets, threshold_K)
     draws = _resamples(scores_NK, targets, threshold_K, options)
     leaked = {leak.name for leak in leaks}
-    is_unseen = np.isin(labelled.names, list(unseen))
-    is_leaked = np.isin(labelled.names, list(leaked))
+    is_unseen = np.isin(labeled.names, list(unseen))
+    is_leaked = np.isin(labeled.names, list(leaked))
     values_K = found.average_precision
     judged_K = found.num_positives > 0
     share_K = found.num_positives / np.maximum(found.num_known, 1)
@@ -70,11 +70,11 @@ def judge(
         "chance_mAP": mean_of(np.where(judged_K, share_K, np.nan)),
         "mAP_unseen": mean_of(values_K, is_unseen),
         "mAP_unseen_without_leaks": mean_of(values_K, is_unseen & ~is_leaked),
-        "num_names": len(labelled.names),
-        "num_images": len(labelled.pictures),
+        "num_names": len(labeled.names),
+        "num_images": len(labeled.images),
         "num_positives": int(found.num_positives.sum()),
-        "num_unknown": int((found.num_known.size * len(labelled.pictures)) - found.num_known.sum()),
-        "without_positives": [n for n, known in zip(labelled.names, judged_K, strict=True) if not known],
+        "num_unknown": int((found.num_known.size * len(labeled.images)) - found.num_known.sum()),
+        "without_positives": [n for n, known in zip(labeled.names, judged_K, strict=True) if not known],
         "unseen": {"num": int(is_unseen.sum()), "leaks": leaks_to_json(leaks)},
         "mapping": _mapping_facts(mapping),
         "per_kind": by_group(found, kinds_of(mapping)),
@@ -82,21 +82,21 @@ def judge(
         "per_positives": by_group(found, [band_of(int(n)) for n in found.num_positives]),
         "at_thresholds": [_at(scores_NK, targets, value) for value in options.thresholds],
     }
-    per_name = _per_name(found, draws, labelled, mapping, threshold_K).assign(unseen=is_unseen, leaked=is_leaked)
-    resampled = np.zeros((0, len(labelled.names))) if draws is None else draws.average_precision
+    per_name = _per_name(found, draws, labeled, mapping, threshold_K).assign(unseen=is_unseen, leaked=is_leaked)
+    resampled = np.zeros((0, len(labeled.names))) if draws is None else draws.average_precision
     return Judged(summary, per_name, resampled)
 
 
 def _per_name(
     found: TagMetrics,
     draws: Resamples | None,
-    labelled: Labelled,
+    labeled: Labeled,
     mapping: Sequence[MappedName],
     threshold_K: np.ndarray,
 ) -> pd.DataFrame:
     rows = pd.DataFrame(
         {
-            "name": labelled.names,
+            "name": labeled.names,
             "tags": [" | ".join(tag.name for tag in row.tags) for row in mapping],
             "how": [row.how for row in mapping],
             "kind": kinds_of(mapping),

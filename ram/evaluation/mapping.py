@@ -20,7 +20,7 @@ from pathlib import Path
 from ram.io.tables import write_text
 from ram.labels import LabelSystem, Tag
 from ram.labels.csv_decisions import read_decisions, refuse
-from ram.labels.forms import normalise, singulars
+from ram.labels.forms import normalize, singulars
 from ram.labels.resolve import is_kind_of
 from ram.labels.synonyms import everyday_synonyms
 from ram.labels.wordnet import WordNet
@@ -84,7 +84,7 @@ def _everyday() -> list[tuple[str, ...]]:
 
 def plain_name(name: str) -> str:
     """The name without what a list adds to it: brackets, "-merged", "-other"."""
-    plain = normalise(_BRACKETS.sub(" ", name))
+    plain = normalize(_BRACKETS.sub(" ", name))
     while (shorter := _TAIL.sub("", plain)) != plain:
         plain = shorter
     return plain
@@ -92,10 +92,10 @@ def plain_name(name: str) -> str:
 
 def how_found(name: str, tag: Tag) -> str:
     """How `LabelSystem.find` came from `name` to `tag`: by name, synonym or form."""
-    plain = {normalise(name), plain_name(name)}
-    if normalise(tag.name) in plain:
+    plain = {normalize(name), plain_name(name)}
+    if normalize(tag.name) in plain:
         return "name"
-    return "synonym" if plain & {normalise(synonym) for synonym in tag.synonyms} else "form"
+    return "synonym" if plain & {normalize(synonym) for synonym in tag.synonyms} else "form"
 
 
 def suggestions(plain: str, label_system: LabelSystem, wordnet: WordNet) -> Iterator[tuple[str, Tag]]:
@@ -104,7 +104,7 @@ def suggestions(plain: str, label_system: LabelSystem, wordnet: WordNet) -> Iter
         for pos in ("noun", "verb", "adj"):
             for synset in wordnet.senses(form, pos):
                 for lemma in wordnet.lemmas(synset):
-                    if normalise(lemma) != form and (tag := label_system.find(lemma)):
+                    if normalize(lemma) != form and (tag := label_system.find(lemma)):
                         yield "wordnet", tag
     words = plain.split()
     for start in range(1, len(words)):
@@ -136,9 +136,9 @@ def read_mapping(path: Path, names: Sequence[str], label_system: LabelSystem | N
         raise ValueError(f"no mapping at {path}; --propose-mapping {path} writes one")
     problems: list[str] = []
     found: dict[str, MappedName] = {}
-    known = {normalise(name) for name in names}
+    known = {normalize(name) for name in names}
     for row in read_decisions(path, COLUMNS[:2], COLUMNS[2:], called="a mapping has"):
-        key = normalise(row["name"])
+        key = normalize(row["name"])
         tags, unknown = _tags(row["tag"], label_system)
         mapped = MappedName(row["name"], tags, row["how"] or "reviewed", row["tag"] == LEFT_OUT, row["note"])
         if key not in known:
@@ -149,10 +149,10 @@ def read_mapping(path: Path, names: Sequence[str], label_system: LabelSystem | N
             f"{row['where']}: the model has no tag {tag!r}; leave it empty to score by text" for tag in unknown
         ]
         found[key] = mapped
-    missing = [name for name in names if normalise(name) not in found]
+    missing = [name for name in names if normalize(name) not in found]
     problems += [f"{path.name}: no row for {name!r}" for name in missing]
     refuse(path, problems)
-    return [_called(found[normalise(name)], name) for name in names]
+    return [_called(found[normalize(name)], name) for name in names]
 
 
 def _called(mapped: MappedName, name: str) -> MappedName:

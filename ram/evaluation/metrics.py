@@ -10,7 +10,7 @@ import numpy as np
 
 from ram.evaluation.average_precision import average_precisions, interval, mean_of, micro_average_precision
 
-# N pictures, K names
+# N images, K names
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class NameFacts:
     kinds: Sequence[str]
 
 
-def summarise(
+def summarize(
     scores_NK: np.ndarray,
     positive_NK: np.ndarray,
     facts: NameFacts,

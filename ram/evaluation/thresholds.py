@@ -10,14 +10,14 @@ import numpy as np
 
 Target = Literal["f1", "precision", "precision=recall"]
 
-# N scored (picture, tag) pairs
+# N scored (image, tag) pairs
 
 
 @dataclass(frozen=True)
 class Curve:
     """Precision and recall at every threshold that changes a decision, the highest first."""
 
-    threshold: np.ndarray  # halfway between neighbouring scores, so that equal scores decide alike
+    threshold: np.ndarray  # halfway between neighboring scores, so that equal scores decide alike
     precision: np.ndarray
     recall: np.ndarray
 
@@ -78,14 +78,14 @@ def _sigmoid(x: float) -> float:
 class TagScores:
     """The dev scores of one tag and whether each is right; a tag of two benchmarks has those of both.
 
-    `pictures` numbers the picture of every score, alike for all tags.
+    `images` numbers the image of every score, alike for all tags.
     """
 
     name: str
     kind: str
     scores: np.ndarray
     positive: np.ndarray
-    pictures: np.ndarray
+    images: np.ndarray
 
     @property
     def num_positives(self) -> int:
@@ -118,7 +118,7 @@ def calibrate(
     """
     default = pooled(tags, target, min_precision)
     if np.isnan(default):
-        raise ValueError("no picture of split dev has a label: thresholds need some; label a dev split in the sources")
+        raise ValueError("no image of split dev has a label: thresholds need some; label a dev split in the sources")
     kinds: dict[str, float] = {}
     for kind in sorted({tag.kind for tag in tags}):
         members = [tag for tag in tags if tag.kind == kind]

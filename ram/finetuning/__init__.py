@@ -1,1 +1,1 @@
-"""Fine-tuning a model on one's own tags: a table of pictures and tags in, a checkpoint out."""
+"""Fine-tuning a model on one's own tags: a table of images and tags in, a checkpoint out."""

@@ -1,6 +1,6 @@
-"""A checkpoint and a labelled table -> the same model with thresholds and calibration of these labels."""
+"""A checkpoint and a labeled table -> the same model with thresholds and calibration of these labels."""
 
-# B pictures, K tags of the table
+# B images, K tags of the table
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pandas as pd
 
 from ram.evaluation.fitting import ThresholdParams, fit_thresholds, halves
 from ram.evaluation.thresholds import TagScores
-from ram.finetuning.labels import Prepared, require_negatives, with_pictures, write_quarantine
+from ram.finetuning.labels import Prepared, require_negatives, with_images, write_quarantine
 from ram.finetuning.table import read_table, resolve, trimmed
 from ram.inference.tagger import THRESHOLDS_FILE, Tagger, Thresholds, load
 from ram.io.progress import track
@@ -31,7 +31,7 @@ class Result:
     """What came of it. `tags` has tag, kind, new, num_positives, num_negatives, threshold_before and threshold.
 
     `held_out` has precision, recall and F1 of all labels together, with the thresholds of before and with those fitted
-    on the other half of the pictures.
+    on the other half of the images.
     """
 
     directory: Path
@@ -39,13 +39,13 @@ class Result:
     tags: pd.DataFrame
     quarantine: pd.DataFrame
     quarantine_path: Path
-    num_pictures: int
+    num_images: int
     held_out: dict[str, dict[str, float]]
 
 
 def calibrate_model(
     table: Path,
-    pictures: Path | None,
+    images: Path | None,
     model: str,
     out: Path,
     params: ThresholdParams,
@@ -55,15 +55,15 @@ def calibrate_model(
 ) -> Result:
     """Write the checkpoint `out`, in one piece; the one of `model` stays as it is.
 
-    `pictures` is the folder that paths are relative to; None: the table's. Tags that the table does not name keep the
+    `images` is the folder that paths are relative to; None: the table's. Tags that the table does not name keep the
     threshold that they have of their own, or else get that of their kind. `ValueError` where no label can be used, none
     is a positive of a tag that the model was trained on, all are positives, or `out` is there already.
     """
     if out.exists():
         raise ValueError(f"{out} is there already; name another folder with --out, or remove it")
     tagger, quarantine = load(model), out.with_name(f"{out.name}.quarantine.csv")
-    prepared = _prepare(table, pictures or table.parent, tagger.label_system, quarantine, complete)
-    scored = _scored(prepared, tagger, pictures or table.parent, batch_size)
+    prepared = _prepare(table, images or table.parent, tagger.label_system, quarantine, complete)
+    scored = _scored(prepared, tagger, images or table.parent, batch_size)
     trained, untrained = _by_training(scored, tagger)
     if not any(tag.num_positives for tag in trained):
         raise ValueError(
@@ -77,24 +77,24 @@ def calibrate_model(
         tags=_tags(trained, untrained, document, tagger),
         quarantine=prepared.labels.quarantine,
         quarantine_path=quarantine,
-        num_pictures=len(prepared.hash_of),
+        num_images=len(prepared.hash_of),
         held_out=_held_out(trained, tagger.thresholds, tagger.label_system, params),
     )
     _write(result, tagger.checkpoint.directory)
     return result
 
 
-def _prepare(table: Path, pictures: Path, start: LabelSystem, quarantine: Path, complete: bool) -> Prepared:
+def _prepare(table: Path, images: Path, start: LabelSystem, quarantine: Path, complete: bool) -> Prepared:
     labels = resolve(read_table(table), start)
     if not complete:
         require_negatives(labels, table, "of those alone no precision can be told")
-    labels, hash_of = with_pictures(labels, pictures)
+    labels, hash_of = with_images(labels, images)
     write_quarantine(labels, table, quarantine)
     return Prepared(trimmed(labels, start), hash_of, complete)
 
 
 def _scored(prepared: Prepared, tagger: Tagger, root: Path, batch_size: int) -> list[TagScores]:
-    """The scores of every tag of the table in the pictures for which it is known; those of new names by their text."""
+    """The scores of every tag of the table in the images for which it is known; those of new names by their text."""
     image_ids = sorted(prepared.hash_of)
     tags = [prepared.labels.label_system[tag_id] for tag_id in prepared.tag_ids]
     starts = range(0, len(image_ids), batch_size)
@@ -144,12 +144,12 @@ def _tags(
 def _held_out(
     trained: Sequence[TagScores], before: Thresholds, label_system: LabelSystem, params: ThresholdParams
 ) -> dict[str, dict[str, float]]:
-    """Precision, recall and F1 before and after; none where a half of the pictures has no positive to fit to."""
+    """Precision, recall and F1 before and after; none where a half of the images has no positive to fit to."""
     old = {tag.name: before.of(label_system.find(tag.name)) for tag in trained}
-    num_pictures = 1 + max(int(tag.pictures.max(initial=0)) for tag in trained)
+    num_images = 1 + max(int(tag.images.max(initial=0)) for tag in trained)
     said: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {"before": [], "after": []}
-    for fitted_on, judged_by in halves(np.arange(num_pictures)):
-        first, second = _of_pictures(trained, fitted_on), _of_pictures(trained, judged_by)
+    for fitted_on, judged_by in halves(np.arange(num_images)):
+        first, second = _of_images(trained, fitted_on), _of_images(trained, judged_by)
         if not any(tag.num_positives for tag in first):
             return {}
         said["before"].append(_said(second, old))
@@ -157,11 +157,11 @@ def _held_out(
     return {when: _quality(*map(np.concatenate, zip(*sides, strict=True))) for when, sides in said.items() if sides}
 
 
-def _of_pictures(tags: Sequence[TagScores], pictures: np.ndarray) -> list[TagScores]:
+def _of_images(tags: Sequence[TagScores], images: np.ndarray) -> list[TagScores]:
     found = []
     for tag in tags:
-        kept = pictures[tag.pictures]
-        found.append(TagScores(tag.name, tag.kind, tag.scores[kept], tag.positive[kept], tag.pictures[kept]))
+        kept = images[tag.images]
+        found.append(TagScores(tag.name, tag.kind, tag.scores[kept], tag.positive[kept], tag.images[kept]))
     return found
 
 

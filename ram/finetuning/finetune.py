@@ -22,10 +22,10 @@ from ram.model.checkpoint import Checkpoint
 from ram.training.distributed import Processes
 
 
-def finetune(table: Path, pictures: Path | None, model: str, out: Path, params: Params) -> Result:
+def finetune(table: Path, images: Path | None, model: str, out: Path, params: Params) -> Result:
     """Write the checkpoint `out`, in one piece. A killed run, started again with the same arguments, goes on.
 
-    `pictures` is the folder that paths are relative to; None: the table's. `ValueError` as of `prepare`, where `out`
+    `images` is the folder that paths are relative to; None: the table's. `ValueError` as of `prepare`, where `out`
     is there already, where the disk is full, and where the model's text encoder cannot embed the new tags. A second run for
     the same `out` waits for the first.
     """
@@ -34,7 +34,7 @@ def finetune(table: Path, pictures: Path | None, model: str, out: Path, params: 
         print(f"another process makes {out}; waiting for it", file=sys.stderr, flush=True)
 
     with exclusive(_lock(out), wait), disk_explained(out.parent, "the fine-tuning"):
-        return _finetune(table, pictures, model, out, params)
+        return _finetune(table, images, model, out, params)
 
 
 def _lock(out: Path) -> Path:
@@ -46,14 +46,14 @@ def _lock(out: Path) -> Path:
     )
 
 
-def _finetune(table: Path, pictures: Path | None, model: str, out: Path, params: Params) -> Result:
+def _finetune(table: Path, images: Path | None, model: str, out: Path, params: Params) -> Result:
     if out.exists():
         raise ValueError(f"{out} is there already; name another folder with --out, or remove it")
     processes = Processes()
     if processes.world_size > 1:
         raise ValueError("this command trains in one process; start it without torchrun or accelerate")
     start = load(model).checkpoint
-    root, quarantine = pictures or table.parent, out.with_name(f"{out.name}.quarantine.csv")
+    root, quarantine = images or table.parent, out.with_name(f"{out.name}.quarantine.csv")
     prepared = prepare(
         table, root, start.label_system, quarantine, complete=params.complete, dev_share=params.dev_share
     )

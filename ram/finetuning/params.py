@@ -1,4 +1,4 @@
-"""The knobs of a fine-tuning on one's own tags."""
+"""The parameters of a fine-tuning on one's own tags."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ram.training.batches import BatchParams
 from ram.training.params import OptimizerParams, TrainingParams
 from ram.training.schedule import ScheduleParams
 
-# No colour operations: one's own tags may well be colours.
+# No color operations: one's own tags may well be colors.
 AUGMENT = AugmentParams(min_scale=0.5, num_operations=0)
 THRESHOLDS = ThresholdParams(
     target="f1",
@@ -25,23 +25,23 @@ THRESHOLDS = ThresholdParams(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Params:
-    """The knobs of a fine-tuning on one's own tags."""
+    """The parameters of a fine-tuning on one's own tags."""
 
     epochs: int = 10
     learning_rate: float = 5e-4  # peak, of everything but the backbone
     backbone_factor: float = 0.1  # the backbone's learning rate, relative to that
     batch_size: int = 32
     image_size: int | None = None  # side in pixels from here on; None: as before
-    num_views: int = 4  # of a frozen backbone: views of a picture that are computed once and trained on
-    dev_share: float = 0.1  # of the pictures, held out
-    complete: bool = False  # what a picture's rows do not name is absent; False: it is unknown
+    num_views: int = 4  # of a frozen backbone: views of an image that are computed once and trained on
+    dev_share: float = 0.1  # of the images, held out
+    complete: bool = False  # what an image's rows do not name is absent; False: it is unknown
     seed: int = 1
 
     def __post_init__(self) -> None:
         if not 0 <= self.dev_share < 1:
             raise ValueError(f"dev_share must be in [0, 1), got {self.dev_share}")
         if self.num_views < 1:
-            raise ValueError(f"num_views must be at least 1, the plain picture, got {self.num_views}")
+            raise ValueError(f"num_views must be at least 1, the plain image, got {self.num_views}")
         self.training()
 
     def training(self) -> TrainingParams:

@@ -22,7 +22,7 @@ _NEGATIVE = {"0", "0.0", "false", "no"}
 class Labels:
     """What a table says.
 
-    `rows` has image (a normalised path), tag_id and positive, each pair once. `unknown` has image and tag_id: pairs
+    `rows` has image (a normalized path), tag_id and positive, each pair once. `unknown` has image and tag_id: pairs
     that were named, and whose rows cannot be used. `quarantine` has those rows, with the reason.
     """
 
@@ -53,7 +53,7 @@ def read_table(path: Path) -> pd.DataFrame:
 def resolve(table: pd.DataFrame, start: LabelSystem) -> Labels:
     """The labels of a table: tags by name or synonym, what is no tag of `start` added behind its tags.
 
-    Reasons: empty_image, empty_tag, bad_label, contradiction (one picture and tag with labels of both kinds, under
+    Reasons: empty_image, empty_tag, bad_label, contradiction (one image and tag with labels of both kinds, under
     whatever names), duplicate.
     """
     frame = table.assign(image=table["image"].map(lambda path: posixpath.normpath(path) if path else ""))
@@ -71,7 +71,7 @@ def resolve(table: pd.DataFrame, start: LabelSystem) -> Labels:
     usable = frame[frame["reason"].eq("")]
     both = usable.groupby(["image", "tag_id"])["positive"].transform("nunique").gt(1)
     contrary = usable.index[both]
-    _mark(frame, frame.index.isin(contrary), "contradiction", "this picture and tag have labels of both kinds")
+    _mark(frame, frame.index.isin(contrary), "contradiction", "this image and tag have labels of both kinds")
     usable = frame[frame["reason"].eq("")]
     again = usable.index[usable.duplicated(["image", "tag_id"])]
     _mark(frame, frame.index.isin(again), "duplicate", "an earlier row says the same")

@@ -1,6 +1,6 @@
-"""The training on one's own tags: images, examples, held-out pictures, model and thresholds, in one scratch folder."""
+"""The training on one's own tags: images, examples, held-out images, model and thresholds, in one scratch folder."""
 
-# B pictures held out, K tags of the table
+# B images held out, K tags of the table
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pandas as pd
 from ram.datasets.feature_store import FeatureStore
 from ram.evaluation.fitting import fit_thresholds
 from ram.evaluation.thresholds import TagScores
-from ram.finetuning.images import PictureFolder, write_images
+from ram.finetuning.images import ImageFolder, write_images
 from ram.finetuning.labels import Prepared
 from ram.finetuning.params import AUGMENT, THRESHOLDS, Params
 from ram.inference.embedding import embed_images, view_maker
@@ -27,7 +27,7 @@ from ram.model.checkpoint import LABELS, Checkpoint, complete_label_system
 from ram.training.batches import Inputs
 from ram.training.distributed import Processes
 from ram.training.examples import examples_from_rows
-from ram.training.inputs import FeatureInputs, PictureInputs
+from ram.training.inputs import FeatureInputs, ImageInputs
 from ram.training.metrics import average_precisions
 from ram.training.sampler import Corpus
 from ram.training.setup import add_tags, resized, save_model, train_model
@@ -66,7 +66,7 @@ class OwnTraining:
         self._add_tags()
         self.model.to(processes.device)
         self.images = write_images(scratch / "images", list(prepared.hash_of), params.dev_share)
-        self.store = PictureFolder(self.images, root)
+        self.store = ImageFolder(self.images, root)
         self.dev_ids = [i for i in self.store.image_ids if self.store.split_of(i) == "dev"]
 
     def _add_tags(self) -> None:
@@ -127,10 +127,10 @@ class OwnTraining:
         )  # fmt: skip
 
     def _inputs(self) -> Inputs:
-        """Stored features where a part of the image encoder is frozen, else the pictures."""
+        """Stored features where a part of the image encoder is frozen, else the images."""
         model, preprocess = self.model, self.model.preprocess
         if model.params.num_frozen_blocks == 0:
-            return PictureInputs(self.store, preprocess, AUGMENT)
+            return ImageInputs(self.store, preprocess, AUGMENT)
         directory = self.scratch / "features"
         embed_images(
             directory,
@@ -179,7 +179,7 @@ class OwnTraining:
         return tags
 
     def _write_thresholds(self, directory: Path, dev: list[DevBenchmark], after_BK: np.ndarray | None) -> None:
-        """Of the table's tags as fitted on the pictures held out; of all others the start's, where it has some."""
+        """Of the table's tags as fitted on the images held out; of all others the start's, where it has some."""
         path = self.start.directory / THRESHOLDS_FILE
         document: dict[str, Any] = read_json(path) if path.is_file() else {}
         if dev and after_BK is not None:
@@ -192,7 +192,7 @@ class OwnTraining:
 
 
 def _tag_scores(dev: DevBenchmark, logits_BK: np.ndarray, label_system: LabelSystem) -> list[TagScores]:
-    """The scores of every tag in the pictures for which it is known."""
+    """The scores of every tag in the images for which it is known."""
     scores_BK = 1 / (1 + np.exp(-logits_BK.astype(np.float64)))
     known_BK = np.ones(scores_BK.shape, bool) if dev.known_BK is None else dev.known_BK
     found = []

@@ -1,1 +1,1 @@
-"""From a checkpoint and pictures to scores, and to tags."""
+"""From a checkpoint and images to scores, and to tags."""

@@ -1,7 +1,7 @@
-"""A folder of pictures tagged with one model, over and over: only what is new is scored.
+"""A folder of images tagged with one model, over and over: only what is new is scored.
 
-`OUT/<model version>.jsonl` has a line a picture: {"picture", "sha256", "model", "tags": [{"name", "score", …}]}, or
-"error" in place of the tags for one that cannot be read. A picture that moved keeps its line's tags; one that changed
+`OUT/<model version>.jsonl` has a line an image: {"image", "sha256", "model", "tags": [{"name", "score", …}]}, or
+"error" in place of the tags for one that cannot be read. An image that moved keeps its line's tags; one that changed
 is scored anew; one that is gone leaves the file.
 """
 
@@ -14,13 +14,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ram.datasets.folder import pictures_in
+from ram.datasets.folder import images_in
 from ram.io.images import read_file
 from ram.io.progress import track
 from ram.io.tables import write_text
 
 
-class TagsPictures(Protocol):
+class TagsImages(Protocol):
     """What is needed of `ram.inference.tagger.Tagger`."""
 
     @property
@@ -31,30 +31,30 @@ class TagsPictures(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rescored:
-    """What a run did; `path` is the file of all pictures' tags."""
+    """What a run did; `path` is the file of all images' tags."""
 
     path: Path
     model: str
-    num_pictures: int
+    num_images: int
     num_scored: int
     num_kept: int
     num_refused: int
 
 
-def rescore(tagger: TagsPictures, folder: Path, out: Path) -> Rescored:
-    """Tag the pictures of `folder` that this model has not tagged yet; a killed run goes on where it was."""
+def rescore(tagger: TagsImages, folder: Path, out: Path) -> Rescored:
+    """Tag the images of `folder` that this model has not tagged yet; a killed run goes on where it was."""
     target, progress = out / f"{tagger.version}.jsonl", out / f".{tagger.version}.progress.jsonl"
     out.mkdir(parents=True, exist_ok=True)
     known = {line["sha256"]: line for path in (target, progress) for line in _lines(path) if line["sha256"]}
-    pictures = pictures_in(folder)
+    images = images_in(folder)
     lines, num_scored = [], 0
     with progress.open("a", encoding="utf-8") as stream:
-        for path in track(pictures, "rescoring", unit="picture"):
+        for path in track(images, "rescoring", unit="image"):
             name = path.relative_to(folder).as_posix()
             try:
                 content = read_file(path)
             except OSError as error:  # no file, or too long a one: without a hash it is tried again every time
-                lines.append({"sha256": None, "model": tagger.version, "error": str(error), "picture": name})
+                lines.append({"sha256": None, "model": tagger.version, "error": str(error), "image": name})
                 num_scored += 1
                 continue
             digest = hashlib.sha256(content).hexdigest()
@@ -63,17 +63,17 @@ def rescore(tagger: TagsPictures, folder: Path, out: Path) -> Rescored:
                 num_scored += 1
                 stream.write(json.dumps(known[digest], ensure_ascii=False) + "\n")
                 stream.flush()
-            lines.append({**known[digest], "picture": name})
+            lines.append({**known[digest], "image": name})
     write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), target)
     progress.unlink()
     num_refused = sum("error" in line for line in lines)
     return Rescored(target, tagger.version, len(lines), num_scored, len(lines) - num_scored, num_refused)
 
 
-def _tagged(tagger: TagsPictures, content: bytes) -> dict[str, Any]:
+def _tagged(tagger: TagsImages, content: bytes) -> dict[str, Any]:
     try:
         found = tagger([content])[0]
-    except OSError as error:  # the picture's fault: it stands in the file with its reason
+    except OSError as error:  # the image's fault: it stands in the file with its reason
         return {"error": str(error)}
     return {"tags": [_row(tag) for tag in found]}
 

@@ -1,4 +1,4 @@
-"""Pictures -> stored features: the frozen trunk over every picture and view, shard by shard, resumable."""
+"""Images -> stored features: the frozen trunk over every image and view, shard by shard, resumable."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ram.model.image_encoder import ImageEncoder
 from ram.model.preprocess import Preprocess
 from ram.pipeline.executors.local import available_cores
 
-Decode = Callable[[str, int], Tensor]  # image id, view -> picture_CHW
+Decode = Callable[[str, int], Tensor]  # image id, view -> image_CHW
 
 
 def embed_images(
@@ -45,7 +45,7 @@ def embed_images(
 ) -> None:
     """Write the folder that `FeatureStore` reads; a part that is there is kept. `facts` go into its manifest.
 
-    Views 1 … are made of pictures of `augmented_splits` alone. `precision` "bf16" computes in bfloat16: more than
+    Views 1 … are made of images of `augmented_splits` alone. `precision` "bf16" computes in bfloat16: more than
     twice as fast on processors that have it.
     """
     directory.mkdir(parents=True, exist_ok=True)
@@ -108,7 +108,7 @@ def _one_thread_a_batch() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Embed:
-    """One batch of pictures -> features, on whichever thread it is called."""
+    """One batch of images -> features, on whichever thread it is called."""
 
     encoder: ImageEncoder
     decode: Decode
@@ -139,15 +139,15 @@ def _batches(
 def view_maker(
     images: ImageStore, preprocess: Preprocess, params: AugmentParams, seed: int
 ) -> Callable[[str, int], Tensor]:
-    """A function (image id, view) -> picture_CHW: view 0 plain, the others augmented, each by its own seed."""
+    """A function (image id, view) -> image_CHW: view 0 plain, the others augmented, each by its own seed."""
 
     def make(image_id: str, view: int) -> Tensor:
         size = preprocess.image_size
         if view == 0:
             return preprocess(images.open(image_id, min_size=size))
-        # A crop may keep min_scale of the area: the picture is decoded large enough for the smallest crop.
-        picture = images.open(image_id, min_size=math.ceil(size / math.sqrt(params.min_scale)))
+        # A crop may keep min_scale of the area: the image is decoded large enough for the smallest crop.
+        image = images.open(image_id, min_size=math.ceil(size / math.sqrt(params.min_scale)))
         rng = np.random.default_rng([seed, view, zlib.crc32(image_id.encode())])
-        return preprocess.normalise(augment(picture, size, params, rng))
+        return preprocess.normalize(augment(image, size, params, rng))
 
     return make

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ram.inference.image_inputs import NamedPicture
-from ram.io.images import MAX_PIXELS, SUFFIXES, PictureError, check_size, each_frame, read_file, upright_rgb
+from ram.inference.image_inputs import NamedImage
+from ram.io.images import MAX_PIXELS, SUFFIXES, ImageError, check_size, each_frame, read_file, upright_rgb
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".wmv")
 _DEFAULT_DURATION_S = 0.1  # of a frame of an animation that says none, as browsers take it
@@ -62,12 +62,12 @@ class _Sampler:
 
 def read_frames(
     path: Path, every: Every, *, fps: float | None = None, max_pixels: int = MAX_PIXELS
-) -> Iterator[NamedPicture]:
-    """The frames of a video file, an animated GIF, WebP or PNG, or a folder with a picture a frame, in their order.
+) -> Iterator[NamedImage]:
+    """The frames of a video file, an animated GIF, WebP or PNG, or a folder with an image a frame, in their order.
 
     A folder's frames are in the order of the numbers in their names, and have times where `fps` says how many a second
     are; other sources know their own. A frame that cannot be read comes with its reason. `ValueError` for a source that
-    is not there, a folder without pictures, times that are wanted and not known, and a video without PyAV installed.
+    is not there, a folder without images, times that are wanted and not known, and a video without PyAV installed.
     """
     if fps is not None and not (math.isfinite(fps) and fps > 0):
         raise ValueError(f"fps must be above 0, got {fps}")
@@ -80,19 +80,19 @@ def read_frames(
     return _of_animation(path, every, max_pixels)
 
 
-def _named(path: Path, index: int, time_s: float | None, content: Any) -> NamedPicture:
-    return NamedPicture(f"{path} frame {index}", content, str(path), index, time_s)
+def _named(path: Path, index: int, time_s: float | None, content: Any) -> NamedImage:
+    return NamedImage(f"{path} frame {index}", content, str(path), index, time_s)
 
 
-def _of_folder(folder: Path, every: Every, fps: float | None) -> Iterator[NamedPicture]:
+def _of_folder(folder: Path, every: Every, fps: float | None) -> Iterator[NamedImage]:
     files = sorted((p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file()), key=_number_key)
     if not files:
-        raise ValueError(f"{folder} has no pictures; a folder of frames has one a frame")
+        raise ValueError(f"{folder} has no images; a folder of frames has one a frame")
     wanted = _Sampler(every)
     for index, file in enumerate(files):
         time_s = None if fps is None else index / fps
         if wanted(index, time_s):
-            yield NamedPicture(str(file), file, str(folder), index, time_s)
+            yield NamedImage(str(file), file, str(folder), index, time_s)
 
 
 def _number_key(path: Path) -> list[tuple[int, str]]:
@@ -100,7 +100,7 @@ def _number_key(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]
 
 
-def _of_animation(path: Path, every: Every, max_pixels: int) -> Iterator[NamedPicture]:
+def _of_animation(path: Path, every: Every, max_pixels: int) -> Iterator[NamedImage]:
     wanted, time_s, index = _Sampler(every), 0.0, 0
     try:
         for frame, duration_s in each_frame(read_file(path), max_pixels):
@@ -108,8 +108,8 @@ def _of_animation(path: Path, every: Every, max_pixels: int) -> Iterator[NamedPi
                 yield _named(path, index, time_s, upright_rgb(frame))
             time_s += duration_s or _DEFAULT_DURATION_S
             index += 1
-    except PictureError as error:
-        reason = PictureError(f"the animation cannot be read from here on: {error}", error.reason)
+    except ImageError as error:
+        reason = ImageError(f"the animation cannot be read from here on: {error}", error.reason)
         yield _named(path, index, None, reason)
 
 
@@ -124,22 +124,22 @@ def _pyav(path: Path) -> Any:
     return av
 
 
-def _of_video(path: Path, every: Every, max_pixels: int, av: Any) -> Iterator[NamedPicture]:
+def _of_video(path: Path, every: Every, max_pixels: int, av: Any) -> Iterator[NamedImage]:
     wanted, index = _Sampler(every), 0
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
-                raise PictureError("it has no pictures")
+                raise ImageError("it has no images")
             stream = container.streams.video[0]
             check_size(stream.width, stream.height, max_pixels)
             for index, frame in enumerate(container.decode(stream)):
                 time_s = frame.time if frame.time is not None else _by_rate(index, stream.average_rate)
                 if wanted(index, time_s):
                     yield _named(path, index, time_s, frame.to_image())
-    except PictureError as error:
+    except ImageError as error:
         yield _named(path, index, None, error)
     except av.FFmpegError as error:
-        yield _named(path, index, None, PictureError(f"the video cannot be read from here on: {error}"))
+        yield _named(path, index, None, ImageError(f"the video cannot be read from here on: {error}"))
 
 
 def _by_rate(index: int, rate: Any) -> float | None:

@@ -1,4 +1,4 @@
-"""Scores of one picture -> the tags that are said of it."""
+"""Scores of one image -> the tags that are said of it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ram.inference.thresholds import Thresholds
 
 @dataclass(frozen=True)
 class Query:
-    """What one call asks of every picture."""
+    """What one call asks of every image."""
 
     wanted: Wanted
     prepared: PreparedTags  # the same tags, for the model
@@ -32,7 +32,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The tags that one picture gets, the highest score first: their places among those wanted.
+    """The tags that one image gets, the highest score first: their places among those wanted.
 
     `sources`: the id of the found tag that each follows from; None: it is found itself.
     """

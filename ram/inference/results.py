@@ -1,4 +1,4 @@
-"""What the tagger answers: tags with their scores, a list of them a picture."""
+"""What the tagger answers: tags with their scores, a list of them an image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NEW_KIND = "open"  # the kind of a tag that is none of the model's own
 
 @dataclass(frozen=True, slots=True)
 class TagScore:
-    """One tag of one picture. `score` and `threshold` are in 0 … 1; `tag_id` is None for a new tag, whose kind is open.
+    """One tag of one image. `score` and `threshold` are in 0 … 1; `tag_id` is None for a new tag, whose kind is open.
 
     `name` is as it was asked for, and `tag` the name of the model's tag that it is; None: it is new. `probability` is
     the calibrated score; None: nobody calibrated it. `implied_by`: the found tag that brought this one, below its own
@@ -37,8 +37,8 @@ class TagScore:
         return self.tag_id is None
 
 
-class PictureTags(list[TagScore]):
-    """The tags of one picture, the highest score first, and its caption where one was asked for."""
+class ImageTags(list[TagScore]):
+    """The tags of one image, the highest score first, and its caption where one was asked for."""
 
     def __init__(self, tags: Iterable[TagScore] = (), caption: str | None = None) -> None:
         super().__init__(tags)
@@ -47,13 +47,13 @@ class PictureTags(list[TagScore]):
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one picture of a stream: its tags, or the error for which it has none.
+    """What became of one image of a stream: its tags, or the error for which it has none.
 
-    `index` counts the pictures from 0; `picture` is what was given, `name` what a report calls it.
+    `index` counts the images from 0; `image` is what was given, `name` what a report calls it.
     """
 
     index: int
     name: str
-    picture: object = field(repr=False)
-    tags: PictureTags | None
+    image: object = field(repr=False)
+    tags: ImageTags | None
     error: OSError | None = None

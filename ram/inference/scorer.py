@@ -1,4 +1,4 @@
-"""A checkpoint over many pictures: scores, or image tokens, batch by batch."""
+"""A checkpoint over many images: scores, or image tokens, batch by batch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ram.datasets.feature_store import FeatureStore
-from ram.datasets.image_store import OpensPictures
+from ram.datasets.image_store import OpensImages
 from ram.inference.runtimes.model import FastModel
 from ram.model.checkpoint import Checkpoint, load_checkpoint
 from ram.model.precision import Precision
@@ -26,16 +26,16 @@ Batch = tuple[list[str], Tensor]
 
 
 class Scorer:
-    """Scores pictures by id: from stored features where they are this model's trunk's, else from the pictures.
+    """Scores images by id: from stored features where they are this model's trunk's, else from the images.
 
-    Batches of ids come in the order given. `images` may be None where `features` hold every picture asked for. The
+    Batches of ids come in the order given. `images` may be None where `features` hold every image asked for. The
     model is copied, made ready for inference (`FastModel`): training it afterwards changes no score.
     """
 
     def __init__(
         self,
         checkpoint: Checkpoint,
-        images: OpensPictures | None,
+        images: OpensImages | None,
         features: FeatureStore | None = None,
         precision: Precision = "fp32",
     ) -> None:
@@ -46,8 +46,8 @@ class Scorer:
         self.images = images
         self.features = features if self._fits(features) else None
 
-    def over(self, images: OpensPictures | None, features: FeatureStore | None) -> Scorer:
-        """The same model over other pictures."""
+    def over(self, images: OpensImages | None, features: FeatureStore | None) -> Scorer:
+        """The same model over other images."""
         other = copy.copy(self)
         other.images = images
         other.features = features if self._fits(features) else None
@@ -89,9 +89,9 @@ class Scorer:
                 yield ids, self.fast.encoder.trunk(images_BCHW.to(self.model.device))
 
     def _decoded(self, batches: Sequence[list[str]]) -> Iterator[Batch]:
-        """Pictures as tensors; threads decode the next batches while the model is busy with one."""
+        """Images as tensors; threads decode the next batches while the model is busy with one."""
         if self.images is None:
-            raise ValueError("these pictures have no stored features of this model, and no image store was given")
+            raise ValueError("these images have no stored features of this model, and no image store was given")
         with ThreadPoolExecutor(available_cores()) as pool:
             waiting: deque[tuple[list[str], list[Future[Tensor]]]] = deque()
             try:
@@ -114,7 +114,7 @@ class Scorer:
 
 @lru_cache(maxsize=1)
 def kept_scorer(model_dir: Path, version: str) -> Scorer:
-    """The model of a checkpoint folder of this version, over no pictures yet (`Scorer.over`): on the GPU where there is one.
+    """The model of a checkpoint folder of this version, over no images yet (`Scorer.over`): on the GPU where there is one.
 
     Loaded once a process, since a process takes many parts.
     """

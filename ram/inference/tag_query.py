@@ -12,7 +12,7 @@ import torch
 
 from ram.inference.text_cache import TextCache, encoder_fingerprint
 from ram.labels import LabelSystem, Tag
-from ram.labels.forms import normalise
+from ram.labels.forms import normalize
 from ram.model.checkpoint import Checkpoint
 from ram.model.text_encoder import TextEncoder
 
@@ -109,7 +109,7 @@ def checked_names(names: Sequence[str]) -> list[str]:
 def _check_each_once(names: Sequence[str], tags: Sequence[Tag | None]) -> None:
     seen: dict[str, str] = {}
     for name, tag in zip(names, tags, strict=True):
-        key = normalise(name) if tag is None else f"#{tag.tag_id}"
+        key = normalize(name) if tag is None else f"#{tag.tag_id}"
         if key in seen:
             both = f" (both are the tag {tag.name!r})" if tag is not None and seen[key] != name else ""
             raise ValueError(f"tags names {name!r} twice, first as {seen[key]!r}{both}; name it once")

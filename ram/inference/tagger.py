@@ -1,4 +1,4 @@
-"""Pictures in, tags out: `load` a checkpoint, call the tagger."""
+"""Images in, tags out: `load` a checkpoint, call the tagger."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 
 from ram.inference.heatmaps import Place, places, relevance_kind
 from ram.inference.hierarchy import HIERARCHIES, Hierarchy, TagHierarchy
-from ram.inference.image_inputs import NamedPicture, Picture, Pictures, each_picture, name_of, read_picture
+from ram.inference.image_inputs import ImageLike, Images, NamedImage, each_image, name_of, read_image
 from ram.inference.postprocess import Query, choose, tag_scores
 from ram.inference.prefetch import read_ahead
 from ram.inference.resolve_checkpoint import checkpoint_dir
-from ram.inference.results import PictureTags, Result, TagScore
+from ram.inference.results import ImageTags, Result, TagScore
 from ram.inference.runtimes.decoder import PreparedTags
 from ram.inference.runtimes.model import FastModel
 from ram.inference.runtimes.shortlist import load_shortlist, shortlisted_scores
@@ -28,13 +28,13 @@ from ram.model.checkpoint import Checkpoint, load_checkpoint
 from ram.model.precision import Precision
 from ram.model.text_encoder import make_text_encoder
 
-# B pictures, K tags, N image tokens, D token width, E text embedding width
+# B images, K tags, N image tokens, D token width, E text embedding width
 
 _NUM_BEAMS, _MIN_CAPTION_TOKENS, _LENGTH_PENALTY = 3, 5, 1.0
 
 
 class Tagger:
-    """Calls give, for every picture, the tags whose score reaches their threshold, the highest score first."""
+    """Calls give, for every image, the tags whose score reaches their threshold, the highest score first."""
 
     def __init__(
         self,
@@ -46,10 +46,10 @@ class Tagger:
         max_pixels: int = MAX_PIXELS,
         text_cache: TextCache | None = None,
     ) -> None:
-        """A picture of more than `max_pixels` is refused. `text_cache` None: that of the environment.
+        """An image of more than `max_pixels` is refused. `text_cache` None: that of the environment.
 
         `precision` "bf16" is about twice as fast where the processor has it, and changes few decisions. `shortlist`: of
-        the model's own tags, decode that many a picture, those that `ram shortlist` taught to be worth it.
+        the model's own tags, decode that many an image, those that `ram shortlist` taught to be worth it.
         """
         self.checkpoint = checkpoint
         self.thresholds = thresholds or Thresholds()
@@ -82,7 +82,7 @@ class Tagger:
 
     def __call__(
         self,
-        images: Pictures,
+        images: Images,
         tags: Sequence[str] | None = None,
         threshold: float | Mapping[str, float] | None = None,
         top_k: int | None = None,
@@ -91,16 +91,16 @@ class Tagger:
         hierarchy: Hierarchy = "all",
         explain: bool | str = False,
         captions: bool = False,
-    ) -> list[PictureTags]:
-        """One list of `TagScore` a picture; of an iterable of pictures, batch after batch.
+    ) -> list[ImageTags]:
+        """One list of `TagScore` an image; of an iterable of images, batch after batch.
 
-        Pictures are paths, bytes, PIL images, arrays (H × W × 3) or tensors (C × H × W), of uint8 or of floats from 0
+        Images are paths, bytes, PIL images, arrays (H × W × 3) or tensors (C × H × W), of uint8 or of floats from 0
         to 1. `tags`: score these names alone, tags of the model (or synonyms of theirs) and new ones alike; new ones
         are embedded by the text encoder that the model was trained with. `threshold` replaces every tag's own, or, as
-        a mapping of names, those that it names. `top_k`: at most so many a picture. `hierarchy`: `all` that reach
+        a mapping of names, those that it names. `top_k`: at most so many an image. `hierarchy`: `all` that reach
         their thresholds; without those that another is a kind of, `most_specific`; or with what they imply,
         `add_implied`, of `tags` where these are given. `explain`: each tag's map of relevance and box. `captions`: a
-        caption each. Raises `PictureError` or `OSError` for the first picture that cannot be read, `ValueError` for
+        caption each. Raises `ImageError` or `OSError` for the first image that cannot be read, `ValueError` for
         wrong arguments.
         """
         found = []
@@ -115,7 +115,7 @@ class Tagger:
 
     def stream(
         self,
-        images: Pictures,
+        images: Images,
         batch_size: int = 16,
         tags: Sequence[str] | None = None,
         threshold: float | Mapping[str, float] | None = None,
@@ -125,13 +125,13 @@ class Tagger:
         explain: bool | str = False,
         captions: bool = False,
     ) -> Iterator[Result]:
-        """As calling it, one `Result` a picture, in order: one that cannot be read has an error, and the rest go on.
+        """As calling it, one `Result` an image, in order: one that cannot be read has an error, and the rest go on.
 
         No more than two batches are read ahead of what is asked for. Wrong arguments are refused at once.
         """
         return self._stream(images, self._query(tags, threshold, top_k, hierarchy, explain, captions), batch_size)
 
-    def scores(self, images: Sequence[Picture], tags: Sequence[str] | None = None) -> np.ndarray:
+    def scores(self, images: Sequence[ImageLike], tags: Sequence[str] | None = None) -> np.ndarray:
         """scores_BK, float32 in 0 … 1, of every tag, in the order of `tags` or of the label system; no threshold."""
         wanted = self._own if tags is None else self._wanted(tags)
         if len(images) == 0:
@@ -144,7 +144,7 @@ class Tagger:
         return self._wanted(tags).embedding_KE
 
     def logits(self, images_BCHW: Tensor) -> Tensor:
-        """logits_BK of the model's own tags, of pictures that `checkpoint.model.preprocess` has normalised."""
+        """logits_BK of the model's own tags, of images that `checkpoint.model.preprocess` has normalized."""
         return self.fast.tag_logits(self.fast.encode(images_BCHW)[0])
 
     def _query(
@@ -177,24 +177,24 @@ class Tagger:
     def _prepared(self, wanted: Wanted) -> PreparedTags:
         return self.fast.own_tags if wanted is self._own else self.fast.prepare(wanted.embedding_KE)
 
-    def decode(self, picture: Picture) -> Tensor:
-        """The picture as the model reads it, C × H × W; raises as `read_picture`."""
+    def decode(self, image: ImageLike) -> Tensor:
+        """The image as the model reads it, C × H × W; raises as `read_image`."""
         preprocess = self.checkpoint.model.preprocess
-        return preprocess(read_picture(picture, preprocess.image_size, self.max_pixels))
+        return preprocess(read_image(image, preprocess.image_size, self.max_pixels))
 
-    def _stream(self, images: Pictures, query: Query, batch_size: int) -> Iterator[Result]:
+    def _stream(self, images: Images, query: Query, batch_size: int) -> Iterator[Result]:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        return self._results(each_picture(images), query, batch_size)
+        return self._results(each_image(images), query, batch_size)
 
-    def _results(self, pictures: Iterator[Picture], query: Query, batch_size: int) -> Iterator[Result]:
+    def _results(self, images: Iterator[ImageLike], query: Query, batch_size: int) -> Iterator[Result]:
         index = 0
-        for batch in read_ahead(pictures, self.decode, batch_size):
+        for batch in read_ahead(images, self.decode, batch_size):
             decoded = [found for _, found in batch if not isinstance(found, OSError)]
             answers = iter(self._tag(torch.stack(decoded), query) if decoded else [])
-            for i, (picture, found) in enumerate(batch, index):
+            for i, (image, found) in enumerate(batch, index):
                 error = found if isinstance(found, OSError) else None
-                yield Result(i, name_of(picture, i), picture, next(answers) if error is None else None, error)
+                yield Result(i, name_of(image, i), image, next(answers) if error is None else None, error)
             index += len(batch)
 
     def _scores(self, tokens_BND: Tensor, query: Query) -> np.ndarray:
@@ -202,7 +202,7 @@ class Tagger:
             return self.fast.scores(tokens_BND, query.prepared)
         return shortlisted_scores(self.fast, self._shortlist, self._num_shortlisted, tokens_BND, query.limits_K)
 
-    def _tag(self, images_BCHW: Tensor, query: Query) -> list[PictureTags]:
+    def _tag(self, images_BCHW: Tensor, query: Query) -> list[ImageTags]:
         tokens_BND, grid = self.fast.encode(images_BCHW)
         chosen = [choose(scores_K, query, self._hierarchy) for scores_K in self._scores(tokens_BND, query)]
         found: list[list[Place]] = [[] for _ in chosen]
@@ -212,13 +212,13 @@ class Tagger:
                 found = places(
                     query.relevance, self.checkpoint.model, tokens_BND, rows, query.wanted.embedding_KE, grid
                 )
-        answers = [PictureTags(tag_scores(*both, query, self.thresholds)) for both in zip(chosen, found, strict=True)]
+        answers = [ImageTags(tag_scores(*both, query, self.thresholds)) for both in zip(chosen, found, strict=True)]
         if query.captions:
             for tags, caption in zip(answers, self._captions(tokens_BND, answers), strict=True):
                 tags.caption = caption
         return answers
 
-    def _captions(self, tokens_BND: Tensor, answers: list[PictureTags]) -> list[str]:
+    def _captions(self, tokens_BND: Tensor, answers: list[ImageTags]) -> list[str]:
         """Captions that are told the found tags, as the caption branch was trained."""
         left_out = set(self.checkpoint.extra.get("not_in_captions", ()))
         texts = [[tag.tag or tag.name for tag in tags if tag.tag_id not in left_out] for tags in answers]
@@ -257,13 +257,13 @@ def load(
 __all__ = [
     "DEFAULT_THRESHOLD",
     "THRESHOLDS_FILE",
-    "NamedPicture",
-    "Picture",
-    "PictureTags",
+    "NamedImage",
+    "ImageLike",
+    "ImageTags",
     "Result",
     "TagScore",
     "Tagger",
     "Thresholds",
     "load",
-    "read_picture",
+    "read_image",
 ]

@@ -14,7 +14,7 @@ import numpy as np
 from ram.inference.calibration import AnyCalibration, calibration_of
 from ram.io.tables import read_json
 from ram.labels import LabelSystem, Tag
-from ram.labels.forms import normalise
+from ram.labels.forms import normalize
 
 THRESHOLDS_FILE = "thresholds.json"
 DEFAULT_THRESHOLD = 0.5  # where a checkpoint has no thresholds
@@ -109,4 +109,4 @@ def nearest(name: str, names: Sequence[str]) -> list[str]:
 
 
 def _key(name: str, tag: Tag | None) -> str:
-    return f"#{tag.tag_id}" if tag is not None else normalise(name)
+    return f"#{tag.tag_id}" if tag is not None else normalize(name)

@@ -10,7 +10,7 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
 from ram.inference.frames import Every, read_frames
-from ram.inference.image_inputs import NamedPicture, read_picture
+from ram.inference.image_inputs import NamedImage, read_image
 from ram.inference.results import Result
 from ram.inference.tagger import Tagger
 from ram.io.tables import temporary_path
@@ -32,19 +32,19 @@ class Timeline:
         self._step = 1
 
     def add(self, result: Result) -> None:
-        """One frame; its picture must be a `NamedPicture` that says which."""
-        picture = result.picture
-        assert isinstance(picture, NamedPicture)
-        assert picture.frame is not None
+        """One frame; its image must be a `NamedImage` that says which."""
+        image = result.image
+        assert isinstance(image, NamedImage)
+        assert image.frame is not None
         if result.tags is None:
             assert result.error is not None
             self.errors.append((result.name, result.error))
             return
         place = len(self._frames)
-        self._frames.append((picture.time_s, picture.frame))
-        self._rows += [(picture.time_s, picture.frame, tag.name, tag.score) for tag in result.tags]
+        self._frames.append((image.time_s, image.frame))
+        self._rows += [(image.time_s, image.frame, tag.name, tag.score) for tag in result.tags]
         if place % self._step == 0:
-            self._thumbnails[place] = _thumbnail(picture)
+            self._thumbnails[place] = _thumbnail(image)
             if len(self._thumbnails) > _MAX_THUMBNAILS:
                 self._step *= 2
                 self._thumbnails = {p: t for p, t in self._thumbnails.items() if p % self._step == 0}
@@ -72,8 +72,8 @@ class Timeline:
         height = 3 * _MARGIN + _THUMBNAIL + len(names) * _BAR + 2 * _FONT_SIZE
         page = Image.new("RGB", (_WIDTH, height), "white")
         draw, font = ImageDraw.Draw(page), ImageFont.load_default(_FONT_SIZE)
-        for x, picture in self._shown():
-            page.paste(picture, (int(x), _MARGIN))
+        for x, image in self._shown():
+            page.paste(image, (int(x), _MARGIN))
         top = 2 * _MARGIN + _THUMBNAIL
         for row, name in enumerate(names):
             y = top + row * _BAR
@@ -111,10 +111,10 @@ class Timeline:
 
     def _shown(self) -> Iterator[tuple[float, Image.Image]]:
         x, right = self._x(), 0.0
-        for place, picture in list(self._thumbnails.items())[:: max(1, len(self._thumbnails) // _SHOWN)]:
-            if x[place] >= right and x[place] + picture.width <= _WIDTH:
-                yield x[place], picture
-                right = x[place] + picture.width + 2
+        for place, image in list(self._thumbnails.items())[:: max(1, len(self._thumbnails) // _SHOWN)]:
+            if x[place] >= right and x[place] + image.width <= _WIDTH:
+                yield x[place], image
+                right = x[place] + image.width + 2
 
 
 def tag_video(
@@ -137,8 +137,8 @@ def tag_video(
     return timeline
 
 
-def _thumbnail(picture: NamedPicture) -> Image.Image:
-    image = read_picture(picture, _THUMBNAIL)
+def _thumbnail(source: NamedImage) -> Image.Image:
+    image = read_image(source, _THUMBNAIL)
     width = max(1, min(round(image.width * _THUMBNAIL / image.height), 2 * _THUMBNAIL))
     return image.resize((width, _THUMBNAIL))
 

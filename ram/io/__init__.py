@@ -1,1 +1,1 @@
-"""Files of strangers, read within bounds: pictures, tars, JSON and YAML."""
+"""Files of strangers, read within bounds: images, tars, JSON and YAML."""

@@ -119,7 +119,7 @@ class RowIndex:
         self._row = np.argsort(self._hash, kind="stable")
         self._hash = self._hash[self._row]
         if len(self._hash) and (self._hash[1:] == self._hash[:-1]).any():
-            raise ValueError("the table of images names a picture twice; image_id must be unique")
+            raise ValueError("the table of images names per image twice; image_id must be unique")
 
     def __len__(self) -> int:
         return len(self._hash)

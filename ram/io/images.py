@@ -1,8 +1,8 @@
-"""Bytes of a file -> a picture: the one place where pictures are opened, and where their size is bounded.
+"""Bytes of a file -> an image: the one place where images are opened, and where their size is bounded.
 
 Decoders read formats of forty years, some by starting other programs, and a file of a few bytes may ask for all the
 memory there is. So the format is told by the first bytes and must be one of `FORMATS`, the size is held against bounds
-before a pixel is decoded, and whatever a decoder raises comes out as a `PictureError` with a reason of one word.
+before a pixel is decoded, and whatever a decoder raises comes out as a `ImageError` with a reason of one word.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from PIL import (
     WebPImagePlugin,
 )
 
-MAX_BYTES = 256 << 20  # of an encoded picture; a longer file is refused unread
+MAX_BYTES = 256 << 20  # of an encoded image; a longer file is refused unread
 MAX_PIXELS = 100_000_000
-# A picture is resized along its rows first: one of 1 x 100,000,000 pixels would take 100 GB on the way to 384 x 384.
+# An image is resized along its rows first: one of 1 x 100,000,000 pixels would take 100 GB on the way to 384 x 384.
 MAX_SIDE = 50_000
 # A progressive JPEG of a few kilobytes may send its decoder over all pixels thousands of times; those in use need 12.
 MAX_SCANS = 100
@@ -50,7 +50,7 @@ _OPENERS: dict[str, tuple[Callable[[bytes], bool], _Opener]] = {
 }
 FORMATS = tuple(_OPENERS)
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-# What else is found under a picture's name.
+# What else is found under an image's name.
 _OTHERS = (
     (b"PK\x03\x04", "a ZIP archive"),
     (b"PK\x05\x06", "a ZIP archive"),
@@ -78,8 +78,8 @@ _TURNS = {
 }
 
 
-class PictureError(OSError, ValueError):
-    """A picture that cannot be read: its sender's fault, unlike other `ValueError`s, and no reason to stop a batch.
+class ImageError(OSError, ValueError):
+    """An image that cannot be read: its sender's fault, unlike other `ValueError`s, and no reason to stop a batch.
 
     `reason` is `empty`, `wrong_type`, `truncated`, `undecodable`, `too_large` (pixels, bytes, scans or frames),
     `too_long` (a side), `unknown_depth`, or `unreadable` (a file that is none, or an array of a wrong shape).
@@ -91,10 +91,10 @@ class PictureError(OSError, ValueError):
 
 
 def open_image(data: bytes, max_pixels: int = MAX_PIXELS, min_size: int | None = None) -> Image.Image:
-    """Decode a picture to RGB, upright, its first frame; what is transparent becomes white.
+    """Decode an image to RGB, upright, its first frame; what is transparent becomes white.
 
     With `min_size`, a large JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, no side under `min_size`: much faster.
-    Raises `PictureError` for what is no whole picture, and for one of more than `max_pixels` or with a side of more
+    Raises `ImageError` for what is no whole image, and for one of more than `max_pixels` or with a side of more
     than `MAX_SIDE`.
     """
     with open_header(data, max_pixels) as image:
@@ -104,20 +104,20 @@ def open_image(data: bytes, max_pixels: int = MAX_PIXELS, min_size: int | None =
 
 
 def open_header(data: bytes, max_pixels: int = MAX_PIXELS, formats: Sequence[str] = FORMATS) -> ImageFile.ImageFile:
-    """The picture with its size, mode and format known, within bounds, and no pixel decoded yet; `PictureError` else."""
+    """The image with its size, mode and format known, within bounds, and no pixel decoded yet; `ImageError` else."""
     if not data:
-        raise PictureError("not a readable picture: it has no bytes", "empty")
+        raise ImageError("not a readable image: it has no bytes", "empty")
     if len(data) > MAX_BYTES:
-        raise PictureError(f"the picture has {len(data)} bytes, more than {MAX_BYTES}", "too_large")
+        raise ImageError(f"the image has {len(data)} bytes, more than {MAX_BYTES}", "too_large")
     kind = next((name for name in formats if _OPENERS[name][0](data[:16])), None)
     if kind is None:
-        raise PictureError(
-            f"not a readable picture: it is {_kind_of(data)}; the formats are {', '.join(formats)}", "wrong_type"
+        raise ImageError(
+            f"not a readable image: it is {_kind_of(data)}; the formats are {', '.join(formats)}", "wrong_type"
         )
     if kind == "JPEG" and (num_scans := data.count(b"\xff\xda")) > MAX_SCANS:
-        raise PictureError(f"a JPEG of {num_scans} scans, more than {MAX_SCANS}; save it anew", "too_large")
+        raise ImageError(f"a JPEG of {num_scans} scans, more than {MAX_SCANS}; save it anew", "too_large")
     if kind == "WEBP" and int.from_bytes(data[4:8], "little") + 8 > len(data):
-        raise PictureError("not a readable picture: the WEBP file is truncated", "truncated")
+        raise ImageError("not a readable image: the WEBP file is truncated", "truncated")
     try:
         image = _OPENERS[kind][1](io.BytesIO(data), "")
     except Exception as error:  # decoders of broken files raise anything from struct.error to MemoryError
@@ -127,15 +127,15 @@ def open_header(data: bytes, max_pixels: int = MAX_PIXELS, formats: Sequence[str
 
 
 def check_size(width: int, height: int, max_pixels: int = MAX_PIXELS) -> None:
-    """`PictureError` for a picture of so many pixels that is too large."""
+    """`ImageError` for an image of so many pixels that is too large."""
     if max(width, height) > MAX_SIDE:
-        raise PictureError(f"picture has {width} x {height} pixels, a side of more than {MAX_SIDE}", "too_long")
+        raise ImageError(f"image has {width} x {height} pixels, a side of more than {MAX_SIDE}", "too_long")
     if width * height > max_pixels:
-        raise PictureError(f"picture has {width} x {height} pixels, more than {max_pixels} in all", "too_large")
+        raise ImageError(f"image has {width} x {height} pixels, more than {max_pixels} in all", "too_large")
 
 
 def decoded(image: Image.Image) -> Image.Image:
-    """The same picture with its pixels read from its file, in its own mode; `PictureError` where they are not whole."""
+    """The same image with its pixels read from its file, in its own mode; `ImageError` where they are not whole."""
     try:
         image.load()
     except Exception as error:
@@ -144,9 +144,9 @@ def decoded(image: Image.Image) -> Image.Image:
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """The picture as it is meant to be seen: turned as its EXIF says, what is transparent white, RGB of 8 bits.
+    """The image as it is meant to be seen: turned as its EXIF says, what is transparent white, RGB of 8 bits.
 
-    Of 16 bits a channel the upper 8 stay. Raises `PictureError` for pixels that cannot be read, and for 32 bits a
+    Of 16 bits a channel the upper 8 stay. Raises `ImageError` for pixels that cannot be read, and for 32 bits a
     channel, of which nobody knows which number is white.
     """
     decoded(image)
@@ -156,15 +156,15 @@ def upright_rgb(image: Image.Image) -> Image.Image:
         if image.mode.startswith("I;16"):
             image = _upper_bits(image)
         if image.mode in ("I", "F"):
-            raise PictureError(
-                f"picture has 32 bits a pixel (mode {image.mode}), whose white is not known; save it with 8 or 16 bits",
+            raise ImageError(
+                f"image has 32 bits a pixel (mode {image.mode}), whose white is not known; save it with 8 or 16 bits",
                 "unknown_depth",
             )
         if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
             rgba = image.convert("RGBA")
             return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
         return image.convert("RGB")
-    except PictureError:
+    except ImageError:
         raise
     except Exception as error:
         raise _undecodable(error) from error
@@ -174,7 +174,7 @@ def each_frame(data: bytes, max_pixels: int = MAX_PIXELS) -> Iterator[tuple[Imag
     """The frames of an animation, each with its own duration in seconds (0 where the file says none).
 
     A frame is to be taken (by `upright_rgb`) before the next is asked for, which is drawn over it. Raises
-    `PictureError` at the frame that cannot be read, and after `MAX_FRAMES`.
+    `ImageError` at the frame that cannot be read, and after `MAX_FRAMES`.
     """
     with open_header(data, max_pixels) as image:
         for index in range(MAX_FRAMES + 1):
@@ -187,30 +187,30 @@ def each_frame(data: bytes, max_pixels: int = MAX_PIXELS) -> Iterator[tuple[Imag
             except Exception as error:
                 raise _undecodable(error) from error
             if index == MAX_FRAMES:
-                raise PictureError(f"the animation has more than {MAX_FRAMES} frames", "too_large")
+                raise ImageError(f"the animation has more than {MAX_FRAMES} frames", "too_large")
             yield image, duration_s
 
 
 def as_image(array: np.ndarray) -> Image.Image:
-    """An RGB picture of an array of uint8, H × W × 3 (or 4, with transparency) or H × W."""
+    """An RGB image of an array of uint8, H × W × 3 (or 4, with transparency) or H × W."""
     if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
-        raise PictureError(f"an array must be uint8 and H × W × 3 to be a picture, got {array.dtype} {array.shape}")
+        raise ImageError(f"an array must be uint8 and H × W × 3 to be an image, got {array.dtype} {array.shape}")
     return upright_rgb(Image.fromarray(array))
 
 
 def read_file(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
-    """The bytes of a file. `PictureError` for more than `max_bytes`, and for what is no file: a pipe would be waited for,
+    """The bytes of a file. `ImageError` for more than `max_bytes`, and for what is no file: a pipe would be waited for,
     a device has no end. `OSError` for one that is not there.
     """
     if "\0" in str(path):
-        raise PictureError("a path cannot have a zero character")
+        raise ImageError("a path cannot have a zero character")
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     try:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
-            raise PictureError("not a file")
+            raise ImageError("not a file")
         if facts.st_size > max_bytes:
-            raise PictureError(f"the file has {facts.st_size} bytes, more than {max_bytes}", "too_large")
+            raise ImageError(f"the file has {facts.st_size} bytes, more than {max_bytes}", "too_large")
         with open(descriptor, "rb", closefd=False) as stream:
             return stream.read(facts.st_size)  # not max_bytes: for so many a buffer would be made
     finally:
@@ -225,9 +225,9 @@ class FileRanges:
         self._lock = threading.Lock()
 
     def read(self, path: Path, offset: int, num_bytes: int, max_bytes: int = MAX_BYTES) -> bytes:
-        """`num_bytes` from `offset`; fewer where the file ends before. `PictureError` for more than `max_bytes`."""
+        """`num_bytes` from `offset`; fewer where the file ends before. `ImageError` for more than `max_bytes`."""
         if num_bytes > max_bytes:
-            raise PictureError(f"has {num_bytes} bytes, more than {max_bytes}", "too_large")
+            raise ImageError(f"has {num_bytes} bytes, more than {max_bytes}", "too_large")
         with self._lock:
             if path not in self._descriptors:
                 self._descriptors[path] = os.open(path, os.O_RDONLY)
@@ -250,31 +250,31 @@ class FileRanges:
 def _orientation(image: Image.Image) -> int:
     try:
         value = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # of a good picture with junk for EXIF, which browsers show as it lies
+    except Exception:  # of a good image with junk for EXIF, which browsers show as it lies
         return 1
     return value if isinstance(value, int) else 1
 
 
 def _upper_bits(image: Image.Image) -> Image.Image:
     values = np.asarray(image)
-    grey = (values >> 8).astype(np.uint8)
+    gray = (values >> 8).astype(np.uint8)
     if isinstance(clear := image.info.get("transparency"), int):
-        grey[values == clear] = 255
-    return Image.fromarray(grey)
+        gray[values == clear] = 255
+    return Image.fromarray(gray)
 
 
-def _undecodable(error: Exception) -> PictureError:
+def _undecodable(error: Exception) -> ImageError:
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return PictureError(f"picture is too large: {error}", "too_large")
+        return ImageError(f"image is too large: {error}", "too_large")
     if isinstance(error.__cause__, struct.error | EOFError | IndexError):  # as Pillow wraps what a header lacks
-        return PictureError("not a readable picture: the file is truncated in its header", "truncated")
+        return ImageError("not a readable image: the file is truncated in its header", "truncated")
     said = str(error) if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {error}"
     reason = "truncated" if "truncated" in said.lower() else "undecodable"
-    return PictureError(f"not a readable picture: {said[:200]}", reason)
+    return ImageError(f"not a readable image: {said[:200]}", reason)
 
 
 def _kind_of(data: bytes) -> str:
-    """In words what bytes are that are no picture that is read."""
+    """In words what bytes are that are no image that is read."""
     if found := next((name for start, name in _OTHERS if data.startswith(start)), None):
         return found
     if data[4:8] == b"ftyp":

@@ -74,7 +74,7 @@ class PartMap:
     The runner calls it over the engine, whose workers write each result as one part; parts that a killed run had
     finished are kept. `function` must be picklable. A stage returns `part_map.output(i)` for its i-th table.
 
-    With `keys`, one an item that says all that its part is made of beside the stage's knobs and the code, a part that an
+    With `keys`, one an item that says all that its part is made of beside the stage's parameters and the code, a part that an
     earlier run made of the same is taken from there.
     """
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ram.labels.forms import normalise, respellings, singulars, spelling_key
+from ram.labels.forms import normalize, respellings, singulars, spelling_key
 from ram.pipeline.catalog import KINDS
 
 _NOUN_KINDS = ("object", "scene")
@@ -80,12 +80,12 @@ class LabelSystem:
         for expected, tag in enumerate(self.tags):
             if tag.tag_id != expected:
                 raise ValueError(f"tag ids must be 0 … {len(tags) - 1} in order; tag {tag.name!r} has {tag.tag_id}")
-            if other := self._by_phrase.get(normalise(tag.name)):
+            if other := self._by_phrase.get(normalize(tag.name)):
                 raise ValueError(f"two tags are called {tag.name!r}: {other.tag_id} and {tag.tag_id}; remove one")
-            self._by_phrase[normalise(tag.name)] = tag
+            self._by_phrase[normalize(tag.name)] = tag
         for tag in self.tags:
             for synonym in tag.synonyms:
-                other = self._by_phrase.setdefault(normalise(synonym), tag)
+                other = self._by_phrase.setdefault(normalize(synonym), tag)
                 if other is not tag:
                     raise ValueError(
                         f"{synonym!r} would mean two tags, {other.name!r} and {tag.name!r}; "
@@ -120,7 +120,7 @@ class LabelSystem:
 
         With `kind`, only a tag of that kind; object and scene count as one.
         """
-        plain = normalise(phrase)
+        plain = normalize(phrase)
         kinds = KINDS if kind is None else _NOUN_KINDS if kind in _NOUN_KINDS else (kind,)
         for form in (plain, *singulars(plain), *respellings(plain)):
             if kind is not None:
@@ -140,8 +140,8 @@ class LabelSystem:
         seen = set(self._by_phrase)
         for name in names:
             plain = " ".join(name.lower().split())
-            if self.find(name) is None and normalise(plain) not in seen:
-                seen.add(normalise(plain))
+            if self.find(name) is None and normalize(plain) not in seen:
+                seen.add(normalize(plain))
                 tags.append(Tag(tag_id=len(tags), name=plain, kind=kind, sources=(source,)))
         return LabelSystem(tags)
 

@@ -7,15 +7,15 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from ram.labels import LabelSystem, Tag
-from ram.labels.forms import gerund, is_irregular_plural, normalise, singulars, spelling_key
+from ram.labels.forms import gerund, is_irregular_plural, normalize, singulars, spelling_key
 from ram.labels.resolve import Resolver, is_kind_of
 from ram.labels.select import Counts, Group, Listing, likely_readings
 from ram.labels.synonyms import READINGS, Synonyms, everyday_synonyms
 from ram.labels.vocabulary import Vocabulary
 from ram.labels.wordnet import WordNet
 
-_COLOURS = {"orange", "rose", "olive", "lime", "lavender", "peach", "plum", "salmon", "gold", "silver", "cream"}
-# Hypernyms that hold of too much to be said of a picture: to WordNet a bicycle is a container, and a forest a group.
+_COLORS = {"orange", "rose", "olive", "lime", "lavender", "peach", "plum", "salmon", "gold", "silver", "cream"}
+# Hypernyms that hold of too much to be said of an image: to WordNet a bicycle is a container, and a forest a group.
 _VAGUE = {
     "group", "container", "object", "part", "machine", "instrument", "structure", "equipment", "land", "course", "male",
     "female",
@@ -44,7 +44,7 @@ def build_label_system(
     names = [claims.name(group, _usual_name(group, listed)) for group in groups]
     tags = []
     for tag_id, (group, name, unspoken) in enumerate(zip(groups, names, others, strict=True)):
-        synonyms = claims.synonyms(group, name) + [phrase for phrase in unspoken if phrase != normalise(name)]
+        synonyms = claims.synonyms(group, name) + [phrase for phrase in unspoken if phrase != normalize(name)]
         sources = (("captions",) if group.frequency else ()) + group.vocabularies
         tags.append(Tag(tag_id=tag_id, name=name, synonyms=tuple(synonyms), kind=group.kind, sources=sources))
     return finish(tags, counts, wordnet)
@@ -67,9 +67,9 @@ def unseen_groups(
     added: list[Group] = []
     for vocabulary in vocabularies.values():
         for entry in vocabulary.entries:
-            name = normalise(entry[0])
+            name = normalize(entry[0])
             reading = vocabulary.kind if vocabulary.kind != "any" else likely_readings(name, wordnet)[0]
-            if any((form, reading) in known for own in map(normalise, entry) for form in (own, *singulars(own))):
+            if any((form, reading) in known for own in map(normalize, entry) for form in (own, *singulars(own))):
                 continue
             known.add((name, reading))
             kind = kind_of_noun(name) if reading == "noun" else reading
@@ -82,10 +82,10 @@ def unseen_groups(
 def _owners(groups: Sequence[Group], vocabularies: Mapping[str, Vocabulary]) -> dict[str, str | None]:
     """Phrase -> the reading whose tag may be called so plainly.
 
-    The thing's, where a noun vocabulary lists the word; else the most frequent. A colour never takes the name of a
+    The thing's, where a noun vocabulary lists the word; else the most frequent. A color never takes the name of a
     listed thing (None where that thing is no tag), so that a benchmark's "orange" is not found in every orange shirt.
     """
-    nouns = {n for v in vocabularies.values() if v.kind == "noun" for entry in v.entries for n in map(normalise, entry)}
+    nouns = {n for v in vocabularies.values() if v.kind == "noun" for entry in v.entries for n in map(normalize, entry)}
     by_phrase: dict[str, list[Group]] = defaultdict(list)
     for group in groups:
         for phrase in group.phrases:
@@ -96,7 +96,7 @@ def _owners(groups: Sequence[Group], vocabularies: Mapping[str, Vocabulary]) -> 
         listed = phrase in nouns
         if listed and "noun" in readings:
             owners[phrase] = "noun"
-        elif listed and readings == {"attribute"} and phrase in _COLOURS:
+        elif listed and readings == {"attribute"} and phrase in _COLORS:
             owners[phrase] = None
         else:
             owners[phrase] = max(rivals, key=lambda group: group.frequency).reading
@@ -113,12 +113,12 @@ class _Claims:
 
     def name(self, group: Group, usual: str) -> str:
         """The usual name where the group owns it, else one that says the reading: "orange color", "parking"."""
-        word = normalise(usual)
+        word = normalize(usual)
         if self._owners.get(word, group.reading) == group.reading:
             self._taken.add(word)
             return usual
         options = [gerund(word)] if group.reading == "action" and self._is_act(gerund(word)) else []
-        options += [f"{word} color"] if group.reading == "attribute" and word in _COLOURS else []
+        options += [f"{word} color"] if group.reading == "attribute" and word in _COLORS else []
         name = next((option for option in options if option not in self._taken), f"{word} ({group.kind})")
         self._taken.add(name)
         return name
@@ -132,7 +132,7 @@ class _Claims:
         """The group's phrases besides its name; those that another reading owns as `phrase (kind)`."""
         own = [p if self._owners[p] == group.reading else f"{p} ({group.kind})" for p in group.phrases]
         own += [f"{act} (object)" for act in group.acts]
-        return [phrase for phrase in own if phrase != normalise(name)]
+        return [phrase for phrase in own if phrase != normalize(name)]
 
 
 def _listed_names(vocabularies: Mapping[str, Vocabulary]) -> dict[str, tuple[int, str]]:
@@ -166,14 +166,14 @@ def _with_parents(tags: Sequence[Tag], wordnet: WordNet) -> list[Tag]:
         synsets = (synset for word in _words(tag) if (synset := wordnet.dominant(word)) is not None)
         if (synset := next(synsets, None)) is not None and wordnet.file(synset) != "noun.shape":
             by_synset.setdefault(synset, tag.name)  # a shape is no kind of thing: no rainbow is a kind of curve
-    by_phrase = {normalise(name): tag.name for tag in nouns for name in (tag.name, *tag.synonyms)}
+    by_phrase = {normalize(name): tag.name for tag in nouns for name in (tag.name, *tag.synonyms)}
     ordered = _nearest_first({tag.name: _parents(tag, by_synset, by_phrase, wordnet) for tag in nouns})
     return [dataclasses.replace(tag, parents=ordered.get(tag.name, ())) for tag in tags]
 
 
 def _words(tag: Tag) -> list[str]:
     """What a tag is called, without the kind that tells it from another: "smoke (object)" is smoke."""
-    return [normalise(name).removesuffix(f" ({tag.kind})") for name in (tag.name, *tag.synonyms)]
+    return [normalize(name).removesuffix(f" ({tag.kind})") for name in (tag.name, *tag.synonyms)]
 
 
 def _parents(tag: Tag, by_synset: Mapping[int, str], by_phrase: Mapping[str, str], wordnet: WordNet) -> list[str]:
@@ -182,7 +182,7 @@ def _parents(tag: Tag, by_synset: Mapping[int, str], by_phrase: Mapping[str, str
         clear = next((name for name in known if wordnet.dominant(name) is not None), known[0])
         found = [by_synset[synset] for synset in wordnet.kinds_of(clear) if synset in by_synset]
     else:
-        name = normalise(tag.name)
+        name = normalize(tag.name)
         heads = [name.split(" ", n)[-1] for n in range(1, name.count(" ") + 1)]
         found = [by_phrase[head] for head in heads if head in by_phrase and is_kind_of(name, head, wordnet)]
         found += [by_synset[s] for head in heads[-1:] if found for s in wordnet.kinds_of(head) if s in by_synset]

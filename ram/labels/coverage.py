@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ram.labels import LabelSystem
-from ram.labels.forms import normalise
+from ram.labels.forms import normalize
 from ram.labels.vocabulary import Vocabulary
 from ram.pipeline.catalog import KINDS
 
@@ -28,9 +28,9 @@ def coverage(
     found = total = 0
     missing: list[tuple[int, str]] = []
     for entry in vocabulary.entries:
-        name = normalise(entry[0])
+        name = normalize(entry[0])
         tag = label_system.find(name, _KIND[vocabulary.kind])
-        ways["missing" if tag is None else "exact" if normalise(tag.name) == name else "synonym"] += 1
+        ways["missing" if tag is None else "exact" if normalize(tag.name) == name else "synonym"] += 1
         mentions = sum(counts.get((name, kind), 0) for kind in _KINDS[vocabulary.kind])
         total += mentions
         if tag is None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ram.labels import LabelSystem, Tag
-from ram.labels.forms import normalise
+from ram.labels.forms import normalize
 
 MIN_RATIO, MIN_MENTIONS = 1.25, 5  # a frequency that moved less, in both senses, is not told
 MIN_THRESHOLD_MOVE = 0.05
@@ -47,8 +47,8 @@ def diff(before: LabelSystem, after: LabelSystem) -> LabelDiff:
     old_left = [tag for tag in before if tag.tag_id not in {a.tag_id for a, _ in pairs}]
     new_left = [tag for tag in after if tag.tag_id not in {b.tag_id for _, b in pairs}]
     meant_after, meant_before = _meanings(after), _meanings(before)
-    merged = [(old.name, tag.name) for old in old_left if (tag := meant_after.get(normalise(old.name)))]
-    split = [(new.name, tag.name) for new in new_left if (tag := meant_before.get(normalise(new.name)))]
+    merged = [(old.name, tag.name) for old in old_left if (tag := meant_after.get(normalize(old.name)))]
+    split = [(new.name, tag.name) for new in new_left if (tag := meant_before.get(normalize(new.name)))]
     gone_names, new_names = {name for name, _ in merged}, {name for name, _ in split}
     return LabelDiff(
         versions=(before.version, after.version),
@@ -68,7 +68,7 @@ def diff(before: LabelSystem, after: LabelSystem) -> LabelDiff:
 
 
 def _phrases(tag: Tag) -> set[str]:
-    return {normalise(name) for name in (tag.name, *tag.synonyms)}
+    return {normalize(name) for name in (tag.name, *tag.synonyms)}
 
 
 def _meanings(tags: LabelSystem) -> dict[str, Tag]:
@@ -77,8 +77,8 @@ def _meanings(tags: LabelSystem) -> dict[str, Tag]:
 
 def _pairs(before: LabelSystem, after: LabelSystem) -> list[tuple[Tag, Tag]]:
     """The tags that are the same: of one name, or, of the others, those that share most phrases, one of them a name."""
-    by_name = {normalise(tag.name): tag for tag in after}
-    pairs = [(tag, by_name[name]) for tag in before if (name := normalise(tag.name)) in by_name]
+    by_name = {normalize(tag.name): tag for tag in after}
+    pairs = [(tag, by_name[name]) for tag in before if (name := normalize(tag.name)) in by_name]
     old = {tag.tag_id: tag for tag in before}
     new = {tag.tag_id: tag for tag in after}
     for a, b in pairs:
@@ -91,7 +91,7 @@ def _pairs(before: LabelSystem, after: LabelSystem) -> list[tuple[Tag, Tag]]:
         (-len(_phrases(a) & _phrases(b)), a.tag_id, b.tag_id)
         for a in old.values()
         for b in {tag.tag_id: tag for phrase in _phrases(a) for tag in meant[phrase]}.values()
-        if normalise(a.name) in _phrases(b) or normalise(b.name) in _phrases(a)
+        if normalize(a.name) in _phrases(b) or normalize(b.name) in _phrases(a)
     ]
     for _, a_id, b_id in sorted(rivals):
         if a_id in old and b_id in new:

@@ -24,7 +24,7 @@ _SPELLINGS = {
 _RESPELLINGS = _SPELLINGS | {american: british for british, american in _SPELLINGS.items()}
 
 
-def normalise(phrase: str) -> str:
+def normalize(phrase: str) -> str:
     """Lower case, one space between words, hyphens and underscores taken for spaces."""
     return " ".join(re.sub(r"[-_\s]+", " ", phrase.lower()).split())
 
@@ -61,8 +61,8 @@ def respellings(phrase: str) -> Iterator[str]:
 
 
 def spelling_key(phrase: str) -> str:
-    """Equal for spellings of one name: "gray" and "grey", "cell phone" and "cellphone", "T-shirt" and "tshirt"."""
-    words = normalise(phrase).split()
+    """Equal for spellings of one name: "gray" and "gray", "cell phone" and "cellphone", "T-shirt" and "tshirt"."""
+    words = normalize(phrase).split()
     return "".join(_SPELLINGS.get(word, word) for word in words).replace(" ", "").replace("'", "")
 
 

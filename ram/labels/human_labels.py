@@ -1,7 +1,7 @@
-"""A person's verdicts on single rows (picture, tag): read from a CSV file that the project never overwrites.
+"""A person's verdicts on single rows (image, tag): read from a CSV file that the project never overwrites.
 
 The file has a row a verdict, with at least the columns `image_id`, `tag` (a name or a synonym) and `verdict`; others are
-the person's own. `verdict` is `keep` (the tag is in the picture), `wrong` (it is not) or empty (undecided).
+the person's own. `verdict` is `keep` (the tag is in the image), `wrong` (it is not) or empty (undecided).
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from pathlib import Path
 
 from ram.labels import LabelSystem
 from ram.labels.csv_decisions import read_decisions, refuse
-from ram.labels.forms import normalise
+from ram.labels.forms import normalize
 
 VERDICTS_FILE = "verdicts.csv"  # in data/reviews
 VERDICTS = ("keep", "wrong")
 COLUMNS = ("image_id", "tag", "verdict")
 
-PictureTag = tuple[str, int]
+ImageTag = tuple[str, int]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,23 +51,23 @@ def _malformed(row: Verdict) -> Iterable[str]:
         yield f"{row.where}: verdict {row.verdict!r} is none of {', '.join(VERDICTS)} or nothing; write one of them"
     for column in ("image_id", "tag"):
         if row.verdict and not getattr(row, column):
-            yield f"{row.where}: {column} is empty; name the picture and the tag that the verdict is about"
+            yield f"{row.where}: {column} is empty; name the image and the tag that the verdict is about"
 
 
-def resolve(verdicts: Sequence[Verdict], label_system: LabelSystem) -> tuple[dict[PictureTag, Verdict], list[Verdict]]:
+def resolve(verdicts: Sequence[Verdict], label_system: LabelSystem) -> tuple[dict[ImageTag, Verdict], list[Verdict]]:
     """{(image_id, tag_id): verdict}, and the verdicts on words that mean no tag of this label system.
 
     `ValueError` that lists the verdicts that contradict each other, by the same word or by two words for one tag.
     """
     tags = {word: label_system.find(word) for word in {verdict.tag for verdict in verdicts}}
-    found: dict[PictureTag, Verdict] = {}
+    found: dict[ImageTag, Verdict] = {}
     seen: dict[tuple[str, str], Verdict] = {}
     unknown, problems = [], []
     for verdict in verdicts:
         tag = tags[verdict.tag]
         if tag is None:
             unknown.append(verdict)
-            first = seen.setdefault((verdict.image_id, normalise(verdict.tag)), verdict)
+            first = seen.setdefault((verdict.image_id, normalize(verdict.tag)), verdict)
         else:
             first = found.setdefault((verdict.image_id, tag.tag_id), verdict)
         if first.verdict != verdict.verdict:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from ram.labels.forms import normalise
+from ram.labels.forms import normalize
 from ram.labels.select import READING_OF_KIND
 
 IMPLICATIONS_PATH = Path(__file__).with_name("implications.txt")
@@ -41,8 +41,8 @@ def read_implications(path: Path = IMPLICATIONS_PATH) -> list[Implication]:
             )
         phrases, _, things = rest.partition(f" {sign} ")
         for option in phrases.split("/"):
-            phrase, *beside = (normalise(part) for part in option.split("+"))
-            names = tuple(normalise(thing) for thing in things.split(","))
+            phrase, *beside = (normalize(part) for part in option.split("+"))
+            names = tuple(normalize(thing) for thing in things.split(","))
             found.append(Implication(reading, phrase, tuple(beside), names, SURENESS[sign]))
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ram.labels import LabelSystem, Tag
 from ram.labels.wordnet import WordNet
 
-# A toy car is no car, and a picture of it should not teach "car".
+# A toy car is no car, and an image of it should not teach "car".
 _NOT_LITERAL = {"toy", "rubber", "stuffed", "fake", "teddy", "model", "plastic", "inflatable", "lego", "clay"}
 
 

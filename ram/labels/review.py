@@ -24,7 +24,7 @@ from pathlib import Path
 
 from ram.labels import Tag
 from ram.labels.csv_decisions import read_decisions, refuse
-from ram.labels.forms import normalise
+from ram.labels.forms import normalize
 from ram.pipeline.catalog import KINDS
 
 DECISIONS = ("accept", "reject", "")
@@ -49,7 +49,7 @@ class Row:
     @property
     def subject(self) -> tuple[str, str, str]:
         """What the row says."""
-        return (self.action, normalise(self.tag), normalise(self.value))
+        return (self.action, normalize(self.tag), normalize(self.value))
 
     def __str__(self) -> str:
         joint = {"merge": "into", "rename": "to"}.get(self.action, "as")
@@ -94,14 +94,14 @@ def _contradictions(rows: Sequence[Row]) -> list[str]:
         sort = "becomes" if row.action in _CLAIMS else row.action
         if row.action == "split":
             continue
-        first = claimed.setdefault((sort, normalise(row.tag)), row)
+        first = claimed.setdefault((sort, normalize(row.tag)), row)
         if first.subject != row.subject:
             problems.append(
                 f"{row.where}: {row} contradicts {first.where}: {first}; a tag has one fate, so reject one of the two"
             )
-    fates = {normalise(row.tag): row for row in accepted if row.action in ("merge", "drop")}
+    fates = {normalize(row.tag): row for row in accepted if row.action in ("merge", "drop")}
     for row in accepted:
-        other = fates.get(normalise(row.value)) if row.action == "merge" else None
+        other = fates.get(normalize(row.value)) if row.action == "merge" else None
         if other is not None:
             remedy = f"merge into {other.value!r} instead" if other.action == "merge" else "reject one of the two"
             problems.append(f"{row.where}: {row}, but {other.where} says {other}; {remedy}")
@@ -137,7 +137,7 @@ def add_suggestions(path: Path, suggested: Iterable[Mapping[str, str]]) -> int:
 
 
 def _keys(action: str, tag: str, value: str, reason: str) -> set[Hashable]:
-    own, other = normalise(tag), normalise(value)
+    own, other = normalize(tag), normalize(value)
     keys: set[Hashable] = {frozenset((own, other)) if action == "merge" else (action, own, other)}
     if reason:
         keys.add((reason, own, other if action == "split" else ""))
@@ -146,7 +146,7 @@ def _keys(action: str, tag: str, value: str, reason: str) -> set[Hashable]:
 
 def kept_phrases(rows: Iterable[Row], known_phrases: Collection[str]) -> dict[str, str]:
     """Phrase -> kind of the accepted rows `keep`; `ValueError` for a phrase that is not known."""
-    kept = {normalise(row.tag): row for row in rows if row.decision == "accept" and row.action == "keep"}
+    kept = {normalize(row.tag): row for row in rows if row.decision == "accept" and row.action == "keep"}
     if strange := [row for phrase, row in kept.items() if phrase not in known_phrases]:
         raise ValueError(
             f"{strange[0].where}: {strange[0]}: no caption, vocabulary or dictionary has "
@@ -180,11 +180,11 @@ class _State:
     """The tags by the name that the build gave them, while rows are applied."""
 
     def __init__(self, tags: Sequence[Tag], rows: Iterable[Row], known_phrases: Collection[str]) -> None:
-        self.tags: dict[str, Tag] = {normalise(tag.name): tag for tag in tags}
+        self.tags: dict[str, Tag] = {normalize(tag.name): tag for tag in tags}
         self.idle: list[Row] = []
         self.problems: list[str] = []
         self._known = known_phrases
-        self._renamed = {normalise(row.value): normalise(row.tag) for row in rows if row.action == "rename"}
+        self._renamed = {normalize(row.value): normalize(row.tag) for row in rows if row.action == "rename"}
 
     def apply(self, row: Row) -> None:
         name = self._key(row.tag)
@@ -202,7 +202,7 @@ class _State:
             )
 
     def _key(self, name: str) -> str:
-        plain = normalise(name)
+        plain = normalize(name)
         return plain if plain in self.tags else self._renamed.get(plain, plain)
 
     def _refuse(self, row: Row, rule: str, remedy: str) -> None:
@@ -212,21 +212,21 @@ class _State:
         """The key of the tag that has `phrase` as its name or a synonym."""
         if phrase in self.tags:
             return phrase
-        return next((k for k, t in self.tags.items() if phrase in map(normalise, (t.name, *t.synonyms))), None)
+        return next((k for k, t in self.tags.items() if phrase in map(normalize, (t.name, *t.synonyms))), None)
 
     def _split(self, row: Row, name: str) -> None:
         tag = self.tags[name]
         leaving = [part.strip() for part in row.value.split(_SEPARATOR)]
-        own = {normalise(synonym): synonym for synonym in tag.synonyms}
-        if strangers := [part for part in leaving if normalise(part) not in own]:
+        own = {normalize(synonym): synonym for synonym in tag.synonyms}
+        if strangers := [part for part in leaving if normalize(part) not in own]:
             has = ", ".join(tag.synonyms) or "none"
             self._refuse(row, f"{strangers[0]!r} is no synonym of {tag.name!r}", f"choose of its synonyms: {has}")
             return
-        gone = {normalise(part) for part in leaving}
-        self.tags[name] = dataclasses.replace(tag, synonyms=tuple(s for s in tag.synonyms if normalise(s) not in gone))
-        new = own[normalise(leaving[0])]
-        rest = tuple(own[normalise(part)] for part in leaving[1:])
-        self.tags[normalise(new)] = dataclasses.replace(tag, name=new, synonyms=rest, parents=(), frequency=0)
+        gone = {normalize(part) for part in leaving}
+        self.tags[name] = dataclasses.replace(tag, synonyms=tuple(s for s in tag.synonyms if normalize(s) not in gone))
+        new = own[normalize(leaving[0])]
+        rest = tuple(own[normalize(part)] for part in leaving[1:])
+        self.tags[normalize(new)] = dataclasses.replace(tag, name=new, synonyms=rest, parents=(), frequency=0)
 
     def _keep(self, row: Row, name: str) -> None:
         self._kind(row, name)  # the selection has kept it
@@ -253,12 +253,12 @@ class _State:
 
     def _rename(self, row: Row, name: str) -> None:
         tag, new = self.tags[name], " ".join(row.value.lower().split())
-        plain = normalise(new)
+        plain = normalize(new)
         rivals = [
-            t.name for key, t in self.tags.items() if key != name and plain in map(normalise, (t.name, *t.synonyms))
+            t.name for key, t in self.tags.items() if key != name and plain in map(normalize, (t.name, *t.synonyms))
         ]
         if rivals:
             self._refuse(row, f"{new!r} means tag {rivals[0]!r} already", "merge the two, or choose another name")
             return
-        synonyms = tuple(s for s in (tag.name, *tag.synonyms) if normalise(s) != plain)
+        synonyms = tuple(s for s in (tag.name, *tag.synonyms) if normalize(s) != plain)
         self.tags[name] = dataclasses.replace(tag, name=new, synonyms=synonyms)

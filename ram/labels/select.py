@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 
-from ram.labels.forms import normalise, singulars
+from ram.labels.forms import normalize, singulars
 from ram.labels.synonyms import POS, READINGS, Synonyms
 from ram.labels.vocabulary import Vocabulary
 from ram.labels.wordnet import WordNet
@@ -89,7 +89,7 @@ class Listing:
         self._by_reading: dict[str, dict[str, dict[str, None]]] = {reading: defaultdict(dict) for reading in READINGS}
         for vocabulary in vocabularies.values():
             for entry in vocabulary.entries:
-                for name in map(normalise, entry):
+                for name in map(normalize, entry):
                     readings = likely_readings(name, wordnet) if vocabulary.kind == "any" else (vocabulary.kind,)
                     for form in (name, *singulars(name)):
                         for reading in readings:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from ram.labels.forms import normalise, spelling_key
+from ram.labels.forms import normalize, spelling_key
 from ram.labels.vocabulary import Vocabulary
 from ram.labels.wordnet import Sense, WordNet
 
@@ -34,7 +34,7 @@ class WordNetInContext(WordNet):
         self.__dict__.update(wordnet.__dict__)  # the tables are shared
         self._chosen: dict[str, int | None] = {}
         nouns = [vocabulary for vocabulary in vocabularies.values() if vocabulary.kind == "noun"]
-        self._listed = {name for vocabulary in nouns for entry in vocabulary.entries for name in map(normalise, entry)}
+        self._listed = {name for vocabulary in nouns for entry in vocabulary.entries for name in map(normalize, entry)}
         self._chosen = _chosen_senses(wordnet, nouns, self._listed)
 
     def dominant(self, lemma: str, pos: str = "noun", min_share: float = 0.6, min_count: int = 4) -> int | None:
@@ -89,7 +89,7 @@ def _senses_in(compound: str, lemma: str, wordnet: WordNet) -> set[int]:
 def _meant_by(vocabulary: Vocabulary, wordnet: WordNet) -> Iterator[tuple[str, int]]:
     domain = _domain(vocabulary, wordnet)
     for entry in vocabulary.entries:
-        lemma = normalise(entry[0])
+        lemma = normalize(entry[0])
         senses = wordnet.senses(lemma)
         usual = wordnet.dominant(lemma)
         if len(senses) < 2:
@@ -107,7 +107,7 @@ def _meant_by(vocabulary: Vocabulary, wordnet: WordNet) -> Iterator[tuple[str, i
 def _shared(entry: Sequence[str], senses: Sequence[int], wordnet: WordNet) -> list[int]:
     """The senses of an entry that an alternative of it has too, if they are things."""
     key = spelling_key(entry[0])
-    others = {s for name in entry[1:] if spelling_key(name) != key for s in wordnet.senses(normalise(name))}
+    others = {s for name in entry[1:] if spelling_key(name) != key for s in wordnet.senses(normalize(name))}
     return [s for s in senses if s in others and wordnet.file(s).removeprefix("noun.") in THINGS]
 
 
@@ -117,7 +117,7 @@ def _first_of(sort: str, senses: list[int], wordnet: WordNet) -> int:
 
 def _domain(vocabulary: Vocabulary, wordnet: WordNet) -> str | None:
     """What nearly all entries of a list can be ("animal"), where that is so."""
-    known = [senses for entry in vocabulary.entries if (senses := wordnet.senses(normalise(entry[0])))]
+    known = [senses for entry in vocabulary.entries if (senses := wordnet.senses(normalize(entry[0])))]
     if len(known) < _MIN_DOMAIN:
         return None
     sorts = Counter(sort for senses in known for sort in {wordnet.file(s).removeprefix("noun.") for s in senses})

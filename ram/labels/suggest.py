@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import pandas as pd
 
 from ram.labels import LabelSystem, Tag
-from ram.labels.forms import normalise, singulars, spelling_key
+from ram.labels.forms import normalize, singulars, spelling_key
 from ram.labels.review import COLUMNS
 from ram.labels.select import READING_OF_KIND, Group
 from ram.labels.senses import THINGS
@@ -72,16 +72,16 @@ def _misspelt(
 
     near: dict[str, list[Tag]] = defaultdict(list)
     for tag in label_system:
-        name = normalise(tag.name)
+        name = normalize(tag.name)
         if len(name) >= _MIN_LETTERS and not unknown(name):
             for key in _deletions(name):
                 near[key].append(tag)
-    strange = [(tag.name, tag.kind, tag.frequency) for tag in label_system if unknown(normalise(tag.name))]
+    strange = [(tag.name, tag.kind, tag.frequency) for tag in label_system if unknown(normalize(tag.name))]
     strange += [(g.phrases[0], g.kind, g.frequency) for r in ("unknown_word", "rare") for g in dropped.get(r, ())]
     for phrase, kind, count in strange:
-        if len(phrase) < _MIN_LETTERS or not unknown(normalise(phrase)):
+        if len(phrase) < _MIN_LETTERS or not unknown(normalize(phrase)):
             continue
-        close = {tag.tag_id: tag for key in _deletions(normalise(phrase)) for tag in near[key]}
+        close = {tag.tag_id: tag for key in _deletions(normalize(phrase)) for tag in near[key]}
         fit = [tag for tag in close.values() if READING_OF_KIND[tag.kind] == READING_OF_KIND[kind]]
         found = label_system.find(phrase, kind)
         if fit and (found is None or found.name == phrase):
@@ -98,11 +98,11 @@ def _several_things(label_system: LabelSystem, wordnet: WordNet) -> Iterator[_Ro
     """Synonyms that WordNet knows, and not in any sense of their tag's name."""
     everyday = {frozenset((a, b)) for groups in everyday_synonyms().values() for g in groups for a in g for b in g}
     for tag in label_system:
-        pos, name = POS[READING_OF_KIND[tag.kind]], normalise(tag.name)
+        pos, name = POS[READING_OF_KIND[tag.kind]], normalize(tag.name)
         own = set(wordnet.senses(name, pos))
         for synonym in tag.synonyms if own else ():
-            other = set(wordnet.senses(normalise(synonym), pos))
-            same = spelling_key(synonym) == spelling_key(name) or frozenset((normalise(synonym), name)) in everyday
+            other = set(wordnet.senses(normalize(synonym), pos))
+            same = spelling_key(synonym) == spelling_key(name) or frozenset((normalize(synonym), name)) in everyday
             if other and not other & own and not same:
                 yield _row(tag.frequency, "split", tag.name, synonym, "WordNet disagrees", "they share no sense")
 
@@ -111,7 +111,7 @@ def _other_kinds(label_system: LabelSystem, wordnet: WordNet) -> Iterator[_Row]:
     """Tags whose name WordNet has only as another part of speech."""
     kind_of = {"noun": "object", "adj": "attribute", "verb": "action"}
     for tag in label_system:
-        words = {normalise(name).removesuffix(f" ({tag.kind})") for name in (tag.name, *tag.synonyms)}
+        words = {normalize(name).removesuffix(f" ({tag.kind})") for name in (tag.name, *tag.synonyms)}
         known = [pos for pos in kind_of if any(wordnet.knows(word, pos) for word in words)]
         if len(known) == 1 and POS[READING_OF_KIND[tag.kind]] != known[0]:
             evidence = f"in captions {tag.kind}, in WordNet only {known[0]}"
@@ -123,7 +123,7 @@ def _unseen(label_system: LabelSystem, vocabularies: Mapping[str, Vocabulary], w
     things = listed_names(v for v in vocabularies.values() if v.kind == "noun")
     anything = listed_names(vocabularies.values())
     for tag in label_system:
-        name = normalise(tag.name)
+        name = normalize(tag.name)
         synset = wordnet.dominant(name) if tag.kind == "object" and name not in things else None
         sort = wordnet.file(synset).removeprefix("noun.") if synset is not None else None
         if sort in _UNSEEN or (sort == "act" and name not in anything):
@@ -133,7 +133,7 @@ def _unseen(label_system: LabelSystem, vocabularies: Mapping[str, Vocabulary], w
 def _ambiguous(label_system: LabelSystem, wordnet: WordNet) -> Iterator[_Row]:
     """Nouns that mean several sorts of things, none of which prevails: a person has to say what to do."""
     for tag in label_system:
-        name = normalise(tag.name)
+        name = normalize(tag.name)
         if READING_OF_KIND[tag.kind] != "noun" or wordnet.dominant(name) is not None:
             continue
         things = [s for s in wordnet.seen(name) if wordnet.file(s.synset).removeprefix("noun.") in THINGS]

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from ram.labels.forms import is_irregular_plural, normalise, singulars, spelling_key
+from ram.labels.forms import is_irregular_plural, normalize, singulars, spelling_key
 from ram.labels.vocabulary import Vocabulary
 from ram.labels.wordnet import WordNet
 
@@ -31,7 +31,7 @@ def kept_apart() -> list[set[str]]:
 def _everyday_lines() -> list[tuple[str, tuple[str, ...]]]:
     lines = Path(__file__).with_name("everyday_synonyms.txt").read_text(encoding="utf-8").splitlines()
     split = [line.split(": ") for line in lines if not line.startswith("#")]
-    return [(reading, tuple(normalise(name) for name in names.split("/"))) for reading, names in split]
+    return [(reading, tuple(normalize(name) for name in names.split("/"))) for reading, names in split]
 
 
 class Synonyms:
@@ -42,10 +42,10 @@ class Synonyms:
         self.wordnet = wordnet
         kinds = {"noun": ("noun",), "action": ("action",), "attribute": ()}[reading]
         mine = [v for v in vocabularies.values() if v.kind in kinds]
-        self._entries = [tuple(map(normalise, entry)) for v in mine for entry in v.entries]
-        self._listed = {normalise(name) for v in vocabularies.values() for entry in v.entries for name in entry}
-        # Two entries of one vocabulary are two things, whatever WordNet says: a cup is no mug where both are labelled.
-        self._primary = [{normalise(entry[0]): i for i, entry in enumerate(v.entries)} for v in mine]
+        self._entries = [tuple(map(normalize, entry)) for v in mine for entry in v.entries]
+        self._listed = {normalize(name) for v in vocabularies.values() for entry in v.entries for name in entry}
+        # Two entries of one vocabulary are two things, whatever WordNet says: a cup is no mug where both are labeled.
+        self._primary = [{normalize(entry[0]): i for i, entry in enumerate(v.entries)} for v in mine]
 
     def groups(self, phrases: Collection[str]) -> list[list[str]]:
         """`phrases` parted into groups of one meaning each."""

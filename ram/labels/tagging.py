@@ -1,4 +1,4 @@
-"""The phrases of a picture's captions -> its tags: what they name, what that is a kind of, and what they imply."""
+"""The phrases of an image's captions -> its tags: what they name, what that is a kind of, and what they imply."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _AGREEING = 2
 
 
 class Stated(NamedTuple, Generic[T]):
-    """What one caption says is in the picture: by name, by sure implication, and what it makes likely or possible."""
+    """What one caption says is in the image: by name, by sure implication, and what it makes likely or possible."""
 
     named: set[T]
     implied: set[T]
@@ -27,7 +27,7 @@ class Stated(NamedTuple, Generic[T]):
 
 
 def pool(captions: Mapping[int, Stated[T]]) -> dict[T, tuple[str, set[int]]]:
-    """{tag: (origin, numbers of the captions it is from)} of all captions of one picture, by their number.
+    """{tag: (origin, numbers of the captions it is from)} of all captions of one image, by their number.
 
     What is possible wants two captions that make it so, what is likely two where there are three or more: people name
     what they see, and what several writers had reason to name and did not is seldom there.
@@ -90,13 +90,13 @@ class CaptionTagger:
         return ({tag.tag_id}, parents) if tag else (set(), parents | {nearest.tag_id})
 
 
-def tag_pictures(
+def tag_images(
     rows: Iterable[tuple[str, int, str, str]], tagger: CaptionTagger
 ) -> Iterable[tuple[str, dict[int, tuple[str, Sequence[int]]]]]:
-    """(image_id, {tag_id: (origin, caption numbers)}) of (image_id, caption number, phrase, kind) rows, by picture."""
-    pictures: dict[str, dict[int, list[tuple[str, str]]]] = defaultdict(lambda: defaultdict(list))
+    """(image_id, {tag_id: (origin, caption numbers)}) of (image_id, caption number, phrase, kind) rows, by image."""
+    images: dict[str, dict[int, list[tuple[str, str]]]] = defaultdict(lambda: defaultdict(list))
     for image_id, number, phrase, kind in rows:
-        pictures[image_id][number].append((phrase, kind))
-    for image_id, captions in pictures.items():
+        images[image_id][number].append((phrase, kind))
+    for image_id, captions in images.items():
         pooled = pool({number: tagger(phrases) for number, phrases in captions.items()})
         yield image_id, {tag: (origin, sorted(numbers)) for tag, (origin, numbers) in sorted(pooled.items())}

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ram.labels.forms import normalise
+from ram.labels.forms import normalize
 
 VOCABULARY_KINDS = ("noun", "action", "any")
 SORTS = ("act", "animal", "artifact", "body", "food", "object", "person", "phenomenon", "plant", "substance")
@@ -73,5 +73,5 @@ def read_vocabularies(directory: Path, names: Sequence[str] | None = None) -> di
 
 
 def listed_names(vocabularies: Iterable[Vocabulary]) -> set[str]:
-    """All names in them, synonyms too, normalised."""
-    return {normalise(name) for vocabulary in vocabularies for entry in vocabulary.entries for name in entry}
+    """All names in them, synonyms too, normalized."""
+    return {normalize(name) for vocabulary in vocabularies for entry in vocabulary.entries for name in entry}

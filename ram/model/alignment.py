@@ -1,6 +1,6 @@
-"""The picture as a whole against a text: one similarity in the space of the text encoder.
+"""The image as a whole against a text: one similarity in the space of the text encoder.
 
-RAM leaves it out; RAM++ (arXiv 2310.15200) aligns pictures with texts through the tag decoder. Here the pooled image
+RAM leaves it out; RAM++ (arXiv 2310.15200) aligns images with texts through the tag decoder. Here the pooled image
 token is projected into the space of the text embeddings, where a caption can teach it, and its similarity to a tag's
 embedding is added to that tag's logit. It costs one product a tag, lets tags interact no more than before, and helps
 most with names that were never trained on.

@@ -1,7 +1,7 @@
-"""What each cell of a picture says for a tag: three ways to ask a model.
+"""What each cell of an image says for a tag: three ways to ask a model.
 
 Cross-attention, the usual answer, shows where a tag looks, which is not where it finds its evidence: the tokens of a frozen
-backbone at the picture's edge look alike in all pictures, and heads that have nothing to say rest on them.
+backbone at the image's edge look alike in all images, and heads that have nothing to say rest on them.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from ram.model.ram import RAM
 
 # R rows (one (image, tag) each), B images, K tags of one image, N spatial tokens of a map H × W, M windows, D token width
 
-_OCCLUDED_SIDE = 3  # cells: what one cell hides, its neighbours, which saw the same pixels, still tell
+_OCCLUDED_SIDE = 3  # cells: what one cell hides, its neighbors, which saw the same pixels, still tell
 
 
 def by_alignment(model: RAM, tokens_ND: Tensor, tags: Tensor, grid: tuple[int, int]) -> Tensor:
     """How much more like this tag than like the average tag each token is, in the space of the texts.
 
     The pooled token is the mean of the others and its projection is linear: this is each cell's share in the
-    alignment of the picture, which no attention stands between.
+    alignment of the image, which no attention stands between.
     """
     if model.text_alignment is None:
         raise ValueError(
@@ -33,7 +33,7 @@ def by_alignment(model: RAM, tokens_ND: Tensor, tags: Tensor, grid: tuple[int, i
 
 
 def by_occlusion(model: RAM, tokens_ND: Tensor, tags: Tensor, grid: tuple[int, int]) -> Tensor:
-    """How far each tag's logit falls when the cell and its neighbours are left out of the picture."""
+    """How far each tag's logit falls when the cell and its neighbors are left out of the image."""
     hidden_MN = hidden_cells(grid, _OCCLUDED_SIDE).to(tokens_ND.device)
     embedding_KE = _embeddings(model, tags)
     seen_MN = (~hidden_MN).to(tokens_ND)
@@ -58,17 +58,17 @@ RELEVANCES: dict[str, Callable[[RAM, Tensor, Tensor, tuple[int, int]], Tensor]] 
 
 
 def relevance(
-    kind: str, model: RAM, tokens_BND: Tensor, picture_R: Tensor, tags: Tensor, grid: tuple[int, int]
+    kind: str, model: RAM, tokens_BND: Tensor, image_R: Tensor, tags: Tensor, grid: tuple[int, int]
 ) -> Tensor:
-    """relevance_RHW of each row's tag on its picture, in a unit of the row's own; `picture_R` ascends.
+    """relevance_RHW of each row's tag on its image, in a unit of the row's own; `image_R` ascends.
 
     `tags` are the rows' tag ids, or, of tags that may be new, their text embeddings.
     """
     maps = [torch.zeros(0, grid[0] * grid[1], device=tokens_BND.device)]
-    counts = picture_R.bincount(minlength=len(tokens_BND)).tolist()
-    for tokens_ND, of_picture in zip(tokens_BND, tags.split(counts), strict=True):
-        if len(of_picture):
-            maps.append(RELEVANCES[kind](model, tokens_ND, of_picture, grid).float())
+    counts = image_R.bincount(minlength=len(tokens_BND)).tolist()
+    for tokens_ND, of_image in zip(tokens_BND, tags.split(counts), strict=True):
+        if len(of_image):
+            maps.append(RELEVANCES[kind](model, tokens_ND, of_image, grid).float())
     return torch.cat(maps).unflatten(1, grid)
 
 

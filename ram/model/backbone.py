@@ -134,7 +134,7 @@ def as_map(output: Tensor, backbone: nn.Module) -> Tensor:
     num_prefix = int(getattr(backbone, "num_prefix_tokens", 0))
     height, width = getattr(getattr(backbone, "patch_embed", None), "grid_size", None) or (0, 0)
     if height * width != num_tokens - num_prefix:
-        # The backbone shrinks its grid, or does not tell of its class token; pictures are square, and so is the map.
+        # The backbone shrinks its grid, or does not tell of its class token; images are square, and so is the map.
         num_prefix = next((n for n in (num_prefix, 1) if math.isqrt(num_tokens - n) ** 2 == num_tokens - n), -1)
         height = width = math.isqrt(num_tokens - num_prefix)
     if num_prefix < 0:

@@ -106,7 +106,7 @@ def build_image_encoder(params: ModelParams, *, pretrained: bool = True, seed: i
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         backbone = _backbone(params, from_hub=pretrained and params.pretrained == "hub")
-        encoder = ImageEncoder(backbone, params.num_frozen_blocks, params.token_width, params.standardise_features)
+        encoder = ImageEncoder(backbone, params.num_frozen_blocks, params.token_width, params.standardize_features)
     if pretrained and params.pretrained not in (None, "hub"):
         load_pretrained(backbone, params.pretrained)
     encoder.set_image_size(params.image_size)

@@ -24,7 +24,7 @@ Cache = list[tuple[Tensor, Tensor]]  # keys and values of every layer's self-att
 
 
 class Embeddings(nn.Module):
-    """Word piece plus position, normalised."""
+    """Word piece plus position, normalized."""
 
     def __init__(self, vocabulary_size: int, max_tokens: int, width: int, dropout: float) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class CaptionBranch(nn.Module):
     ) -> Tensor:
         """Mean label-smoothed cross-entropy, nats a word piece of the captions, their ends included."""
         if not len(tokens_BND) == len(tag_texts) == len(captions):
-            raise ValueError(f"got {len(tokens_BND)} pictures, {len(tag_texts)} tag lists, {len(captions)} captions")
+            raise ValueError(f"got {len(tokens_BND)} images, {len(tag_texts)} tag lists, {len(captions)} captions")
         context_BMW, mask_BM = self.encode_tags(tokens_BND, tag_texts, tag_decoder)
         cleaned = [clean_caption(caption) for caption in captions]
         ids_BL, _ = self.word_pieces.encode(cleaned, DECODE, self.max_tokens)
@@ -173,12 +173,12 @@ class CaptionBranch(nn.Module):
     ) -> tuple[list[str], list[float]]:
         """Captions of at least `min_tokens` pieces, and the natural logarithm of their probability.
 
-        By beam search; with `top_p` drawn from the nucleus instead, each picture's by its own seed.
+        By beam search; with `top_p` drawn from the nucleus instead, each image's by its own seed.
         """
         if top_p is not None and (num_beams != 1 or len(seeds) != len(tokens_BND)):
             raise ValueError(
-                f"sampling takes 1 beam and a seed a picture, got {num_beams} beams, {len(seeds)} seeds for "
-                f"{len(tokens_BND)} pictures"
+                f"sampling takes 1 beam and a seed per image, got {num_beams} beams, {len(seeds)} seeds for "
+                f"{len(tokens_BND)} images"
             )
         context_BMW, mask_BM = self.encode_tags(tokens_BND, tag_texts, tag_decoder)
         mask_RM = mask_BM.repeat_interleave(num_beams, 0)
@@ -213,6 +213,6 @@ def _layers(modules: nn.ModuleList) -> list[Layer]:
 
 
 def _context(layer: Layer, hidden: Tensor) -> Tensor:
-    """What self-attention looks at: its input, normalised where its queries are."""
+    """What self-attention looks at: its input, normalized where its queries are."""
     attention = layer.attention
     return attention.LayerNorm(hidden) if attention.pre_norm else hidden

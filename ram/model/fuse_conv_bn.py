@@ -18,15 +18,15 @@ def folded(encoder: ImageEncoder, image_size: int) -> ImageEncoder:
     """A copy of the encoder for inference, folded where that changes no output; `encoder` stays as it is.
 
     A batch norm is taken to follow the convolution that stands before it in its module. That holds for timm's CNNs; it
-    is tried on one random picture, and a backbone of which it does not hold is copied unfolded.
+    is tried on one random image, and a backbone of which it does not hold is copied unfolded.
     """
     plain = copy.deepcopy(encoder).eval().requires_grad_(False)
     candidate = copy.deepcopy(plain)
     _fold(candidate.backbone)
     device = next(plain.parameters()).device
-    picture = torch.randn(1, 3, image_size, image_size, generator=torch.Generator().manual_seed(0)).to(device)
+    image = torch.randn(1, 3, image_size, image_size, generator=torch.Generator().manual_seed(0)).to(device)
     with torch.inference_mode():
-        wanted, given = plain.map(plain.trunk(picture)), candidate.map(candidate.trunk(picture))
+        wanted, given = plain.map(plain.trunk(image)), candidate.map(candidate.trunk(image))
     fits = bool((given - wanted).abs().max() <= _TOLERANCE * wanted.abs().max().clamp_min(1e-6))
     return candidate if fits else plain
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 # R rows, H × W the map, Y pairs of a first and a last line
-# Boxes are x0, y0, x1, y1 in fractions of the picture's width and height: boxes_R4
+# Boxes are x0, y0, x1, y1 in fractions of the image's width and height: boxes_R4
 
 _FINER = 2  # windows end at halves of a cell
 _MAPS_AT_ONCE = 256

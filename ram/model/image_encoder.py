@@ -26,7 +26,7 @@ class ImageEncoder(nn.Module):
     channel_scale_C: Tensor
 
     def __init__(
-        self, backbone: nn.Module, num_frozen_blocks: int | str, token_width: int | None, standardise: bool
+        self, backbone: nn.Module, num_frozen_blocks: int | str, token_width: int | None, standardize: bool
     ) -> None:
         super().__init__()
         num_blocks = len(pieces(backbone).blocks)
@@ -35,7 +35,7 @@ class ImageEncoder(nn.Module):
             raise ValueError(f"num_frozen_blocks must be 0 to {num_blocks} for this backbone, got {cut}")
         self.backbone = backbone
         self.cut = cut
-        self.standardise = standardise
+        self.standardize = standardize
         self.recompute = False
         num_channels = int(backbone.num_features)  # type: ignore[arg-type]
         self.token_width = token_width or num_channels
@@ -104,7 +104,7 @@ class ImageEncoder(nn.Module):
     def tokens(self, map_BHWC: Tensor) -> Tensor:
         """tokens_BND, the pooled token first, of the backbone's map."""
         spatial_BNC = map_BHWC.flatten(1, 2)
-        if self.standardise:
+        if self.standardize:
             spatial_BNC = (spatial_BNC - self.channel_mean_C) * self.channel_scale_C
         tokens_BNC = torch.cat([spatial_BNC.mean(1, keepdim=True), spatial_BNC], dim=1)
         return self.image_proj(tokens_BNC)
@@ -121,8 +121,8 @@ class ImageEncoder(nn.Module):
         return self._grids[shape]
 
     @torch.no_grad()
-    def fit_standardisation(self, features: Iterable[Tensor]) -> None:
-        """Set the mean and deviation of every channel from batches of the trunk's output on training pictures."""
+    def fit_standardization(self, features: Iterable[Tensor]) -> None:
+        """Set the mean and deviation of every channel from batches of the trunk's output on training images."""
         count = 0
         total_C = torch.zeros_like(self.channel_mean_C, dtype=torch.float64)
         squares_C = total_C.clone()
@@ -133,11 +133,11 @@ class ImageEncoder(nn.Module):
             count, total_C, squares_C = count + len(flat), total_C + flat.sum(0), squares_C + flat.square().sum(0)
         self.train(was_training)
         if count < 2:
-            raise ValueError("standardise_features wants at least one batch of training features, got none")
+            raise ValueError("standardize_features wants at least one batch of training features, got none")
         mean_C = total_C / count
         variance_C = (squares_C / count - mean_C.square()).clamp_min(0)
         self.channel_mean_C.copy_(mean_C)
-        # A channel that is constant on the training pictures says nothing: it stays 0.
+        # A channel that is constant on the training images says nothing: it stays 0.
         self.channel_scale_C.copy_(torch.where(variance_C > 1e-12, variance_C.clamp_min(1e-12).rsqrt(), 0.0))
 
     def set_image_size(self, image_size: int) -> None:
@@ -147,7 +147,7 @@ class ImageEncoder(nn.Module):
         self._grids.clear()
 
     def trunk_fingerprint(self, *facts: object) -> str:
-        """16 hex digits of the trunk's weights and of `facts`: equal trunks give equal features of equal pictures."""
+        """16 hex digits of the trunk's weights and of `facts`: equal trunks give equal features of equal images."""
         digest = hashlib.sha256(repr((self.cut, *facts)).encode())
         modules = [m for step in pieces(self.backbone).before(self.cut) for m in step.modules]
         for tensor in [t for module in modules for t in module.state_dict().values()]:

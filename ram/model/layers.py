@@ -28,7 +28,7 @@ class Attention(nn.Module):
         self.pre_norm = pre_norm
 
     def project_query(self, hidden_BQW: Tensor, num_heads: int) -> Tensor:
-        """query_BHQA, from states that are normalised first under pre-norm."""
+        """query_BHQA, from states that are normalized first under pre-norm."""
         return _split_heads(self.query(self.LayerNorm(hidden_BQW) if self.pre_norm else hidden_BQW), num_heads)
 
     def project_context(self, context_BND: Tensor, num_heads: int) -> tuple[Tensor, Tensor]:
@@ -44,7 +44,7 @@ class Attention(nn.Module):
         mask: Tensor | None = None,
         is_causal: bool = False,
     ) -> Tensor:
-        """hidden_BQW after attention. `hidden` and `query` may have a batch of 1 that stands for every picture."""
+        """hidden_BQW after attention. `hidden` and `query` may have a batch of 1 that stands for every image."""
         query_BHQA = query_BHQA.expand(key_BHNA.shape[0], -1, -1, -1)
         mixed_BHQA = F.scaled_dot_product_attention(
             query_BHQA,

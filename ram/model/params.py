@@ -61,7 +61,7 @@ class ModelParams:
     pretrained: str | None = None  # package:efficientnet_lite0, a file, or hub; null: random weights
     num_frozen_blocks: int | str = 0  # blocks of the backbone that never train, from the input on; "all"
     token_width: int | None = 512  # of the image tokens; null: the backbone's own, unprojected
-    standardise_features: bool = False  # fixed mean 0, deviation 1 of every channel before the projection
+    standardize_features: bool = False  # fixed mean 0, deviation 1 of every channel before the projection
     text_encoder: str = "package:all-minilm-l6-v2"  # see ram.model.text_encoder
     templates: str = "short"  # prompts of the ensemble
     tag_queries: Literal["text", "described", "learned"] = "text"  # what asks for a tag; learned: its own weights alone

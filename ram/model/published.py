@@ -53,7 +53,7 @@ _HEADS = (
 _OURS_ALONE = (
     "image_encoder.channel_mean_C",
     "image_encoder.channel_scale_C",
-)  # 0 and 1: features are not standardised
+)  # 0 and 1: features are not standardized
 
 
 def read_published(path: Path) -> dict[str, Tensor]:
@@ -104,7 +104,7 @@ class Published:
         return embedding.unflatten(0, (num_tags, -1)) if self.family == "ram_plus" else embedding
 
     def params(self, image_size: int | None, captions: bool, vocabulary: str) -> ModelParams:
-        """The architecture; pictures of the size that the windows are of unless `image_size` is given."""
+        """The architecture; images of the size that the windows are of unless `image_size` is given."""
         query = self._wanted("tagging_head.encoder.layer.0.crossattention.self.query.weight")
         inner = self._wanted("tagging_head.encoder.layer.0.intermediate.dense.weight")
         queries = {"ram": "text", "ram_plus": "described", "tag2text": "learned"}[self.family]

@@ -68,7 +68,7 @@ class RAM(nn.Module):
         self.tag_embedding_KE = nn.Parameter(rows_KE) if self.tag_decoder.learns_tags else rows_KE
 
     def set_image_size(self, image_size: int) -> None:
-        """Take pictures of another size from here on, as RAM does to fine-tune: 224 pixels before, 384 after."""
+        """Take images of another size from here on, as RAM does to fine-tune: 224 pixels before, 384 after."""
         self.image_encoder.set_image_size(image_size)
         self.params = dataclasses.replace(self.params, image_size=image_size)
         self.preprocess = dataclasses.replace(self.preprocess, image_size=image_size)
@@ -102,7 +102,7 @@ class RAM(nn.Module):
         return logits_BK
 
     def aligned(self, tokens_BND: Tensor) -> Tensor:
-        """aligned_BE: every picture as a whole in the space of the text embeddings, of length 1."""
+        """aligned_BE: every image as a whole in the space of the text embeddings, of length 1."""
         if self.text_alignment is None:
             raise ValueError("this model is not aligned with texts; set model.text_alignment in params.yaml")
         return self.text_alignment(tokens_BND[:, 0])
@@ -132,9 +132,9 @@ class RAM(nn.Module):
         temperature: float = 1.0,
         seeds: Sequence[int] = (),
     ) -> tuple[list[str], list[float]]:
-        """One caption a picture and its log-probability (natural, summed over its word pieces and the end).
+        """One caption per image and its log-probability (natural, summed over its word pieces and the end).
 
-        By beam search; with `top_p` drawn from the likeliest pieces that hold that probability, by a seed a picture.
+        By beam search; with `top_p` drawn from the likeliest pieces that hold that probability, by a seed per image.
         """
         return self._captions().generate(
             tokens_BND,
@@ -149,7 +149,7 @@ class RAM(nn.Module):
         )
 
     def distillation_loss(self, tokens_BND: Tensor, paired_embedding_BD: Tensor) -> Tensor:
-        """Mean L1 distance of the pooled token to the paired encoder's embedding, neither normalised (RAM's code)."""
+        """Mean L1 distance of the pooled token to the paired encoder's embedding, neither normalized (RAM's code)."""
         pooled_BD = tokens_BND[:, 0]
         if pooled_BD.shape != paired_embedding_BD.shape:
             raise ValueError(

@@ -77,7 +77,7 @@ class TagDecoder(nn.Module):
         return torch.cat([self._attention(tokens_BND[:, 0], contexts, chunk) for chunk in chunks], dim=1)
 
     def logits_without(self, tokens_ND: Tensor, hidden_MN: Tensor, pooled_MD: Tensor, embedding_KE: Tensor) -> Tensor:
-        """logits_MK of one picture, each time without the spatial tokens that `hidden_MN` is true for.
+        """logits_MK of one image, each time without the spatial tokens that `hidden_MN` is true for.
 
         `pooled_MD` are the pooled tokens of what is then left.
         """
@@ -104,7 +104,7 @@ class TagDecoder(nn.Module):
         return embedding_KE.split(self.num_tags_per_chunk) if self.num_tags_per_chunk else [embedding_KE]
 
     def _contexts(self, tokens_BND: Tensor) -> list[tuple[Tensor, Tensor]]:
-        # The keys and values of a picture serve all tags: projected once, whatever the chunks.
+        # The keys and values of an image serve all tags: projected once, whatever the chunks.
         return [layer.crossattention.project_context(tokens_BND, self.num_heads) for layer in self.layers]
 
     def checked(self, embedding_KE: Tensor) -> Tensor:
@@ -121,8 +121,8 @@ class TagDecoder(nn.Module):
         return embedding_KE
 
     def queries(self, pooled_BD: Tensor, embedding_KE: Tensor) -> Tensor:
-        """query_BKW that the tags start as; of a batch of 1 where the pictures' pooled tokens do not change them."""
-        # A batch of 1: queries, and the first layer's projection of them, are the same for every picture.
+        """query_BKW that the tags start as; of a batch of 1 where the images' pooled tokens do not change them."""
+        # A batch of 1: queries, and the first layer's projection of them, are the same for every image.
         return F.relu(self.query_proj(embedding_KE))[None]
 
     def _layers(self, hidden: Tensor, contexts: list[tuple[Tensor, Tensor]], mask: Tensor | None = None) -> Tensor:
@@ -155,7 +155,7 @@ class TagDecoder(nn.Module):
 
 
 class DescribedTagDecoder(TagDecoder):
-    """A tag is a set of descriptions, embedding_KJE; every picture weighs them anew (RAM++, arXiv 2310.15200, 3.3).
+    """A tag is a set of descriptions, embedding_KJE; every image weighs them anew (RAM++, arXiv 2310.15200, 3.3).
 
     A new tag may come with one text embedding, as embedding_KE: it then has that alone.
     """
@@ -182,7 +182,7 @@ class DescribedTagDecoder(TagDecoder):
             return super().queries(pooled_BD, embedding_KE)
         image_BE = self.log_scale.exp() * F.normalize(pooled_BD, dim=-1)
         logits_BKJ = (image_BE @ embedding_KE.flatten(0, 1).T).unflatten(1, embedding_KE.shape[:2])
-        # One product a tag over all pictures, instead of one a picture over all tags: the descriptions are read once.
+        # One product a tag over all images, instead of one an image over all tags: the descriptions are read once.
         mixed_KBE = logits_BKJ.softmax(-1).transpose(0, 1) @ embedding_KE
         return F.relu(self.query_proj(mixed_KBE.transpose(0, 1)))
 

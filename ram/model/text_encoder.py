@@ -28,7 +28,7 @@ class TextEncoder(ABC):
         """One float32 row a text, of any length."""
 
     def embed(self, names: Sequence[str], templates: str = "short") -> np.ndarray:
-        """embedding_KE, float32, rows of length 1: every prompt's embedding normalised, their mean, normalised.
+        """embedding_KE, float32, rows of length 1: every prompt's embedding normalized, their mean, normalized.
 
         `templates` is the name of a set in `ram.model.templates`. Raises `ValueError` for no names, an empty name, or
         an embedding that is zero or not finite: the published code left such rows at zero and said nothing.
@@ -40,13 +40,13 @@ class TextEncoder(ABC):
         rows = np.concatenate(
             [self.encode(texts[i : i + self.batch_size]) for i in range(0, len(texts), self.batch_size)]
         )
-        rows = _normalise(rows, texts, self.spec)
+        rows = _normalize(rows, texts, self.spec)
         row_of = {text: row for row, text in enumerate(texts)}
         means_KE = np.stack([rows[[row_of[text] for text in group]].mean(axis=0) for group in prompts])
-        return _normalise(means_KE, names, self.spec)
+        return _normalize(means_KE, names, self.spec)
 
     def embed_captions(self, captions: Sequence[str]) -> np.ndarray:
-        """embedding_CE, float16, rows of length 1 (a caption without any word piece: 0), in bf16 where the CPU has it.
+        """embedding_CE, float16, of unit length (zero for a caption without tokens). Computed in bf16 where the CPU has it.
 
         Captions are compared with each other, not stored as what a tag is, so half the precision and twice the speed do. Those of
         like length go through the encoder together and need little padding.
@@ -69,7 +69,7 @@ class TextEncoder(ABC):
         return rows
 
 
-def _normalise(rows: np.ndarray, texts: Sequence[str], spec: str) -> np.ndarray:
+def _normalize(rows: np.ndarray, texts: Sequence[str], spec: str) -> np.ndarray:
     lengths = np.linalg.norm(rows, axis=1)
     if bad := [text for text, length in zip(texts, lengths, strict=True) if not np.isfinite(length) or length < 1e-6]:
         raise ValueError(
@@ -99,7 +99,7 @@ class ClipTextEncoder(TextEncoder):
 
 
 class SentenceTextEncoder(TextEncoder):
-    """A sentence-transformers folder read by transformers alone: the mean over word pieces, normalised."""
+    """A sentence-transformers folder read by transformers alone: the mean over word pieces, normalized."""
 
     def __init__(self, spec: str) -> None:
         from transformers import AutoModel, AutoTokenizer

@@ -54,14 +54,14 @@ _TAG_ROW = [
 
 _TABLES: dict[str, tuple[str, list[pa.Field]]] = {
     "images": (
-        "one row an accepted picture",
+        "one row an accepted image",
         [
             _IMAGE_ID,
             _required("source", pa.string()),
             _required("split", pa.string()),
             _required("shard", pa.string()),  # file name under image_shards
             _required("member", pa.string()),  # member name in that tar
-            _required("offset", pa.int64()),  # of the picture's bytes in the tar
+            _required("offset", pa.int64()),  # of the image's bytes in the tar
             _required("num_bytes", pa.int64()),
             _required("width", pa.int32()),
             _required("height", pa.int32()),
@@ -70,7 +70,7 @@ _TABLES: dict[str, tuple[str, list[pa.Field]]] = {
         ],
     ),
     "pairs": (
-        "one row a caption of an accepted picture",
+        "one row a caption of an accepted image",
         [
             _IMAGE_ID,
             _required("split", pa.string()),
@@ -79,7 +79,7 @@ _TABLES: dict[str, tuple[str, list[pa.Field]]] = {
         ],
     ),
     "labels": (
-        "one row a human (or drawn) label: this name is in this picture",
+        "one row a human (or drawn) label: this name is in this image",
         [_IMAGE_ID, _required("benchmark", pa.string()), _required("name", pa.string()), *_BOX],
     ),
     "quarantine": (
@@ -124,7 +124,7 @@ _TABLES: dict[str, tuple[str, list[pa.Field]]] = {
         [*_TAG_ROW, _required("caption_indices", pa.list_(pa.int16()))],
     ),
     "tag_scores": (
-        "one row a picture of split train, and a labelled one of split dev: the generator's highest scores",
+        "one row per image of split train, and a labeled one of split dev: the generator's highest scores",
         [
             _IMAGE_ID,
             _required("split", pa.string()),
@@ -135,25 +135,23 @@ _TABLES: dict[str, tuple[str, list[pa.Field]]] = {
         ],
     ),
     "generated_captions": (
-        "one generated caption a train picture",
+        "one generated caption a train image",
         [_IMAGE_ID, _required("caption", pa.string()), _required("log_probability", pa.float32())],
     ),
     "generated_tags": (
         "parsed tags, and what the generator adds to them",
         [
             *_TAG_ROW,
-            _required(
-                "image_score", pa.float32()
-            ),  # the generator's score of the tag on the whole picture; 0: not kept
+            _required("image_score", pa.float32()),  # the generator's score of the tag on the whole image; 0: not kept
             _required("model_version", pa.string()),  # content hash of the generator
         ],
     ),
     "caption_evidence": (
-        "one row a caption of a train picture: does it belong to it?",
+        "one row a caption of a train image: does it belong to it?",
         [
             _IMAGE_ID,
             _required("caption_index", pa.int16()),
-            _required("evidence", pa.float32()),  # natural log of: likelier its picture's caption than another one's
+            _required("evidence", pa.float32()),  # natural log of: likelier its image's caption than another one's
         ],
     ),
     "region_features": (
@@ -162,11 +160,9 @@ _TABLES: dict[str, tuple[str, list[pa.Field]]] = {
             _IMAGE_ID,
             _required("tag_id", pa.int32()),
             *_BOX,
-            _required("found_by", pa.dictionary(pa.int8(), pa.string())),  # the localiser; whole: the whole picture
+            _required("found_by", pa.dictionary(pa.int8(), pa.string())),  # the localizer; whole: the whole image
             _required("region_score", pa.float32()),  # the model's score of the tag on the region alone
-            _required(
-                "held_out_evidence", pa.float32()
-            ),  # log-likelihood ratio of a probe that did not see the picture
+            _required("held_out_evidence", pa.float32()),  # log-likelihood ratio of a probe that did not see the image
             _required("feature", pa.list_(pa.float32())),
         ],
     ),
@@ -202,7 +198,7 @@ _TABLES: dict[str, tuple[str, list[pa.Field]]] = {
         ],
     ),
     "test_scores": (
-        "one row a test picture of a benchmark: what the finetuned model says of every name of it",
+        "one row a test image of a benchmark: what the finetuned model says of every name of it",
         [
             _required("benchmark", pa.string()),
             _IMAGE_ID,
@@ -219,19 +215,19 @@ _OTHERS: list[tuple[str, str, Format, str]] = [
     ("sources", "data/sources.json", Format.JSON, "every file of every source, with size and content hash"),
     ("vocabularies", "data/vocabularies", Format.DIRECTORY, "tag lists in git, and where they come from"),
     ("reviews", "data/reviews", Format.DIRECTORY, "a person's verdicts on single rows of tags, in git"),
-    ("image_shards", "data/image_shards", Format.DIRECTORY, "the accepted pictures, as WebDataset tar shards"),
-    ("benchmarks", "data/benchmarks.json", Format.JSON, "{benchmark: {names, unseen, sources}}: what was labelled, completely"),
+    ("image_shards", "data/image_shards", Format.DIRECTORY, "the accepted images, as WebDataset tar shards"),
+    ("benchmarks", "data/benchmarks.json", Format.JSON, "{benchmark: {names, unseen, sources}}: what was labeled, completely"),
     ("phrase_table", "data/phrase_table.json", Format.JSON, "the dictionary of the caption parser, where that is its parser"),
     ("label_system", "data/label_system.json", Format.JSON, "the tags, with synonyms, kinds, parents and sources"),
     ("label_system_report", "reports/label_system.json", Format.JSON, "coverage of every vocabulary by the label system"),
     ("label_suggestions", "data/label_suggestions.csv", Format.CSV, "what a person may decide about tags: rows of a review file"),
-    ("tag_neighbours", "data/tag_neighbours.csv", Format.CSV, "tags whose embeddings are close: rows of a review file"),
+    ("tag_neighbors", "data/tag_neighbors.csv", Format.CSV, "tags whose embeddings are close: rows of a review file"),
     ("tag_embeddings", "data/tag_embeddings", Format.DIRECTORY, "text embeddings of the tags: safetensors and its provenance"),
     ("image_features", "data/image_features", Format.DIRECTORY, "outputs of the frozen part of the image encoder, view by view"),
     ("generator_model", "data/models/generator", Format.DIRECTORY, "the model that proposes tags: the preliminary or another"),
     ("score_report", "reports/scores.json", Format.JSON, "what was scored by which model, and how much of it was kept"),
     ("generation_report", "reports/generation.json", Format.JSON, "thresholds and counts of the generation"),
-    ("region_report", "reports/regions.json", Format.JSON, "how many regions each localiser found"),
+    ("region_report", "reports/regions.json", Format.JSON, "how many regions each localizer found"),
     ("cleaning_report", "reports/cleaning.json", Format.JSON, "counts of the cleaning by origin and reason"),
     ("review_gallery", "data/review_gallery", Format.DIRECTORY, "one self-contained HTML page: rows to look at and judge"),
     ("balance", "reports/balance.json", Format.JSON, "tags and pairs of tags before and after generation and cleaning"),

@@ -1,4 +1,4 @@
-"""params.yaml -> the dataclasses of the stages, strictly: an unknown or missing knob is an error that names it."""
+"""params.yaml -> the dataclasses of the stages, strictly: an unknown or missing parameter is an error that names it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def stage_params(sections: Mapping[str, Any], stage: str, cls: type[T]) -> T:
     """The `Params` of a stage: its own section, and the shared sections it has a field for."""
     own = sections.get(stage) or {}
     if not isinstance(own, Mapping):
-        raise ValueError(f"{stage} of params.yaml must be a mapping of knobs, got {own!r}")
+        raise ValueError(f"{stage} of params.yaml must be a mapping of parameters, got {own!r}")
     if stage not in sections and _required(cls) - set(SHARED_SECTIONS):
         meant = f"; is {near!r} meant for it?" if (near := nearest(stage, map(str, sections))) else ""
         raise ValueError(f"params.yaml has no section {stage}{meant}")
@@ -49,7 +49,7 @@ def stage_params(sections: Mapping[str, Any], stage: str, cls: type[T]) -> T:
 def from_mapping(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     """Build dataclass `cls` from plain values; nested dataclasses, tuples and dicts of them included.
 
-    Raises `ValueError` naming the knob for one that is unknown, missing or of the wrong type.
+    Raises `ValueError` naming the parameter for one that is unknown, missing or of the wrong type.
     """
     if not isinstance(values, Mapping):
         raise ValueError(f"{where} must be a mapping, got {values!r}")
@@ -57,9 +57,9 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     if unknown := values.keys() - fields.keys():
         names = sorted(map(str, unknown))
         meant = f" (did you mean {near}?)" if (near := nearest(names[0], fields)) else ""
-        raise ValueError(f"{where}: unknown knob {', '.join(names)}{meant}; known: {', '.join(fields)}")
+        raise ValueError(f"{where}: unknown parameter {', '.join(names)}{meant}; known: {', '.join(fields)}")
     if missing := _required(cls) - values.keys():
-        raise ValueError(f"{where}: missing knob {', '.join(sorted(missing))}")
+        raise ValueError(f"{where}: missing parameter {', '.join(sorted(missing))}")
     hints = typing.get_type_hints(cls)
     built = {name: _convert(hints[name], value, f"{where}.{name}") for name, value in values.items()}
     try:

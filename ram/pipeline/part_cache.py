@@ -1,6 +1,6 @@
 """Finished parts, kept by the content that they were made of: the next run, over more data, does only what is new.
 
-A part is found again where its content, the knobs and the code are the same. Files are linked, not copied, wherever the
+A part is found again where its content, the parameters and the code are the same. Files are linked, not copied, wherever the
 file system can, so that what is kept takes no place beside what it was kept of; nothing ever writes into a part.
 """
 
@@ -19,7 +19,7 @@ from ram.io.tables import link_or_copy, temporary_path
 
 
 class KeptParts:
-    """The parts of one kind of work. `facts` are what all depend on: knobs, a model's version. None keeps nothing."""
+    """The parts of one kind of work. `facts` are what all depend on: parameters, a model's version. None keeps nothing."""
 
     def __init__(self, directory: Path | None, *facts: Any) -> None:
         self._root = directory
@@ -53,7 +53,7 @@ class KeptParts:
         unfinished.rename(folder)
 
     def forget_others(self, keys: Collection[str]) -> None:
-        """Remove every part but these: those of data that is gone, and those of other knobs, models or code."""
+        """Remove every part but these: those of data that is gone, and those of other parameters, models or code."""
         if self._root is None or not self._root.is_dir():
             return
         for folder in self._root.iterdir():

@@ -10,8 +10,8 @@ A stage is a module of `ram.stages` with `Params`, `Inputs`, `Outputs` and `run(
 A stage that runs several times over different artifacts has `ITEMS: dict[item, dict[field, artifact name or None]]` and is
 called `stage@item`, as DVC calls it; a field mapped to None is given as None.
 
-A stage that reads but a few knobs of a shared section of params.yaml names them in `SHARED_KNOBS: dict[section, knobs]`, so that
-the others do not make it run again.
+A stage that reads only some parameters of a shared section of params.yaml names them in
+`SHARED_PARAMS: dict[section, parameters]`. A change of the other parameters does not run it again.
 
 A stage that several processes run together (`accelerate launch`, `torchrun`) says `SHARED_BY_PROCESSES = True`; any other is
 run by the first process alone. The first alone writes outputs, puts them into place and clears the folder of work in progress.

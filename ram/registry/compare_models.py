@@ -1,4 +1,4 @@
-"""Two versions on the same folder of pictures, before the one replaces the other: what would people see change?
+"""Two versions on the same folder of images, before the one replaces the other: what would people see change?
 
 There are no labels here, so nothing is better or worse: the comparison tells how much the answers differ, and where.
 """
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ram.datasets.folder import pictures_in
+from ram.datasets.folder import images_in
 from ram.io.progress import track
 from ram.io.tables import write_json
 from ram.registry.publish import version_called
@@ -26,19 +26,19 @@ _NUM_SHOWN = 10
 def shadow(
     folder: Path, workspace: Path = Path(), challenger: str = "challenger", champion: str = "champion"
 ) -> dict[str, Any]:
-    """Tag the pictures of `folder` with both; how much they agree, written to `.state/shadow` and to the challenger's tags.
+    """Tag the images of `folder` with both; how much they agree, written to `.state/shadow` and to the challenger's tags.
 
-    `agreement`: the mean over the pictures of the tags that both give in those that either gives, 1 where both give none.
+    `agreement`: the mean over the images of the tags that both give in those that either gives, 1 where both give none.
     """
     from ram.inference.tagger import load
 
-    pictures = pictures_in(folder)
+    images = images_in(folder)
     new, old = version_called(workspace, challenger), version_called(workspace, champion)
     if new.version == old.version:
         raise ValueError(f"{challenger} and {champion} are the same version {new.version}; name two that differ")
     sides = [_Side(load(str(model_dir(str(v.version), workspace)))) for v in (new, old)]
     rows, refused = [], []
-    for path in track(pictures, "shadow", unit="picture"):
+    for path in track(images, "shadow", unit="image"):
         try:
             mine, theirs = (side.tags(path) for side in sides)
         except OSError as error:
@@ -46,7 +46,7 @@ def shadow(
             continue
         rows.append(_row(path.relative_to(folder).as_posix(), mine, theirs))
     if not rows:
-        raise ValueError(f"none of the {len(pictures)} pictures of {folder} can be read; the first: {refused[0]}")
+        raise ValueError(f"none of the {len(images)} images of {folder} can be read; the first: {refused[0]}")
     result = {
         "challenger": str(new.version),
         "champion": str(old.version),
@@ -57,7 +57,7 @@ def shadow(
     }
     write_json(result, workspace / SHADOW_DIR / f"v{new.version}-v{old.version}.json")
     client, _ = connect(workspace)
-    short = {name: result[name] for name in ("champion", "folder", "agreement", "num_pictures")}
+    short = {name: result[name] for name in ("champion", "folder", "agreement", "num_images")}
     client.set_model_version_tag(MODEL_NAME, new.version, "shadow", json.dumps(short, sort_keys=True))
     return result
 
@@ -80,10 +80,10 @@ class _Side:
         return round(statistics.median(self._times_s) * 1000, 2)
 
 
-def _row(picture: str, mine: set[str], theirs: set[str]) -> dict[str, Any]:
+def _row(image: str, mine: set[str], theirs: set[str]) -> dict[str, Any]:
     either = mine | theirs
     return {
-        "picture": picture,
+        "image": image,
         "agreement": len(mine & theirs) / len(either) if either else 1.0,
         "gained": sorted(mine - theirs),
         "lost": sorted(theirs - mine),
@@ -94,10 +94,10 @@ def _row(picture: str, mine: set[str], theirs: set[str]) -> dict[str, Any]:
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     gained, lost = (Counter(tag for row in rows for tag in row[sort]) for sort in ("gained", "lost"))
     return {
-        "num_pictures": len(rows),
+        "num_images": len(rows),
         "agreement": statistics.fmean(row["agreement"] for row in rows),
         "num_same": sum(row["agreement"] == 1 for row in rows),
-        "tags_per_picture": {
+        "tags_per_image": {
             side: statistics.fmean(row["num_tags"][i] for row in rows)
             for i, side in enumerate(("challenger", "champion"))
         },

@@ -1,6 +1,6 @@
-"""Which tags a model says instead of which: pictures where it misses the one and wrongly says the other.
+"""Which tags a model says instead of which: images where it misses the one and wrongly says the other.
 
-With many labels a picture a miss has no one mistake that belongs to it. Counted is how often both happen on one picture, beyond
+With many labels per image a miss has no one mistake that belongs to it. Counted is how often both happen on one image, beyond
 how often they would by chance if the one had nothing to do with the other.
 """
 
@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-# N pictures, K names
+# N images, K names
 
-COLUMNS = ("missed", "said", "num_pictures", "num_expected", "num_positives")
+COLUMNS = ("missed", "said", "num_images", "num_expected", "num_positives")
 
 
 def confusion_counts(said_NK: np.ndarray, positive_NK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(K, K) counts of pictures where the row's name is missed and the column's wrongly said, and those expected by chance."""
+    """(K, K) counts of images where the row's name is missed and the column's wrongly said, and those expected by chance."""
     missed_NK = (positive_NK & ~said_NK).astype(np.float32)
     wrong_NK = (~positive_NK & said_NK).astype(np.float32)
     counts_KK = missed_NK.T @ wrong_NK
@@ -39,7 +39,7 @@ def confusions(said_NK: np.ndarray, positive_NK: np.ndarray, names: list[str], n
             {
                 "missed": names[missed],
                 "said": names[said],
-                "num_pictures": int(counts_KK[missed, said]),
+                "num_images": int(counts_KK[missed, said]),
                 "num_expected": round(float(expected_KK[missed, said]), 2),
                 "num_positives": int(num_positives[missed]),
             }

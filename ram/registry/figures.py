@@ -31,7 +31,7 @@ def curves_figure(curves: pd.DataFrame, title: str) -> Figure:
 
 
 def precision_figure(per_tag: pd.DataFrame, model: str) -> Figure:
-    """Average precision of every name of every benchmark against its number of pictures."""
+    """Average precision of every name of every benchmark against its number of images."""
     figure = _figure()
     axes = figure.add_subplot()
     own = per_tag[(per_tag["model"] == model) & per_tag["average_precision"].notna()]
@@ -39,7 +39,7 @@ def precision_figure(per_tag: pd.DataFrame, model: str) -> Figure:
         for seen, some in rows.groupby("seen"):
             label = f"{benchmark}, {'seen' if seen else 'unseen'}"
             axes.scatter(some["num_positives"], some["average_precision"], s=14, alpha=0.7, label=label)
-    axes.set(xscale="log", ylim=(0, 1.02), xlabel="pictures with it", ylabel="average precision", title=model)
+    axes.set(xscale="log", ylim=(0, 1.02), xlabel="images with it", ylabel="average precision", title=model)
     axes.grid(alpha=0.3)
     if len(own):
         axes.legend()
@@ -47,20 +47,20 @@ def precision_figure(per_tag: pd.DataFrame, model: str) -> Figure:
 
 
 def balance_figure(tags: Mapping[str, Mapping[str, int]]) -> Figure:
-    """Pictures a tag by its rank, of each step of the data engine."""
+    """Images a tag by its rank, of each step of the data engine."""
     figure = _figure()
     axes = figure.add_subplot()
     for step in ("parsed", "generated", "cleaned"):
         counts = sorted((counts[step] for counts in tags.values() if counts[step]), reverse=True)
         axes.plot(range(1, len(counts) + 1), counts, label=step)
-    axes.set(xscale="log", yscale="log", xlabel="rank of the tag", ylabel="train pictures", title="Tags by frequency")
+    axes.set(xscale="log", yscale="log", xlabel="rank of the tag", ylabel="train images", title="Tags by frequency")
     axes.grid(alpha=0.3)
     axes.legend()
     return figure
 
 
 def confusion_figure(counts_KK: Any, expected_KK: Any, names: list[str], pairs: pd.DataFrame, num: int = 24) -> Figure:
-    """What is said in place of what: pictures beyond chance, of the names in the worst pairs."""
+    """What is said in place of what: images beyond chance, of the names in the worst pairs."""
     found = zip(pairs["missed"].astype(str), pairs["said"].astype(str), strict=True)
     chosen = list(dict.fromkeys(name for pair in found for name in pair))[:num]
     rows = [names.index(name) for name in chosen]
@@ -68,7 +68,7 @@ def confusion_figure(counts_KK: Any, expected_KK: Any, names: list[str], pairs: 
     figure = _figure(9, 8)
     axes = figure.add_subplot()
     image = axes.imshow(excess.clip(min=0), cmap="magma_r")
-    axes.set(xlabel="wrongly said", ylabel="missed", title="Confusions beyond chance, pictures")
+    axes.set(xlabel="wrongly said", ylabel="missed", title="Confusions beyond chance, images")
     axes.set_xticks(range(len(chosen)), chosen, rotation=90, fontsize=8)
     axes.set_yticks(range(len(chosen)), chosen, fontsize=8)
     figure.colorbar(image, shrink=0.7)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _DONE = "evidence"  # the tag of a run that has all of this
 _NUM_CONFUSIONS = 200
-_MAX_PICTURES = 2000  # of a benchmark, that are scored for its confusions
+_MAX_IMAGES = 2000  # of a benchmark, that are scored for its confusions
 
 
 def track(workspace: Path = Path()) -> str:
@@ -175,7 +175,7 @@ def stage_resources(workspace: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _log_confusions(client: MlflowClient, run_id: str, workspace: Path) -> None:
-    """A table and a figure of which names the fine-tuned model says instead of which, for each benchmark's test pictures."""
+    """A table and a figure of which names the fine-tuned model says instead of which, for each benchmark's test images."""
     needed = ("finetuned_model", "thresholds", "images", "image_shards", "image_features", "labels", "benchmarks")
     missing = [name for name in needed if not _there(name, workspace)]
     if missing:
@@ -188,7 +188,7 @@ def _log_confusions(client: MlflowClient, run_id: str, workspace: Path) -> None:
     scorer = BenchmarkScorer(paths[0], images, paths[1], paths[2], batch_size=64)
     thresholds = _read("thresholds", workspace)
     for benchmark in load_benchmarks(facts, images, labels, "test"):
-        num = min(len(benchmark.image_ids), _MAX_PICTURES)
+        num = min(len(benchmark.image_ids), _MAX_IMAGES)
         some = replace(benchmark, image_ids=benchmark.image_ids[:num], positive_NK=benchmark.positive_NK[:num])
         scored = scorer(some, f"confusions on {benchmark.name}")
         tags = [match.tag.name if match.tag else None for match in scored.matches]

@@ -19,7 +19,7 @@ from ram.pipeline.params import from_mapping, load_yaml
 from ram.registry.packaging import package, stage_checkpoint
 from ram.registry.promotion.decision import complete, make_decision
 from ram.registry.promotion.evidence import collect, measure_latency_ms
-from ram.registry.promotion.paired import Comparison, PictureScores, compare
+from ram.registry.promotion.paired import Comparison, ImageScores, compare
 from ram.registry.promotion.params import PromotionParams
 from ram.registry.promotion.rules import Candidate, Finding, judge
 from ram.registry.promotion.transaction import Plan, aliased, carry_out, finish, version_number
@@ -104,7 +104,7 @@ def write_evidence(client: MlflowClient, version: ModelVersion, facts: Mapping[s
     if version.tags.get("evidence") != digest:
         client.log_artifacts(run_of(version), str(folder), _evidence_path(digest))
     tags = {**facts, "evidence": digest}
-    # last, since where it is that of now the others count as measured on the test pictures of now
+    # last, since where it is that of now the others count as measured on the test images of now
     tags["evaluation_sets"] = tags.pop("evaluation_sets")
     for name, value in tags.items():
         text = json.dumps(value, sort_keys=True) if name in _JSON_TAGS else str(value)
@@ -169,14 +169,14 @@ def _judge(
 ) -> list[Finding]:
     if champion is None:
         return judge(candidate(challenger), None, params)
-    comparison = compare_versions(client, challenger, champion, params) if params.compares_pictures else None
+    comparison = compare_versions(client, challenger, champion, params) if params.compares_images else None
     return judge(candidate(challenger), candidate(champion), params, comparison)
 
 
 def compare_versions(
     client: MlflowClient, challenger: ModelVersion, champion: ModelVersion, params: PromotionParams
 ) -> Comparison | str:
-    """The two on the pictures of the deciding benchmark, or why they cannot be compared."""
+    """The two on the images of the deciding benchmark, or why they cannot be compared."""
     scores = []
     for version in (challenger, champion):
         digest = version.tags.get("evidence")
@@ -184,7 +184,7 @@ def compare_versions(
             return f"version {version.version} has no test scores: `ram models evaluate {version.version}` makes them"
         try:
             with fetch(client, run_of(version), _evidence_path(digest)) as folder:
-                scores.append(PictureScores.read(folder, params.benchmark))
+                scores.append(ImageScores.read(folder, params.benchmark))
         except ValueError as error:
             return f"version {version.version}: {error}"
     try:

@@ -1,4 +1,4 @@
-"""A registered version made anew from what it names: its git revision, its knobs and its data, in a folder of its own.
+"""A registered version made anew from what it names: its git revision, its parameters and its data, in a folder of its own.
 
 The repository is cloned, so nothing of the user's tree, its data or its DVC cache is touched. Every stage that leads to
 the evaluation runs; nothing is restored from a cache, since that would prove nothing.

@@ -1,4 +1,4 @@
-"""Registered versions beside each other, and one scored anew on the pictures that the workspace has now."""
+"""Registered versions beside each other, and one scored anew on the images that the workspace has now."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def diff(before: str, after: str, workspace: Path = Path()) -> dict[str, Any]:
     """What changed from one version to another: {"versions", "origin", "metrics", "thresholds", "label_system"}.
 
     Metrics and origin are {name: [before, after]} of what differs, with null where one has none; `comparable` says of
-    each benchmark whether both were scored on the same pictures.
+    each benchmark whether both were scored on the same images.
     """
     versions = [version_called(workspace, name) for name in (before, after)]
     facts = [facts_of(version) for version in versions]
@@ -53,9 +53,9 @@ def _defaults(folder: Path) -> dict[str, Any]:
 
 
 def evaluate_version(name: str, workspace: Path = Path()) -> dict[str, float]:
-    """Score a registered version on the test pictures that the workspace has now; its metrics, which are kept with it.
+    """Score a registered version on the test images that the workspace has now; its metrics, which are kept with it.
 
-    It is what makes a champion comparable again after the test pictures, their labels or the section `evaluate` changed.
+    It is what makes a champion comparable again after the test images, their labels or the section `evaluate` changed.
     """
     from ram.pipeline.artifacts import read_artifact
     from ram.stages import stage_call
@@ -80,7 +80,7 @@ def evaluate_version(name: str, workspace: Path = Path()) -> dict[str, float]:
 
 
 def make_comparable(workspace: Path = Path()) -> str | None:
-    """Score the champion anew where the challenger was scored on other pictures; its version if that was needed."""
+    """Score the champion anew where the challenger was scored on other images; its version if that was needed."""
     client, _ = connect(workspace)
     champion, challenger = (aliased(client, alias) for alias in ("champion", "challenger"))
     if champion is None or challenger is None or champion.version == challenger.version:

@@ -41,7 +41,7 @@ def as_text(document: Mapping[str, Any]) -> str:
     models = document["models"]
     first = models[0]
     lines = [
-        f"{document['benchmark']}: {first['num_images']:,} pictures, {first['num_names']:,} names, "
+        f"{document['benchmark']}: {first['num_images']:,} images, {first['num_names']:,} names, "
         f"{first['num_positives']:,} positives; names mapped by: {document['mapping']}"
     ]
     lines += _table(["model", *(title for _, title in _columns(models))], _rows(models))

@@ -1,4 +1,4 @@
-"""Pictures of many requests through the model together."""
+"""Images of many requests through the model together."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Batcher:
     """Gathers items with the same key into batches, and runs one batch at a time on a thread of its own.
 
     The oldest item is always in the next batch. A batch that is not full waits `max_wait_s` for more, but only while
-    pictures are on their way (reserved, not yet submitted): a client that is alone never waits. While the model is busy
+    images are on their way (reserved, not yet submitted): a client that is alone never waits. While the model is busy
     batches fill by themselves.
     """
 
@@ -52,7 +52,7 @@ class Batcher:
         self._num_running = 0
         self._changed = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ram-model")
-        self._seconds_a_picture = 0.1
+        self._seconds_per_image = 0.1
         self._batch_began_s: float | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -80,9 +80,9 @@ class Batcher:
 
         Those that would not be answered in time are better told at once: the model's time goes to those that will.
         """
-        delay_s = self.num_reserved * self._seconds_a_picture
+        delay_s = self.num_reserved * self._seconds_per_image
         if self.num_reserved + num_items > self.max_waiting or delay_s > self.max_delay_s:
-            raise Refused(503, "too many pictures are waiting; try again", retry_after_s=min(delay_s, 60.0))
+            raise Refused(503, "too many images are waiting; try again", retry_after_s=min(delay_s, 60.0))
 
     @contextlib.contextmanager
     def reserve(self, num_items: int) -> Iterator[None]:
@@ -159,5 +159,5 @@ class Batcher:
         finally:
             self._batch_began_s = None
             seconds = time.monotonic() - began_s
-            self._seconds_a_picture += 0.1 * (seconds / len(batch) - self._seconds_a_picture)
+            self._seconds_per_image += 0.1 * (seconds / len(batch) - self._seconds_per_image)
             self._on_batch(len(batch), seconds)

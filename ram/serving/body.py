@@ -68,4 +68,4 @@ async def read_body(request: Request, held: Held, limits: Limits) -> bytes:
 
 
 def _too_large(limits: Limits) -> Refused:
-    return Refused(413, f"a request may have {limits.max_body_bytes} bytes; send fewer or smaller pictures")
+    return Refused(413, f"a request may have {limits.max_body_bytes} bytes; send fewer or smaller images")

@@ -1,4 +1,4 @@
-"""Bytes that a stranger sent -> an RGB picture of the model's size."""
+"""Bytes that a stranger sent -> an RGB image of the model's size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ram.model.preprocess import Preprocess
 
 
 def decode(data: bytes, preprocess: Preprocess, max_pixels: int) -> Image.Image:
-    """The picture, squeezed to the square that the model sees. Raises `PictureError` for what is none, or too large."""
+    """The image, squeezed to the square that the model sees. Raises `ImageError` for what is none, or too large."""
     return preprocess.resize(open_image(data, max_pixels, min_size=preprocess.image_size))
 
 

@@ -1,6 +1,6 @@
 """Who may ask, and how often: bearer keys, of which the file holds hashes alone.
 
-A line a key: its name, `sha256:` and the hash in hex, and if you like `rate=`, pictures a second.
+A line a key: its name, `sha256:` and the hash in hex, and if you like `rate=`, images a second.
 Keys are 256 random bits, so a plain hash of them cannot be guessed back, as one of a password could.
 """
 
@@ -25,7 +25,7 @@ _LINE = re.compile(r"(?P<name>[\w.-]+)\s+sha256:(?P<hash>[0-9a-f]{64})(?:\s+rate
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A name for the metrics, the hash, and pictures a second; None: as many as there is room for."""
+    """A name for the metrics, the hash, and images a second; None: as many as there is room for."""
 
     name: str
     hash: str
@@ -33,7 +33,7 @@ class Key:
 
 
 class Meter:
-    """A bucket of tokens, one a picture, filled at the key's rate.
+    """A bucket of tokens, one an image, filled at the key's rate.
 
     A request is taken while there is a whole token left, and may overdraw: a batch larger than the bucket is not
     refused for ever, but waited for afterwards.
@@ -49,12 +49,12 @@ class Meter:
         self._fill(now_s)
         if self._tokens < 1:
             wait_s = (1 - self._tokens) / self.rate
-            raise Refused(429, f"this key may send {self.rate:g} pictures a second", retry_after_s=wait_s)
+            raise Refused(429, f"this key may send {self.rate:g} images a second", retry_after_s=wait_s)
 
-    def charge(self, num_pictures: int, now_s: float) -> None:
-        """Take the pictures of one request."""
+    def charge(self, num_images: int, now_s: float) -> None:
+        """Take the images of one request."""
         self._fill(now_s)
-        self._tokens -= num_pictures
+        self._tokens -= num_images
 
     def _fill(self, now_s: float) -> None:
         self._tokens = min(self._tokens + (now_s - self._filled_s) * self.rate, self.size)
@@ -72,7 +72,7 @@ class Keys:
         self._refresh()
 
     def check(self, authorization: str | None) -> Key:
-        """The key of an Authorization header. Raises `Refused`: 401 for none or a wrong one, 429 for too many pictures."""
+        """The key of an Authorization header. Raises `Refused`: 401 for none or a wrong one, 429 for too many images."""
         self._refresh()
         scheme, _, secret = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not secret.strip():
@@ -87,10 +87,10 @@ class Keys:
             meter.check(self._clock())
         return key
 
-    def charge(self, key: Key, num_pictures: int) -> None:
-        """Count the pictures of a request against the rate of its key."""
+    def charge(self, key: Key, num_images: int) -> None:
+        """Count the images of a request against the rate of its key."""
         if meter := self._meters.get(key.hash):
-            meter.charge(num_pictures, self._clock())
+            meter.charge(num_images, self._clock())
 
     def _refresh(self) -> None:
         status = self._path.stat()
@@ -118,7 +118,7 @@ def read_keys(path: Path) -> list[Key]:
         if match is None or (match["rate"] and not float(match["rate"]) > 0):
             # The line itself may hold a key in clear by mistake: it is not repeated.
             raise ValueError(
-                f"{path}:{number}: a key is `NAME sha256:HASH [rate=PICTURES_A_SECOND]`; ram serve-key makes one"
+                f"{path}:{number}: a key is `NAME sha256:HASH [rate=IMAGES_PER_SECOND]`; ram serve-key makes one"
             )
         keys.append(Key(match["name"], match["hash"], float(match["rate"]) if match["rate"] else None))
     return keys
@@ -129,7 +129,7 @@ def add_key(path: Path, name: str, rate: float | None = None) -> str:
     if not re.fullmatch(r"[\w.-]+", name):
         raise ValueError(f"the name of a key is letters, digits, dots and dashes, got {name!r}")
     if rate is not None and not rate > 0:
-        raise ValueError(f"rate must be above 0 pictures a second, got {rate}")
+        raise ValueError(f"rate must be above 0 images a second, got {rate}")
     if path.is_file() and name in {key.name for key in read_keys(path)}:
         raise ValueError(f"{path} has a key {name!r}; delete its line to revoke it, or take another name")
     secret = secrets.token_urlsafe(32)

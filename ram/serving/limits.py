@@ -11,13 +11,13 @@ class Limits:
     """Every number is an upper bound; a request above it is refused with the status that is named."""
 
     max_body_bytes: int = 32 * 2**20  # of one request: 413
-    max_picture_bytes: int = 16 * 2**20  # of one encoded picture: 413
-    max_pixels: int = 40_000_000  # of one picture, by its header, before it is decoded: 422
-    max_pictures: int = 32  # of one request: 413
+    max_image_bytes: int = 16 * 2**20  # of one encoded image: 413
+    max_pixels: int = 40_000_000  # of one image, by its header, before it is decoded: 422
+    max_images: int = 32  # of one request: 413
     max_tags: int = 100  # custom tags of one request: 422
     max_tag_chars: int = 100  # of one custom tag: 422
-    max_explained: int = 32  # tags of one picture whose place is told; the best ones
-    max_waiting: int = 256  # pictures in the house, from decoding to the answer: 503
+    max_explained: int = 32  # tags of one image whose place is told; the best ones
+    max_waiting: int = 256  # images in the house, from decoding to the answer: 503
     max_buffered_bytes: int = 256 * 2**20  # of all bodies that are being read or decoded: 503
     max_connections: int = 1024  # open at once: 503
     timeout_s: float = 30.0  # from a whole request to its answer: 503
@@ -30,9 +30,9 @@ class Limits:
             value = getattr(self, field.name)
             if not value > 0:
                 raise ValueError(f"{field.name} must be above 0, got {value}")
-        if self.max_pictures > self.max_waiting:
+        if self.max_images > self.max_waiting:
             raise ValueError(
-                f"max_pictures ({self.max_pictures}) is more than max_waiting ({self.max_waiting}): no such request "
+                f"max_images ({self.max_images}) is more than max_waiting ({self.max_waiting}): no such request "
                 "could ever be taken; raise max_waiting"
             )
 

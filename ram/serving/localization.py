@@ -1,4 +1,4 @@
-"""Where in a picture a tag is, as the server says it."""
+"""Where in an image a tag is, as the server says it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LEAST_PEAK = 1e-5
 class Place:
     """`cells`: rows from the top, each from the left, 0 where nothing speaks for the tag and 1 where most does.
 
-    `box`: x0, y0, x1, y1 in fractions of width and height; the whole picture where no place stands out.
+    `box`: x0, y0, x1, y1 in fractions of width and height; the whole image where no place stands out.
     """
 
     cells: list[list[float]]
@@ -27,7 +27,7 @@ class Place:
 
 
 def places(tagger: Tagger, image: Image.Image, names: Sequence[str]) -> list[Place]:
-    """The place of every one of these tags, the model's own or new ones, in one picture, as `explain=True` finds it."""
+    """The place of every one of these tags, the model's own or new ones, in one image, as `explain=True` finds it."""
     if not names:
         return []
     model = tagger.checkpoint.model
@@ -41,7 +41,7 @@ def places(tagger: Tagger, image: Image.Image, names: Sequence[str]) -> list[Pla
 
 
 def _cells(map_HW: np.ndarray) -> list[list[float]]:
-    """What is above the picture's own mean, in shares of the peak."""
+    """What is above the image's own mean, in shares of the peak."""
     above_HW = np.maximum(map_HW - map_HW.mean(), 0)
     peak = above_HW.max()
     # What is no more than rounding is nothing: stretched to 1 it would look like a find.

@@ -10,7 +10,7 @@ from prometheus_client.process_collector import ProcessCollector
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-_PICTURES = (1, 2, 4, 8, 16, 32, 64)
+_IMAGES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Metrics:
@@ -28,15 +28,15 @@ class Metrics:
             registry=registry,
             buckets=_SECONDS,
         )
-        self.pictures = Counter("ram_pictures", "Pictures that were asked about", ["key"], registry=registry)
-        self.broken = Counter("ram_pictures_refused", "Pictures that could not be read", registry=registry)
+        self.images = Counter("ram_images", "Images that were asked about", ["key"], registry=registry)
+        self.broken = Counter("ram_images_refused", "Images that could not be read", registry=registry)
         self.batch_size = Histogram(
-            "ram_batch_pictures", "Pictures that went through the model together", registry=registry, buckets=_PICTURES
+            "ram_batch_images", "Images that went through the model together", registry=registry, buckets=_IMAGES
         )
         self.batch_seconds = Histogram(
             "ram_batch_seconds", "The model's time for one batch", registry=registry, buckets=_SECONDS
         )
-        self.waiting = Gauge("ram_pictures_waiting", "Pictures in the house, not yet answered", registry=registry)
+        self.waiting = Gauge("ram_images_waiting", "Images in the house, not yet answered", registry=registry)
         self.buffered = Gauge("ram_body_bytes", "Bytes of request bodies in memory", registry=registry)
         self.reloads = Counter("ram_reloads", "Models loaded after the first", ["model", "outcome"], registry=registry)
         self.model = Info("ram_model", "The model that answers", ["model"], registry=registry)

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ram.serving.metrics import Metrics
 
-# The page is this server's own files and nothing else; pictures are shown from memory (blob:).
+# The page is this server's own files and nothing else; images are shown from memory (blob:).
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"

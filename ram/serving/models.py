@@ -26,7 +26,7 @@ _logger = logging.getLogger("ram.serving")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How pictures are to be tagged. Those of the same options may share a batch."""
+    """How images are to be tagged. Those of the same options may share a batch."""
 
     tags: tuple[str, ...] | None = None
     threshold: float | None = None
@@ -48,7 +48,7 @@ class ServedModel:
         self.tag([Image.new("RGB", (size, size))], Options(top_k=1))  # the first call is slow: not a client's
 
     def tag(self, images: Sequence[Image.Image], options: Options) -> list[list[dict[str, Any]]]:
-        """The tags of every picture, best first. Raises `ValueError` for options that the tagger refuses."""
+        """The tags of every image, best first. Raises `ValueError` for options that the tagger refuses."""
         tags = None if options.tags is None else list(options.tags)
         found = self._tagger(
             list(images), tags=tags, threshold=options.threshold, top_k=options.top_k, batch_size=max(len(images), 1)

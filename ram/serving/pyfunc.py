@@ -1,6 +1,6 @@
 """The tagger as MLflow packages it: this file is the model's code, the checkpoint its data, no pickle.
 
-Input: column `image`, a picture as base64 or as a data URI; as a path too where the operator says so when loading,
+Input: column `image`, an image as base64 or as a data URI; as a path too where the operator says so when loading,
 `mlflow.pyfunc.load_model(uri, model_config={"allow_paths": True})`, since whoever may name a path may read files.
 Output: for every row its `tags` with `scores`, best first; or why it has none, in `error`: one bad row spoils no batch.
 """
@@ -23,7 +23,7 @@ BATCH_SIZE = 32
 
 
 class PackagedTagger(PythonModel):
-    """`predict` tags the pictures of a data frame."""
+    """`predict` tags the images of a data frame."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the checkpoint and its thresholds."""
@@ -39,23 +39,23 @@ class PackagedTagger(PythonModel):
         options = _options(params or {})
         answers: dict[int, dict[str, Any]] = {}
         for start in range(0, len(model_input), BATCH_SIZE):
-            pictures: dict[int, Image] = {}
+            images: dict[int, Image] = {}
             for row, value in enumerate(model_input["image"].iloc[start : start + BATCH_SIZE], start):
                 try:
-                    pictures[row] = read_picture(value, self._allow_paths)
+                    images[row] = read_image(value, self._allow_paths)
                 except (ValueError, OSError) as error:  # the sender's mistake: it is the answer to this row alone
                     answers[row] = _answer(error=str(error))
-            answers |= self._tag(pictures, options)
+            answers |= self._tag(images, options)
         return [answers[row] for row in range(len(model_input))]
 
-    def _tag(self, pictures: Mapping[int, Image], options: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
-        if not pictures:
+    def _tag(self, images: Mapping[int, Image], options: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
+        if not images:
             return {}
         try:
-            found = self._tagger(list(pictures.values()), **options)
+            found = self._tagger(list(images.values()), **options)
         except ValueError as error:  # wrong options: every row gets the message instead of a trace of our code
-            return {row: _answer(error=str(error)) for row in pictures}
-        return {row: _answer(tags) for row, tags in zip(pictures, found, strict=True)}
+            return {row: _answer(error=str(error)) for row in images}
+        return {row: _answer(tags) for row, tags in zip(images, found, strict=True)}
 
 
 def _options(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,14 +68,14 @@ def _answer(tags: Sequence[Any] = (), error: str | None = None) -> dict[str, Any
     return {"tags": [tag.name for tag in tags], "scores": [float(tag.score) for tag in tags], "error": error}
 
 
-def read_picture(value: Any, allow_paths: bool = False) -> Image:
-    """The picture that one row holds; a `ValueError` or `OSError` that says what is wrong with it."""
+def read_image(value: Any, allow_paths: bool = False) -> Image:
+    """The image that one row holds; a `ValueError` or `OSError` that says what is wrong with it."""
     from ram.io.images import open_image
 
-    return open_image(_picture_bytes(value, allow_paths))
+    return open_image(_image_bytes(value, allow_paths))
 
 
-def _picture_bytes(value: Any, allow_paths: bool) -> bytes:
+def _image_bytes(value: Any, allow_paths: bool) -> bytes:
     from ram.io.images import read_file
 
     if isinstance(value, bytes):
@@ -88,7 +88,7 @@ def _picture_bytes(value: Any, allow_paths: bool) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except ValueError as error:
-        wanted = "base64, a data URI or the path of a picture" if allow_paths else "base64 or a data URI"
+        wanted = "base64, a data URI or the path of an image" if allow_paths else "base64 or a data URI"
         raise ValueError(f"image must be {wanted}, got {value[:40]!r}: {error}") from error
 
 

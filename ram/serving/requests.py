@@ -1,4 +1,4 @@
-"""The body of POST /v1/tags, of either form, -> pictures and options."""
+"""The body of POST /v1/tags, of either form, -> images and options."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _FIELDS = ("image", "tags", "threshold", "top_k", "explain", "model")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The encoded pictures, or for each one that is none the reason; how to tag them, and who is asked."""
+    """The encoded images, or for each one that is none the reason; how to tag them, and who is asked."""
 
-    pictures: list[bytes | str]  # str: why there is no picture
+    images: list[bytes | str]  # str: why there is no image
     options: Options
     model: str
 
@@ -31,7 +31,7 @@ def read_question(content_type: str, body: bytes, limits: Limits) -> Question:
     kind = content_type.partition(";")[0].strip().lower()
     try:
         if kind == "multipart/form-data":
-            return _of_form(parse(body, boundary_of(content_type), limits.max_pictures + limits.max_tags + 8), limits)
+            return _of_form(parse(body, boundary_of(content_type), limits.max_images + limits.max_tags + 8), limits)
         if kind == "application/json":
             return _of_json(body, limits)
     except ValidationError as error:
@@ -49,23 +49,23 @@ def _complaint(error: object) -> str:
 
 def _of_json(body: bytes, limits: Limits) -> Question:
     question = TagQuestion.model_validate_json(body)
-    pictures: list[bytes | str] = []
+    images: list[bytes | str] = []
     for text in question.images:
         try:
-            pictures.append(from_base64(text))
+            images.append(from_base64(text))
         except ValueError as error:
-            pictures.append(f"image {error}")
-    return _checked(pictures, question, limits)
+            images.append(f"image {error}")
+    return _checked(images, question, limits)
 
 
 def _of_form(parts: Sequence[Part], limits: Limits) -> Question:
-    pictures: list[bytes | str] = []
+    images: list[bytes | str] = []
     values: dict[str, list[str]] = {}
     for part in parts:
         if part.name not in _FIELDS:
             raise ValueError(f"the form has a field {part.name[:40]!r}; known: {', '.join(_FIELDS)}")
         if part.name == "image":
-            pictures.append(part.data)
+            images.append(part.data)
         else:
             values.setdefault(part.name, []).append(part.data.decode("utf-8"))
     if twice := [name for name, found in values.items() if name != "tags" and len(found) > 1]:
@@ -82,7 +82,7 @@ def _of_form(parts: Sequence[Part], limits: Limits) -> Question:
         explain=_TRUTHS[explain],
         model=one.get("model", "champion"),
     )
-    return _checked(pictures, question, limits)
+    return _checked(images, question, limits)
 
 
 def _number(values: dict[str, str], name: str) -> float | None:
@@ -98,13 +98,13 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _checked(pictures: list[bytes | str], question: TagQuestion, limits: Limits) -> Question:
-    if not pictures:
-        raise ValueError("there is no picture; send at least one, as `image` of a form or in `images` of JSON")
-    if len(pictures) > limits.max_pictures:
-        raise Refused(413, f"a request may have {limits.max_pictures} pictures, this one has {len(pictures)}")
-    if max((len(p) for p in pictures if isinstance(p, bytes)), default=0) > limits.max_picture_bytes:
-        raise Refused(413, f"a picture may have {limits.max_picture_bytes} bytes")
+def _checked(images: list[bytes | str], question: TagQuestion, limits: Limits) -> Question:
+    if not images:
+        raise ValueError("there is no image; send at least one, as `image` of a form or in `images` of JSON")
+    if len(images) > limits.max_images:
+        raise Refused(413, f"a request may have {limits.max_images} images, this one has {len(images)}")
+    if max((len(p) for p in images if isinstance(p, bytes)), default=0) > limits.max_image_bytes:
+        raise Refused(413, f"an image may have {limits.max_image_bytes} bytes")
     tags = None if question.tags is None else tuple(question.tags)
     if tags is not None and not 1 <= len(tags) <= limits.max_tags:
         raise ValueError(
@@ -116,4 +116,4 @@ def _checked(pictures: list[bytes | str], question: TagQuestion, limits: Limits)
         if not tag.isprintable():
             raise ValueError(f"a tag is printable text, got {tag[:40]!r}")
     num_explained = limits.max_explained if question.explain else 0
-    return Question(pictures, Options(tags, question.threshold, question.top_k, num_explained), question.model)
+    return Question(images, Options(tags, question.threshold, question.top_k, num_explained), question.model)

@@ -14,11 +14,11 @@ class TagQuestion(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    images: list[str] = Field(description="Pictures as base64, or as data URIs.", examples=[[_PIXEL]])
+    images: list[str] = Field(description="Images as base64, or as data URIs.", examples=[[_PIXEL]])
     tags: list[str] | None = Field(None, description="Score these tags alone, the model's own, synonyms, or new ones.")
     threshold: float | None = Field(None, ge=0, le=1, description="In place of every tag's own threshold.")
-    top_k: int | None = Field(None, ge=1, description="At most this many tags a picture.")
-    explain: bool = Field(False, description="Say where in the picture each tag is.")
+    top_k: int | None = Field(None, ge=1, description="At most this many tags per image.")
+    explain: bool = Field(False, description="Say where in the image each tag is.")
     model: str = Field("champion", description="champion or challenger.")
 
 
@@ -30,7 +30,7 @@ class PlaceOut(BaseModel):
 
 
 class TagOut(BaseModel):
-    """A tag of a picture. `tag_id` and `kind` are null for a new tag."""
+    """A tag of an image. `tag_id` and `kind` are null for a new tag."""
 
     name: str
     score: float = Field(ge=0, le=1)
@@ -40,19 +40,19 @@ class TagOut(BaseModel):
     place: PlaceOut | None = None
 
 
-class PictureOut(BaseModel):
-    """The answer to one picture: its tags, best first, or why there are none."""
+class ImageOut(BaseModel):
+    """The answer to one image: its tags, best first, or why there are none."""
 
     tags: list[TagOut]
     error: str | None
 
 
 class TagAnswer(BaseModel):
-    """Pictures in the order in which they were sent."""
+    """Images in the order in which they were sent."""
 
     model: str
     model_version: str
-    results: list[PictureOut]
+    results: list[ImageOut]
 
 
 class Label(BaseModel):
@@ -134,9 +134,9 @@ QUESTION: dict[str, Any] = {
 _REFUSALS = {
     401: "A key is wanted, or this one is not known.",
     408: "The request came too slowly.",
-    413: "Too many bytes, or too many pictures.",
+    413: "Too many bytes, or too many images.",
     415: "Neither multipart/form-data nor application/json.",
-    422: "The question cannot be understood, or no picture of it could be read (then with the body of an answer).",
+    422: "The question cannot be understood, or no image of it could be read (then with the body of an answer).",
     429: "The key has used up its rate; Retry-After says when it may ask again.",
     503: "Too much to do; Retry-After says when to try again.",
 }

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive
 
 from ram import __version__
-from ram.io.images import PictureError
+from ram.io.images import ImageError
 from ram.pipeline.executors.local import available_cores
 from ram.serving import schema
 from ram.serving.batching import Batcher
@@ -38,8 +38,8 @@ class ServerParams:
     """How the server works; what it refuses is in `limits`."""
 
     limits: Limits = field(default_factory=Limits)
-    max_batch: int = 8  # pictures that go through the model together
-    max_wait_ms: float = 5.0  # that a batch waits for pictures that are on their way
+    max_batch: int = 8  # images that go through the model together
+    max_wait_ms: float = 5.0  # that a batch waits for images that are on their way
     refresh_s: float = 30.0  # between two looks at the registry; 0: never looks again
 
 
@@ -87,16 +87,16 @@ class Service:
             del body
             served = self.models.get(question.model)
             _check_tags(served, question.options)
-            num_pictures = len(question.pictures)
-            self.metrics.pictures.labels(key.name if key else "").inc(num_pictures)
-            with self.batcher.reserve(num_pictures):
+            num_images = len(question.images)
+            self.metrics.images.labels(key.name if key else "").inc(num_images)
+            with self.batcher.reserve(num_images):
                 if key is not None and self.keys is not None:
-                    self.keys.charge(key, num_pictures)
+                    self.keys.charge(key, num_images)
                 results = await _unless_left(request.receive, self._results(question, served), self.limits.timeout_s)
         failed = sum(result["error"] is not None for result in results)
         self.metrics.broken.inc(failed)
         answer = {"model": question.model, "model_version": served.version, "results": results}
-        return _json(answer, 422 if failed == num_pictures else 200)
+        return _json(answer, 422 if failed == num_images else 200)
 
     async def _parsed(self, content_type: str, body: bytes) -> Question:
         if len(body) <= _SMALL_BYTES:
@@ -106,18 +106,18 @@ class Service:
         )
 
     async def _results(self, question: Question, served: ServedModel) -> list[dict[str, Any]]:
-        answers = [self._result(picture, question.options, served) for picture in question.pictures]
+        answers = [self._result(image, question.options, served) for image in question.images]
         return list(await asyncio.gather(*answers))
 
-    async def _result(self, picture: bytes | str, options: Options, served: ServedModel) -> dict[str, Any]:
-        if isinstance(picture, str):
-            return {"tags": [], "error": picture}
+    async def _result(self, content: bytes | str, options: Options, served: ServedModel) -> dict[str, Any]:
+        if isinstance(content, str):
+            return {"tags": [], "error": content}
         loop = asyncio.get_running_loop()
         try:
             image = await loop.run_in_executor(
-                self._decoders, decode, picture, served.preprocess, self.limits.max_pixels
+                self._decoders, decode, content, served.preprocess, self.limits.max_pixels
             )
-        except PictureError as error:  # of one picture: the others of the request have their tags
+        except ImageError as error:  # of one image: the others of the request have their tags
             return {"tags": [], "error": str(error)}
         try:
             return {"tags": await self.batcher.submit((served, options), image), "error": None}
@@ -183,7 +183,7 @@ def create_app(
     service = Service(models, params or ServerParams(), keys, metrics or Metrics())
     app = FastAPI(
         title="RAM tagger",
-        description="Tags of pictures, with scores and places.",
+        description="Tags of images, with scores and places.",
         version=__version__,
         docs_url=None,  # these load their scripts from elsewhere
         redoc_url=None,
@@ -206,7 +206,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
     def key_of(request: Request) -> Key | None:
         return None if service.keys is None else service.keys.check(request.headers.get("authorization"))
 
-    @app.post("/v1/tags", openapi_extra=schema.QUESTION, responses=schema.ANSWERS, summary="Tag pictures")
+    @app.post("/v1/tags", openapi_extra=schema.QUESTION, responses=schema.ANSWERS, summary="Tag images")
     async def tags(request: Request) -> Response:
         return await service.ask(request, key_of(request))
 

@@ -16,7 +16,7 @@ from ram.io.tables import Table
 from ram.labels import LabelSystem
 from ram.labels.build import build_label_system, finish, unseen_groups
 from ram.labels.coverage import coverage
-from ram.labels.forms import normalise
+from ram.labels.forms import normalize
 from ram.labels.review import Row, apply_review, kept_phrases, read_review
 from ram.labels.select import Group, SelectionParams, find_groups, read_counts, select
 from ram.labels.senses import WordNetInContext
@@ -59,7 +59,7 @@ def run(inputs: Inputs, params: Params) -> Outputs:
     counts = count_phrases(inputs.caption_phrases)
     rows = read_review(inputs.vocabularies / params.review) if params.review else []
     known = {phrase for phrase, _ in counts} | listed_names(vocabularies.values())
-    known |= {normalise(row.tag) for row in rows if wordnet.knows(normalise(row.tag))}
+    known |= {normalize(row.tag) for row in rows if wordnet.knows(normalize(row.tag))}
     readings, acts, minor = read_counts(counts, wordnet, params.selection.min_reading_share)
     groups = find_groups(readings, acts, vocabularies, wordnet, merge_synonyms=params.merge_synonyms)
     kept, dropped = select(groups, wordnet, params.selection, kept_phrases(rows, known))

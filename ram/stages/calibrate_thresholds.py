@@ -51,14 +51,14 @@ def run(inputs: Inputs, params: Params) -> Outputs:
 def _by_tag(
     dev: Sequence[Benchmark], scored: Sequence[Scored], held_out: set[str]
 ) -> tuple[list[TagScores], list[TagScores]]:
-    """The dev scores of every labelled tag, trained ones and others. Names of one tag in a benchmark are one label."""
+    """The dev scores of every labeled tag, trained ones and others. Names of one tag in a benchmark are one label."""
     unseen = {name for benchmark in dev for name in benchmark.unseen} | held_out
     parts: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
-    number: dict[str, int] = {}  # of a picture, in all benchmarks that have it
+    number: dict[str, int] = {}  # of an image, in all benchmarks that have it
     kinds: dict[str, str] = {}
     untrained: set[str] = set()
     for benchmark, scores in zip(dev, scored, strict=True):
-        pictures = np.array([number.setdefault(image_id, len(number)) for image_id in benchmark.image_ids], np.int64)
+        images = np.array([number.setdefault(image_id, len(number)) for image_id in benchmark.image_ids], np.int64)
         columns: dict[str, list[int]] = {}
         for k, match in enumerate(scores.matches):
             tag = match.tag.name if match.tag is not None else match.name
@@ -68,7 +68,7 @@ def _by_tag(
                 untrained.add(tag)
         for tag, group in columns.items():
             positive = np.asarray(benchmark.positive_NK[:, group].any(axis=1))
-            parts.setdefault(tag, []).append((scores.own_NK[:, group[0]], positive, pictures))
+            parts.setdefault(tag, []).append((scores.own_NK[:, group[0]], positive, images))
     tags = [
         TagScores(tag, kinds[tag], *(np.concatenate(each) for each in zip(*own, strict=True)))
         for tag, own in sorted(parts.items())

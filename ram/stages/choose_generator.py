@@ -1,4 +1,4 @@
-"""preliminary model, or a checkpoint that a knob names -> generator model: which model proposes tags to the data engine.
+"""preliminary model, or a checkpoint that a parameter names -> generator model: which model proposes tags to the data engine.
 
 It is cheap and always run, so that a checkpoint that changed under its name is seen.
 """

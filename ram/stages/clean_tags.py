@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ram.data_engine.caption_evidence import evidence_of_rows, first_pictures, gather_by_picture
+from ram.data_engine.caption_evidence import evidence_of_rows, first_images, gather_by_image
 from ram.data_engine.clean import EvidenceParams, RuleParams, removals, witnesses_of_bucket
 from ram.data_engine.cleaning_report import cleaning_report
 from ram.data_engine.detectors import DETECTORS, DetectorParams
@@ -37,7 +37,7 @@ class Params:
     detectors: DetectorParams
     evidence: EvidenceParams
     rules: RuleParams
-    honour_verdicts: bool  # of people on single rows, in data/reviews/verdicts.csv
+    honor_verdicts: bool  # of people on single rows, in data/reviews/verdicts.csv
     max_rows_at_once: int  # rows of one or several tags that a worker holds; a tag with more is judged in shares
 
     def __post_init__(self) -> None:
@@ -76,28 +76,28 @@ class _Part:
     regions_path: Path
     first_row: int
     judged: Judged
-    first_picture: int
+    first_image: int
 
 
 def run(inputs: Inputs, params: Params) -> Outputs:
-    """Per tag, detectors judge the regions; per picture, the evidence is put together. A killed run goes on where it was.
+    """Per tag, detectors judge the regions; per image, the evidence is put together. A killed run goes on where it was.
 
-    The labels of the training pictures are read for the report, after every decision has been taken.
+    The labels of the training images are read for the report, after every decision has been taken.
     """
     label_system = LabelSystem.from_json(inputs.label_system)
     cleaned_dir = inputs.scratch / "cleaned_tags"
     witnesses_path = _find_witnesses(inputs, params, len(label_system))
     verdicts = Verdicts()
-    if params.honour_verdicts:
+    if params.honor_verdicts:
         path = inputs.reviews / VERDICTS_FILE
         verdicts = find_verdicts(path, inputs.images, label_system, inputs.generated_tags.part_paths)
     parts, first_row = [], 0
     tables = (inputs.generated_tags, inputs.parsed_tags, inputs.caption_evidence)
-    captions = gather_by_picture(*tables, inputs.scratch)
-    paths = (inputs.generated_tags.part_paths, inputs.region_features.part_paths, first_pictures(inputs.generated_tags))
-    for index, (tags_path, regions_path, first_picture) in enumerate(zip(*paths, strict=True)):
+    captions = gather_by_image(*tables, inputs.scratch)
+    paths = (inputs.generated_tags.part_paths, inputs.region_features.part_paths, first_images(inputs.generated_tags))
+    for index, (tags_path, regions_path, first_image) in enumerate(zip(*paths, strict=True)):
         judged = verdicts.by_part.get(index, {})
-        parts.append(_Part(index, tags_path, regions_path, first_row, judged, first_picture))
+        parts.append(_Part(index, tags_path, regions_path, first_row, judged, first_image))
         first_row += pq.read_metadata(tags_path).num_rows
     decide = partial(_decide, witnesses_path=witnesses_path, captions=captions, params=params, directory=cleaned_dir)
     _write_missing(inputs.engine, decide, parts, cleaned_dir, "cleaning")
@@ -156,7 +156,7 @@ def _decide(part: _Part, witnesses_path: Path, captions: Ragged, params: Params,
     for i, name in enumerate(_WITNESSES):
         rows[name] = witnesses[:, i]
     rows["caption_evidence"] = evidence_of_rows(
-        captions, part.first_picture, tags["image_id"].to_numpy(), rows["tag_id"].to_numpy()
+        captions, part.first_image, tags["image_id"].to_numpy(), rows["tag_id"].to_numpy()
     )
     decided = rows.join(removals(rows, params.evidence, params.rules))
     names = np.array([*DETECTORS, None], dtype=object)  # -1, of rows that were not judged, is the last

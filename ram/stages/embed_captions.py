@@ -10,13 +10,15 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import torch
 
 from ram.io.tables import MappedTable, PartMap, Table, as_arrow, content_hash, list_column
 from ram.model.params import ModelParams
+from ram.model.precision import has_bf16
 from ram.model.text_encoder import TextEncoder, make_text_encoder
 from ram.pipeline.catalog import artifact
 
-SHARED_KNOBS = {"model": ("text_encoder",)}
+SHARED_PARAMS = {"model": ("text_encoder",)}
 _BATCH_SIZE = 65_536  # captions embedded at a time: bounds memory
 
 
@@ -36,7 +38,8 @@ class Outputs(NamedTuple):
 def run(inputs: Inputs, params: Params) -> Outputs:
     """A part for each part of `pairs`; a part of the same captions as one of the last run is not embedded again."""
     parts = inputs.pairs.part_paths
-    keys = [content_hash(path) for path in parts]
+    precision = "bf16" if has_bf16(torch.device("cpu")) else "fp32"  # what `embed_captions` computes in
+    keys = [f"{content_hash(path)}-{precision}" for path in parts]
     function = partial(embed_part, text_encoder=params.model.text_encoder)
     return Outputs(PartMap(function, parts, "captions embedded", keys).output())
 

@@ -1,8 +1,8 @@
-"""images -> image_features: the output of the frozen part of the image encoder, for every picture and view."""
+"""images -> image_features: the output of the frozen part of the image encoder, for every image and view."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,10 +15,10 @@ from ram.inference.embedding import embed_images, view_maker
 from ram.io.tables import Table
 from ram.model.build import build_image_encoder, build_preprocess
 from ram.model.params import ModelParams
-from ram.model.precision import Precision, available_precision
+from ram.model.precision import Precision, resolve_precision
 from ram.pipeline.part_cache import KeptParts
 
-SHARED_KNOBS = {"model": ("image_encoder", "pretrained", "image_size", "num_frozen_blocks")}
+SHARED_PARAMS = {"model": ("image_encoder", "pretrained", "image_size", "num_frozen_blocks")}
 AUGMENTED_SPLITS = ("train", "finetune")  # what is trained on; the rest is only ever looked at plainly
 
 
@@ -26,15 +26,15 @@ AUGMENTED_SPLITS = ("train", "finetune")  # what is trained on; the rest is only
 class Params:
     seed: int
     model: ModelParams
-    enabled: bool  # false, or nothing frozen: training and tagging read the pictures
-    num_views: int  # 1: the plain picture; each more is one augmented view of every picture to train on
+    enabled: bool  # false, or nothing frozen: training and tagging read the images
+    num_views: int  # 1: the plain image; each more is one augmented view of every image to train on
     augment: AugmentParams
     batch_size: int = 16
     precision: Precision = "fp32"  # of the computation; what is stored has 16 bits
 
     def __post_init__(self) -> None:
         if self.num_views < 1:
-            raise ValueError(f"num_views must be at least 1, the plain picture, got {self.num_views}")
+            raise ValueError(f"num_views must be at least 1, the plain image, got {self.num_views}")
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
 
@@ -51,7 +51,7 @@ class Outputs(NamedTuple):
 
 
 def run(inputs: Inputs, params: Params) -> Outputs:
-    """A part a shard; a shard of the same pictures as one of the last run is not embedded again."""
+    """A part a shard; a shard of the same images as one of the last run is not embedded again."""
     directory = inputs.scratch / "image_features"
     directory.mkdir(parents=True, exist_ok=True)
     if not params.enabled or params.model.num_frozen_blocks == 0:
@@ -59,7 +59,7 @@ def run(inputs: Inputs, params: Params) -> Outputs:
         write_manifest(directory, {"enabled": False, "reason": reason})
         return Outputs(directory)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    precision = available_precision(params.precision, device)
+    params = replace(params, precision=resolve_precision(params.precision, device))
     encoder = build_image_encoder(params.model, seed=params.seed)
     preprocess = build_preprocess(params.model)
     images = ImageStore(inputs.images, inputs.image_shards)
@@ -79,10 +79,10 @@ def run(inputs: Inputs, params: Params) -> Outputs:
         augmented_splits=AUGMENTED_SPLITS,
         batch_size=params.batch_size,
         device=device,
-        precision=precision,
+        precision=params.precision,
         facts={
             "fingerprint": encoder.trunk_fingerprint(params.model.image_encoder, preprocess),
-            "precision": precision,
+            "precision": params.precision,
             "image_encoder": params.model.image_encoder,
             "num_frozen_blocks": params.model.num_frozen_blocks,
             "preprocess": asdict(preprocess),
@@ -97,7 +97,7 @@ def run(inputs: Inputs, params: Params) -> Outputs:
 
 
 def _keys(kept: KeptParts, images: ImageStore, table: Table) -> list[str]:
-    """One a shard: its pictures, their content, and their splits, which decide on the views."""
+    """One a shard: its images, their content, and their splits, which decide on the views."""
     rows = table.read(["image_id", "sha256"])
     sha256 = dict(zip(rows["image_id"].to_pylist(), rows["sha256"].to_pylist(), strict=True))
     return [kept.key([(i, sha256[i], images.split_of(i)) for i in ids]) for ids in images.by_shard().values()]

@@ -34,7 +34,7 @@ _FOUND_SCHEMA = pa.schema([f for f in artifact("region_features").schema if f.na
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Params:
     seed: int
-    localiser: LocaliserParams
+    localizer: LocaliserParams
     region: RegionParams
     probe: ProbeParams
     batch_size: int
@@ -51,7 +51,7 @@ class Inputs(NamedTuple):
     image_features: Path
     generated_tags: Table
     generated_tags_check: dict[str, Any]
-    labels: Table  # opened for localiser boxes alone
+    labels: Table  # opened for localizer boxes alone
     scratch: Path
     engine: Engine
     state: Path | None = None
@@ -64,15 +64,15 @@ class Outputs(NamedTuple):
 
 def run(inputs: Inputs, params: Params) -> Outputs:
     """Part i and row j belong to part i and row j of generated_tags. Finished parts are kept when a killed run goes on,
-    and regions that the same model found for the same pictures and tags in the last run are not looked for again.
+    and regions that the same model found for the same images and tags in the last run are not looked for again.
 
-    One pass of the model finds the regions and keeps a summary of every picture; the probe is fitted on those, and
+    One pass of the model finds the regions and keeps a summary of every image; the probe is fitted on those, and
     its evidence is then added part by part.
     """
     model = (inputs.preliminary_model, checkpoint_version(inputs.preliminary_model))
     store, features = ImageStore(inputs.images, inputs.image_shards), FeatureStore(inputs.image_features)
     boxes: Mapping[str, Boxes] | None = None
-    if params.localiser.kind == "boxes":
+    if params.localizer.kind == "boxes":
         boxes = by_image(given_boxes(inputs.labels, kept_scorer(*model).checkpoint.label_system))
     parts = _Parts(inputs.generated_tags, inputs.scratch, params)
 
@@ -108,34 +108,34 @@ def run(inputs: Inputs, params: Params) -> Outputs:
 
 
 def _keys(kept: KeptParts, parts: _Parts, inputs: Inputs, boxes: Mapping[str, Boxes] | None) -> list[str]:
-    """One a part: its pictures with their content, their tags, and their boxes where these are given."""
+    """One a part: its images with their content, their tags, and their boxes where these are given."""
     table = inputs.images.read(["image_id", "sha256"])
     sha256 = dict(zip(table["image_id"].to_pylist(), table["sha256"].to_pylist(), strict=True))
     keys = []
     for index in range(len(parts)):
-        image_ids, picture, rows = parts.rows(index)
+        image_ids, image, rows = parts.rows(index)
         given = None if boxes is None else [sorted(boxes.get(i, {}).items()) for i in image_ids]
         content = [(i, sha256[i]) for i in image_ids]
-        keys.append(kept.key(content, picture.tolist(), rows["tag_id"].tolist(), given))
+        keys.append(kept.key(content, image.tolist(), rows["tag_id"].tolist(), given))
     return keys
 
 
 def _report(directory: Path, params: Params) -> dict[str, Any]:
-    """How many rows each localiser found the region of; a row that none found has the whole picture."""
+    """How many rows each localizer found the region of; a row that none found has the whole image."""
     found_by: Counter[str] = Counter()
     for batch in Table(directory, artifact("region_features").schema).batches(["found_by"]):
         found_by.update(batch["found_by"].to_pylist())
     return {
-        "localiser": params.localiser.kind,
+        "localizer": params.localizer.kind,
         "num_rows": found_by.total(),
         "found_by": dict(sorted(found_by.items())),
-        "whole_picture_share": found_by["whole"] / max(found_by.total(), 1),
+        "whole_image_share": found_by["whole"] / max(found_by.total(), 1),
     }
 
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """A part of generated_tags, its pictures, and their given boxes where the localiser takes those."""
+    """A part of generated_tags, its images, and their given boxes where the localizer takes those."""
 
     index: int
     images: ImageStore
@@ -148,7 +148,7 @@ def _find(item: _Item, parts: _Parts, model: tuple[Path, str]) -> None:
     params = parts.params
     scorer = kept_scorer(*model).over(item.images, item.features)
     sources = Sources(scorer.model, scorer.checkpoint.label_system, item.images, item.boxes)
-    finder = Finder(sources, params.localiser)
+    finder = Finder(sources, params.localizer)
     parts.find(item.index, RegionEmbedder(scorer, finder, params.region, params.batch_size))
 
 
@@ -182,10 +182,10 @@ class _Parts:
         return {"summary.npy": self._summary_path(index), "regions.parquet": regions}
 
     def find(self, index: int, embedder: RegionEmbedder) -> None:
-        """Regions of a part, and its pictures' summaries."""
-        image_ids, picture, rows = self.rows(index)
+        """Regions of a part, and its images' summaries."""
+        image_ids, image, rows = self.rows(index)
         tag_ids = rows["tag_id"].to_numpy()
-        results = list(embedder.run(image_ids, picture, tag_ids))
+        results = list(embedder.run(image_ids, image, tag_ids))
         width = results[0].feature_RD.shape[1] if results else 1
         summary_BS = np.concatenate([r.summary_BS for r in results] or [np.empty((0, 1))])
         with (temporary := storage.temporary_path(self._summary_path(index))).open("wb") as stream:
@@ -206,14 +206,14 @@ class _Parts:
         storage.write_part(pa.table(columns), self._found_dir, index, _FOUND_SCHEMA)
 
     def trusted(self) -> Iterator[Batch]:
-        """The pictures with the tags that the probe learns from, part by part; the folds are drawn by the seed."""
+        """The images with the tags that the probe learns from, part by part; the folds are drawn by the seed."""
         for index in range(len(self)):
-            _, picture, rows = self.rows(index)
+            _, image, rows = self.rows(index)
             trusted = rows["origin"].isin(TRUSTED_ORIGINS).to_numpy()
             yield Batch(
                 feature_BD=np.load(self._summary_path(index)).astype(np.float32),
                 fold_B=self._folds(index),
-                picture_R=picture[trusted],
+                image_R=image[trusted],
                 tag_R=rows["tag_id"].to_numpy()[trusted],
             )
 
@@ -221,9 +221,9 @@ class _Parts:
         """Write the part with the probe's evidence; what was found alone is then no longer needed."""
         found_path = storage.part_path(self._found_dir, index)
         if not storage.part_path(self.finished_dir, index).exists():
-            _, picture, rows = self.rows(index)
+            _, image, rows = self.rows(index)
             feature_BD = np.load(self._summary_path(index)).astype(np.float32)
-            evidence = probe.evidence(feature_BD, self._folds(index), picture, rows["tag_id"].to_numpy())
+            evidence = probe.evidence(feature_BD, self._folds(index), image, rows["tag_id"].to_numpy())
             table = pq.read_table(found_path).append_column("held_out_evidence", pa.array(evidence))
             schema = artifact("region_features").schema
             assert schema is not None
@@ -231,16 +231,16 @@ class _Parts:
         found_path.unlink(missing_ok=True)
 
     def rows(self, index: int) -> tuple[list[str], np.ndarray, pd.DataFrame]:
-        """The pictures of a part in order, and its rows with the position of each row's picture."""
+        """The images of a part in order, and its rows with the position of each row's image."""
         table = pq.read_table(self._paths[index], columns=["image_id", "tag_id", "origin"])
         rows = pd.DataFrame(
             {"image_id": table["image_id"].to_pandas(), "tag_id": table["tag_id"].to_numpy()}
             | {"origin": table["origin"].to_pandas().astype(str)}
         )
-        picture, image_ids = pd.factorize(rows["image_id"])
-        if (np.diff(picture) < 0).any():
-            raise ValueError(f"{self._paths[index]}: a picture's rows do not stand together; run generate_tags again")
-        return list(image_ids), picture, rows
+        image, image_ids = pd.factorize(rows["image_id"])
+        if (np.diff(image) < 0).any():
+            raise ValueError(f"{self._paths[index]}: an image's rows do not stand together; run generate_tags again")
+        return list(image_ids), image, rows
 
     def _folds(self, index: int) -> np.ndarray:
         num_images = len(np.load(self._summary_path(index), mmap_mode="r"))

@@ -17,7 +17,7 @@ from ram.model.tag_embeddings import save_tag_embeddings
 from ram.model.text_encoder import make_text_encoder
 
 _CHUNK = 1024  # tags compared at a time
-SHARED_KNOBS = {"model": ("text_encoder", "templates")}
+SHARED_PARAMS = {"model": ("text_encoder", "templates")}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +37,7 @@ class Inputs(NamedTuple):
 
 class Outputs(NamedTuple):
     tag_embeddings: Path
-    tag_neighbours: pd.DataFrame
+    tag_neighbors: pd.DataFrame
 
 
 def run(inputs: Inputs, params: Params) -> Outputs:
@@ -47,10 +47,10 @@ def run(inputs: Inputs, params: Params) -> Outputs:
     embedding_KE = encoder.embed(label_system.names, params.model.templates)
     directory = inputs.scratch / "tag_embeddings"
     save_tag_embeddings(directory, embedding_KE, label_system, encoder.spec, params.model.templates)
-    return Outputs(directory, neighbours(label_system, embedding_KE, params.min_similarity))
+    return Outputs(directory, neighbors(label_system, embedding_KE, params.min_similarity))
 
 
-def neighbours(label_system: LabelSystem, embedding_KE: np.ndarray, min_similarity: float) -> pd.DataFrame:
+def neighbors(label_system: LabelSystem, embedding_KE: np.ndarray, min_similarity: float) -> pd.DataFrame:
     """Tags of one sort that are each other's nearest and as close as that: the rarer to be merged into the other.
 
     A tag and what it is a kind of or made from (dog and animal, tree trunk and tree) are close by nature, and not

@@ -1,4 +1,4 @@
-"""models, benchmarks -> metrics: every model on the test pictures of every benchmark."""
+"""models, benchmarks -> metrics: every model on the test images of every benchmark."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pandas as pd
 
 from ram.evaluation.average_precision import average_precisions, mean_of
 from ram.evaluation.benchmarks import Benchmark, Match, describe_matches, load_benchmarks, tags_with_positives
-from ram.evaluation.metrics import NameFacts, summarise
+from ram.evaluation.metrics import NameFacts, summarize
 from ram.evaluation.scoring import BenchmarkScorer, facts_of, label_system_of
 from ram.evaluation.thresholds import best_threshold
 from ram.io.tables import Table
@@ -34,10 +34,10 @@ _NO_SCORES = pd.DataFrame({name: pd.Series(dtype=object) for name in ("benchmark
 class Params:
     seed: int
     # A name's score: its own, or the highest of it and of the tags that are a kind of it. unseen: the highest for names
-    # that no training picture had, which know only their children. Both are reported: mAP, mAP_with_children.
+    # that no training image had, which know only their children. Both are reported: mAP, mAP_with_children.
     use_children: Literal["never", "unseen", "always"]
-    num_bootstrap: int  # resamples of the pictures, for the 95 % interval of mAP; 0: none
-    default_threshold: float = 0.5  # where a benchmark has no dev pictures to choose one by
+    num_bootstrap: int  # resamples of the images, for the 95 % interval of mAP; 0: none
+    default_threshold: float = 0.5  # where a benchmark has no dev images to choose one by
     batch_size: int = 64
 
     def __post_init__(self) -> None:
@@ -69,7 +69,7 @@ class Outputs(NamedTuple):
 
 @dataclass(frozen=True)
 class _Common:
-    """What all models are judged by: test and dev pictures, the label system before any fine-tuning, what was seen."""
+    """What all models are judged by: test and dev images, the label system before any fine-tuning, what was seen."""
 
     test: list[Benchmark]
     dev: dict[str, Benchmark]
@@ -80,7 +80,7 @@ class _Common:
 
 def run(inputs: Inputs, params: Params) -> Outputs:
     """Precision, recall and F1 are at the tags' thresholds for the finetuned model, which these were made for; for any
-    other at one threshold for all names, that of the best F1 on the dev pictures.
+    other at one threshold for all names, that of the best F1 on the dev images.
     """
     return evaluate_models(inputs, params, MODELS)
 
@@ -119,7 +119,7 @@ def evaluate_models(inputs: Inputs, params: Params, models: Sequence[str]) -> Ou
 
 
 def _score_rows(benchmark: Benchmark, scores_NK: np.ndarray) -> pd.DataFrame:
-    """What two models are compared by, picture for picture."""
+    """What two models are compared by, image for image."""
     columns = {"benchmark": benchmark.name, "image_id": benchmark.image_ids}
     return pd.DataFrame({**columns, "scores": list(scores_NK), "positive": list(benchmark.positive_NK)})
 
@@ -150,7 +150,7 @@ class _Evaluator:
         uses_children = self._uses_children(facts.seen)
         threshold_K, how = self._thresholds(benchmark, scored.matches, uses_children)
         scores_NK = np.where(uses_children, scored.best_NK, scored.own_NK)
-        summary, per_name = summarise(
+        summary, per_name = summarize(
             scores_NK,
             benchmark.positive_NK,
             facts,
@@ -168,7 +168,7 @@ class _Evaluator:
         return summary, pd.DataFrame({"name": benchmark.names, "seen": facts.seen, **per_name}), scores_NK
 
     def _facts(self, benchmark: Benchmark, matches: list[Match]) -> NameFacts:
-        """Seen: a tag that training pictures had, by their captions or, for the finetuned model, by human labels.
+        """Seen: a tag that training images had, by their captions or, for the finetuned model, by human labels.
 
         Names that the benchmark calls unseen are left out of every loss: they are not seen though captions name them.
         """

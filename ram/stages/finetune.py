@@ -1,4 +1,4 @@
-"""Human labels -> finetuned model: the last step, on few pictures whose labels are complete over the names labelled."""
+"""Human labels -> finetuned model: the last step, on few images whose labels are complete over the names labeled."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ram.training.sampler import Corpus
 from ram.training.setup import (
     Evaluation,
     add_tags,
-    labelled_names,
+    labeled_names,
     resized,
     save_model,
     train_model,
@@ -35,8 +35,8 @@ SHARED_BY_PROCESSES = True
 class Params:
     seed: int
     training: TrainingParams
-    mix_share: float = 0.0  # of an epoch's pictures: from split train with cleaned tags, so that other tags stay alive
-    held_out_names: tuple[str, ...] = ()  # labelled names that are left out, to measure what unseen tags are worth
+    mix_share: float = 0.0  # of an epoch's images: from split train with cleaned tags, so that other tags stay alive
+    held_out_names: tuple[str, ...] = ()  # labeled names that are left out, to measure what unseen tags are worth
     image_size: int | None = None  # side in pixels from here on; null: as before (RAM: 224, then 384)
 
     def __post_init__(self) -> None:
@@ -45,7 +45,7 @@ class Params:
         if self.training.loss.alignment_weight:
             raise ValueError(
                 f"loss.alignment_weight must be 0 in finetune, got {self.training.loss.alignment_weight}: "
-                "pictures with labels have no captions"
+                "images with labels have no captions"
             )
 
 
@@ -68,17 +68,17 @@ class Outputs(NamedTuple):
 
 
 def run(inputs: Inputs, params: Params) -> Outputs:
-    """The finetuned model has the retrained one's tags, and after them the labelled names that were none."""
+    """The finetuned model has the retrained one's tags, and after them the labeled names that were none."""
     processes = Processes()
     start = load_checkpoint(inputs.retrained_model)
     model = resized(start.model, params.image_size)
-    names = labelled_names(inputs.images, inputs.benchmarks, "finetune", params.held_out_names)
+    names = labeled_names(inputs.images, inputs.benchmarks, "finetune", params.held_out_names)
     label_system = start.label_system.extended([name for group in names.values() for name in group])
     add_tags(model, label_system)
     model.to(processes.device)
     known_K = trainable_tags(label_system, inputs.benchmarks, params.held_out_names)
     with processes.main_first():
-        main = _labelled_examples(inputs, label_system, names, known_K)
+        main = _labeled_examples(inputs, label_system, names, known_K)
         extra = None
         if params.mix_share:
             # The table of cleaned tags knows nothing of tags that were added here.
@@ -88,7 +88,7 @@ def run(inputs: Inputs, params: Params) -> Outputs:
                 predicted_target=params.training.batch.predicted_target,
             )  # fmt: skip
     corpus = Corpus(main, extra, params.mix_share)
-    labelled_K = np.any([examples.known_K for examples in main], axis=0)
+    labeled_K = np.any([examples.known_K for examples in main], axis=0)
     curves = train_model(
         model,
         label_system,
@@ -100,23 +100,23 @@ def run(inputs: Inputs, params: Params) -> Outputs:
         seed=params.seed,
         processes=processes,
         description="finetune",
-        preferred_tags=np.flatnonzero(labelled_K).tolist(),
+        preferred_tags=np.flatnonzero(labeled_K).tolist(),
     )
     facts = {
         "stage": "finetune",
-        "finetuned_tags": [label_system.names[tag_id] for tag_id in np.flatnonzero(labelled_K)],
+        "finetuned_tags": [label_system.names[tag_id] for tag_id in np.flatnonzero(labeled_K)],
         **dataclasses.asdict(params),
     }
     directory = save_model(inputs.scratch / "model", model, label_system, corpus, processes, facts)
     return Outputs(finetuned_model=directory, finetuned_curves=curves)
 
 
-def _labelled_examples(
+def _labeled_examples(
     inputs: Inputs, label_system: LabelSystem, names: dict[frozenset[str], list[str]], known_K: np.ndarray
 ) -> tuple[Examples, ...]:
-    """Examples of split finetune: one set for the sources that are labelled over the same names."""
+    """Examples of split finetune: one set for the sources that are labeled over the same names."""
     if not names:
-        raise ValueError("no picture of split finetune is labelled by a benchmark; give the sources such a picture")
+        raise ValueError("no image of split finetune is labeled by a benchmark; give the sources such an image")
     found = []
     for number, (sources, group) in enumerate(sorted(names.items(), key=lambda item: sorted(item[0]))):
         tag_id_of = {name: tag.tag_id for name in group if (tag := label_system.find(name)) and known_K[tag.tag_id]}

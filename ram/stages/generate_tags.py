@@ -20,7 +20,7 @@ from ram.data_engine.generate import (
     Generator,
     caption_parser,
     captioned_histogram,
-    labelled_histogram,
+    labeled_histogram,
     score_batches,
 )
 from ram.data_engine.ground_truth import Truth
@@ -39,7 +39,7 @@ from ram.pipeline.part_cache import KeptParts
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Params:
     thresholds: ThresholdParams
-    max_added: int  # predicted tags that a picture gets at most
+    max_added: int  # predicted tags that an image gets at most
     caption: CaptionTagParams | None  # null: generated captions add no tags
 
     def __post_init__(self) -> None:
@@ -67,7 +67,7 @@ class Outputs(NamedTuple):
 
 
 def run(inputs: Inputs, params: Params) -> Outputs:
-    """Part i is of the pictures of part i of tag_scores. No model is asked: its scores are there.
+    """Part i is of the images of part i of tag_scores. No model is asked: its scores are there.
 
     Where the generator is that of the last run, so are its thresholds, and parts of the same scores, captions and tags
     are taken from there. Finished parts are kept when a killed run goes on.
@@ -114,7 +114,7 @@ def run(inputs: Inputs, params: Params) -> Outputs:
 
 
 def _require_scores(inputs: Inputs, params: Params) -> None:
-    """`ValueError` where score_images has not kept or written what the knobs want."""
+    """`ValueError` where score_images has not kept or written what the parameters want."""
     scored = inputs.score_report
     if params.thresholds.min_score < scored["floor"]:
         raise ValueError(
@@ -127,7 +127,7 @@ def _require_scores(inputs: Inputs, params: Params) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """The files of some train pictures, and the tags that they have."""
+    """The files of some train images, and the tags that they have."""
 
     index: int
     scores: Path
@@ -137,11 +137,11 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Parts:
-    """The parts of tag_scores that have train pictures, with the tags of these."""
+    """The parts of tag_scores that have train images, with the tags of these."""
 
     scores: list[Path]
     captions: list[Path | None]
-    starts: list[int]  # of the pictures of each part among all; and their number
+    starts: list[int]  # of the images of each part among all; and their number
     tags: TagLists
 
     @classmethod
@@ -165,7 +165,7 @@ class _Parts:
         return _Part(part, self.scores[part], self.captions[part], self.known(part))
 
     def content(self, part: int) -> Any:
-        """What a part is made of: the scores, the captions and the tags of its pictures."""
+        """What a part is made of: the scores, the captions and the tags of its images."""
         hashes = [storage.content_hash(path) for path in (self.scores[part], self.captions[part]) if path is not None]
         return hashes, [column.tolist() for column in self.known(part)]
 
@@ -207,10 +207,10 @@ class _Generate:
 def kept_thresholds(
     directory: Path | None, made_of: Any, make: Callable[[], tuple[Thresholds, np.ndarray]]
 ) -> tuple[Thresholds, np.ndarray]:
-    """What `make` gives, or gave before of the same model, knobs and labels: thresholds belong to a model.
+    """What `make` gives, or gave before of the same model, parameters and labels: thresholds belong to a model.
 
-    They are measured on training pictures that are drawn anew when there are more of them; were they measured anew, too,
-    every picture would have to be looked at again.
+    They are measured on training images that are drawn anew when there are more of them; were they measured anew, too,
+    every image would have to be looked at again.
     """
     if directory is None:
         return make()
@@ -253,7 +253,7 @@ def _thresholds(
     truth = Truth(inputs.labels, inputs.benchmarks, inputs.images, label_system, split="dev")
     num_tags, scored = len(label_system), inputs.score_report
     histograms = (
-        labelled_histogram(score_batches(inputs.tag_scores, "dev"), truth, num_tags),
+        labeled_histogram(score_batches(inputs.tag_scores, "dev"), truth, num_tags),
         captioned_histogram(parts.captioned(), scored["top_k"], scored["floor"], num_tags),
     )
     kinds = [tag.kind for tag in label_system.tags]

@@ -1,10 +1,10 @@
 """raw sources -> images, pairs, labels, benchmarks, image shards, quarantine.
 
-Two passes. The first reads every chunk of every source once and examines its pictures; the second, which knows all
+Two passes. The first reads every chunk of every source once and examines its images; the second, which knows all
 their hashes, leaves out what is there twice and writes the shards. Both go on where a killed run was, and neither holds
-pictures: some hundred bytes of keys and hashes a picture are in memory between them.
+images: some hundred bytes of keys and hashes an image are in memory between them.
 
-Every picture that was read is either a row of images or of quarantine; a caption that is left out has a row there too
+Every image that was read is either a row of images or of quarantine; a caption that is left out has a row there too
 (`ram.datasets.staging.CAPTION_REASONS`).
 """
 
@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from ram.datasets import Benchmark, Source, make_sources
 from ram.datasets.duplicates import MAX_DISTANCE
-from ram.datasets.image_info import PictureLimits
+from ram.datasets.image_info import ImageLimits
 from ram.datasets.selection import Repeat, Repeats, cut_shards, find_repeats, read_candidates
 from ram.datasets.shards import WriteShard
 from ram.datasets.source import expand
@@ -36,15 +36,15 @@ CHUNKS_PER_PART = 500  # of the quarantine
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Params:
-    limits: PictureLimits
+    limits: ImageLimits
     max_hash_distance: int | None  # bits, 0 … 10, by which near duplicates differ at most; null: only exact ones count
-    pictures_per_shard: int
+    images_per_shard: int
 
     def __post_init__(self) -> None:
         if self.max_hash_distance is not None and not 0 <= self.max_hash_distance <= MAX_DISTANCE:
             raise ValueError(f"max_hash_distance must be 0 to {MAX_DISTANCE}, or null, got {self.max_hash_distance}")
-        if self.pictures_per_shard < 1:
-            raise ValueError(f"pictures_per_shard must be at least 1, got {self.pictures_per_shard}")
+        if self.images_per_shard < 1:
+            raise ValueError(f"images_per_shard must be at least 1, got {self.images_per_shard}")
 
 
 class Inputs(NamedTuple):
@@ -63,7 +63,7 @@ class Outputs(NamedTuple):
 
 
 def run(inputs: Inputs, params: Params) -> Outputs:
-    """Raises `ValueError` where a source changed since it was listed, or no picture at all could be accepted."""
+    """Raises `ValueError` where a source changed since it was listed, or no image at all could be accepted."""
     sources = make_sources([entry["description"] for entry in inputs.sources["sources"]])
     benchmarks = merge_benchmarks(sources)
     spool = Spool(inputs.scratch / "spool")
@@ -74,7 +74,7 @@ def run(inputs: Inputs, params: Params) -> Outputs:
     shards_dir = inputs.scratch / "image_shards"
     shards_dir.mkdir(exist_ok=True)
     benchmark_of = {source: name for name, entry in benchmarks.items() for source in entry["sources"]}
-    shards = cut_shards(candidates, repeats, params.pictures_per_shard)
+    shards = cut_shards(candidates, repeats, params.images_per_shard)
     written = PartMap(WriteShard(spool, shards_dir, benchmark_of), shards, "write shards")
     batches = [range(i, min(i + CHUNKS_PER_PART, num_chunks)) for i in range(0, num_chunks, CHUNKS_PER_PART)]
     refused = PartMap(Quarantine(spool), [{i: repeats.get(i, []) for i in batch} for batch in batches], "quarantine")
@@ -88,7 +88,7 @@ def run(inputs: Inputs, params: Params) -> Outputs:
     )
 
 
-def _read(sources: Sequence[Source], inputs: Inputs, spool: Spool, limits: PictureLimits) -> int:
+def _read(sources: Sequence[Source], inputs: Inputs, spool: Spool, limits: ImageLimits) -> int:
     """Read what was not read yet into the spool; the number of chunks there are."""
     spool.directory.mkdir(parents=True, exist_ok=True)
     items: list[SpoolItem] = []
@@ -122,8 +122,8 @@ def _tell(spool: Spool, num_chunks: int, num_candidates: int, repeats: Repeats) 
         reasons.update(spool.refused(chunk)["reason"].to_pylist())
     refused = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common()) or "nothing"
     if num_accepted == 0:
-        raise ValueError(f"no picture could be accepted (refused: {refused}); mend the sources or ingest_pairs.limits")
-    print(f"ingest_pairs: {num_accepted} pictures accepted; refused: {refused}", file=sys.stderr, flush=True)
+        raise ValueError(f"no image could be accepted (refused: {refused}); mend the sources or ingest_pairs.limits")
+    print(f"ingest_pairs: {num_accepted} images accepted; refused: {refused}", file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class Quarantine:
 
 
 def _is_moot(row: Mapping[str, str], left_out_ids: set[tuple[str, str]]) -> bool:
-    """Whether a row speaks of a caption of a picture that is itself left out."""
+    """Whether a row speaks of a caption of an image that is itself left out."""
     return row["reason"] in CAPTION_REASONS and (row["source"], row["key"]) in left_out_ids
 
 

@@ -1,4 +1,4 @@
-"""preliminary model, images, caption_embeddings -> caption_evidence: does each caption belong to its picture?"""
+"""preliminary model, images, caption_embeddings -> caption_evidence: does each caption belong to its image?"""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ram.model.checkpoint import checkpoint_version
 from ram.pipeline.catalog import artifact
 from ram.training.captions import captions_of, load_embeddings
 
-_PICTURES_AT_ONCE = 4096
+_IMAGES_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,21 +52,21 @@ class Outputs(NamedTuple):
 
 
 def run(inputs: Inputs, params: Params) -> Outputs:
-    """One row a caption of split train, pictures in the order of the shards. What a killed run has finished is kept."""
+    """One row a caption of split train, images in the order of the shards. What a killed run has finished is kept."""
     directory, schema = inputs.scratch / "caption_evidence", artifact("caption_evidence").schema
     assert schema is not None
     if not inputs.caption_embeddings.num_rows:
         storage.write_table([], directory, schema)
         return Outputs(caption_evidence=directory)
-    probe, pictures = fitted(inputs, params)
-    for part, (start, batch) in enumerate(pictures):
-        rows = _rows(probe, batch, pictures, start, schema)
+    probe, images = fitted(inputs, params)
+    for part, (start, batch) in enumerate(images):
+        rows = _rows(probe, batch, images, start, schema)
         storage.write_part(rows, directory, part, schema)
     return Outputs(caption_evidence=directory)
 
 
-def fitted(inputs: Inputs, params: Params) -> tuple[CaptionProbe, Pictures]:
-    """The probe, fitted and calibrated on the train pictures; and those with their captions. Works in `inputs.scratch`."""
+def fitted(inputs: Inputs, params: Params) -> tuple[CaptionProbe, Images]:
+    """The probe, fitted and calibrated on the train images; and those with their captions. Works in `inputs.scratch`."""
     store, features = ImageStore(inputs.images, inputs.image_shards), FeatureStore(inputs.image_features)
     scorer = kept_scorer(inputs.preliminary_model, checkpoint_version(inputs.preliminary_model)).over(store, features)
     image_ids = store.of_split("train")
@@ -74,16 +74,14 @@ def fitted(inputs: Inputs, params: Params) -> tuple[CaptionProbe, Pictures]:
     captions = _captions(inputs.caption_embeddings, index, encoder, inputs.scratch)
     path = inputs.scratch / "caption_embeddings.npy"
     embedding_CE = load_embeddings(path, inputs.caption_embeddings, index, encoder)
-    pictures = Pictures(
-        image_ids, _summaries(scorer, image_ids, params, inputs.scratch), captions, embedding_CE, params
-    )
-    probe = fit_captions((batch for _, batch in pictures), embedding_CE.shape[1], params.probe)
-    probe.calibrate((batch for _, batch in pictures), params.probe.prior_weight)
-    return probe, pictures
+    images = Images(image_ids, _summaries(scorer, image_ids, params, inputs.scratch), captions, embedding_CE, params)
+    probe = fit_captions((batch for _, batch in images), embedding_CE.shape[1], params.probe)
+    probe.calibrate((batch for _, batch in images), params.probe.prior_weight)
+    return probe, images
 
 
 def _captions(table: Table, index: RowIndex, text_encoder: str, scratch: Path) -> Ragged:
-    """The captions of these pictures: columns text (its row among their embeddings) and index (caption_index)."""
+    """The captions of these images: columns text (its row among their embeddings) and index (caption_index)."""
 
     def entries() -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
         first = 0
@@ -92,30 +90,30 @@ def _captions(table: Table, index: RowIndex, text_encoder: str, scratch: Path) -
             first += len(row)
 
     dtypes = {"text": np.int64, "index": np.int16}
-    return Ragged.write(scratch / "captions_of_pictures", len(index), entries, dtypes)
+    return Ragged.write(scratch / "captions_of_images", len(index), entries, dtypes)
 
 
 def _summaries(scorer: Scorer, image_ids: list[str], params: Params, scratch: Path) -> np.ndarray:
-    """(pictures, S) float16, memory-mapped: what the probe sees of each."""
+    """(images, S) float16, memory-mapped: what the probe sees of each."""
     path = scratch / "summaries.npy"
     if not path.is_file():
         unfinished, rows, start = storage.temporary_path(path), None, 0
         batches = scorer.tokens(image_ids, params.batch_size)
         num_batches = -(-len(image_ids) // params.batch_size)
-        for ids, tokens_BND, _ in track(batches, "pictures of captions", num_batches, "batch"):
+        for ids, tokens_BND, _ in track(batches, "images of captions", num_batches, "batch"):
             summary_BS = summary_of(scorer, ids, tokens_BND)
             if rows is None:
                 rows = storage.new_array(unfinished, np.float16, (len(image_ids), summary_BS.shape[1]), "summaries")
             rows[start : start + len(ids)] = summary_BS
             start += len(ids)
-        assert rows is not None, "captions belong to pictures"
+        assert rows is not None, "captions belong to images"
         rows.flush()
         unfinished.replace(path)
     return load_array(path)
 
 
-class Pictures:
-    """(position of the first picture, its batch) again and again; the folds are drawn by the seed."""
+class Images:
+    """(position of the first image, its batch) again and again; the folds are drawn by the seed."""
 
     def __init__(
         self, image_ids: list[str], summary_BS: np.ndarray, captions: Ragged, embedding_CE: np.ndarray, params: Params
@@ -125,19 +123,19 @@ class Pictures:
         self._fold_B = np.random.default_rng(params.seed).integers(params.probe.num_folds, size=len(image_ids))
 
     def __iter__(self) -> Iterator[tuple[int, CaptionBatch]]:
-        for start in range(0, len(self.image_ids), _PICTURES_AT_ONCE):
-            rows = np.arange(start, min(start + _PICTURES_AT_ONCE, len(self.image_ids)))
-            picture_C, columns = self.captions.gather(rows)
+        for start in range(0, len(self.image_ids), _IMAGES_AT_ONCE):
+            rows = np.arange(start, min(start + _IMAGES_AT_ONCE, len(self.image_ids)))
+            image_C, columns = self.captions.gather(rows)
             embedding_CE = self._embedding_CE[columns["text"]].astype(np.float32)
             feature_BD = self._summary_BS[rows].astype(np.float32)
-            yield start, CaptionBatch(feature_BD, self._fold_B[rows], picture_C, embedding_CE)
+            yield start, CaptionBatch(feature_BD, self._fold_B[rows], image_C, embedding_CE)
 
 
-def _rows(probe: CaptionProbe, batch: CaptionBatch, pictures: Pictures, start: int, schema: pa.Schema) -> pa.Table:
+def _rows(probe: CaptionProbe, batch: CaptionBatch, images: Images, start: int, schema: pa.Schema) -> pa.Table:
     stop = start + len(batch.feature_BD)
-    _, columns = pictures.captions.gather(np.arange(start, stop))
-    image_ids = pa.array(pictures.image_ids[start:stop], pa.string())
+    _, columns = images.captions.gather(np.arange(start, stop))
+    image_ids = pa.array(images.image_ids[start:stop], pa.string())
     return pa.table(
-        [image_ids.take(pa.array(batch.picture_C)), pa.array(columns["index"]), pa.array(probe.evidence(batch))],
+        [image_ids.take(pa.array(batch.image_C)), pa.array(columns["index"]), pa.array(probe.evidence(batch))],
         schema=schema,
     )

@@ -22,7 +22,7 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Params:
-    sources: tuple[dict[str, Any], ...]  # each: name, kind, and the knobs of that kind (ram/datasets)
+    sources: tuple[dict[str, Any], ...]  # each: name, kind, and the parameters of that kind (ram/datasets)
     whole_hash_mib: int  # a longer file is known by its size and its first and last MiB
 
     def __post_init__(self) -> None:

@@ -21,7 +21,7 @@ from ram.training.params import TrainingParams
 from ram.training.sampler import Corpus
 from ram.training.setup import (
     Evaluation,
-    fit_standardisation,
+    fit_standardization,
     save_model,
     train_captions,
     train_model,
@@ -36,7 +36,7 @@ class Params:
     seed: int
     model: ModelParams
     training: TrainingParams
-    num_pictures_standardising: int = 2000  # pictures that fit the feature statistics, where the model has them
+    num_calibration_images: int = 2000  # images that fit the feature statistics, where the model has them
 
 
 class Inputs(NamedTuple):
@@ -72,8 +72,8 @@ def run(inputs: Inputs, params: Params) -> Outputs:
         )
     corpus = Corpus((examples,))
     source = make_inputs(model, inputs.images, inputs.image_shards, inputs.image_features, params.training)
-    if params.model.standardise_features:
-        fit_standardisation(model, corpus, source, params.num_pictures_standardising, params.seed)
+    if params.model.standardize_features:
+        fit_standardization(model, corpus, source, params.num_calibration_images, params.seed)
     curves = train_model(
         model,
         label_system,

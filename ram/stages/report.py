@@ -1,4 +1,4 @@
-"""everything above -> one HTML page with pictures."""
+"""everything above -> one HTML page with images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ram.labels import LabelSystem
 from ram.pipeline.catalog import ORIGINS, SPLITS
 from ram.reports.run.balance import balance_view
 from ram.reports.run.charts import training_charts
-from ram.reports.run.examples import chosen_pictures, examples
+from ram.reports.run.examples import chosen_images, examples
 from ram.reports.run.funnel import funnel
 from ram.reports.run.page import benchmark_views, render, tag_view
 from ram.reports.run.predictions import predictions
@@ -26,14 +26,14 @@ READS_FAILED_CHECKS = True
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Params:
-    num_pictures: int  # shown with the tags that were added and removed, and as many test pictures
+    num_images: int  # shown with the tags that were added and removed, and as many test images
     thumbnail_size: int  # longer side, in pixels
     num_tags_shown: int  # best and worst tags
 
     def __post_init__(self) -> None:
-        for knob in ("num_pictures", "thumbnail_size", "num_tags_shown"):
-            if getattr(self, knob) < 1:
-                raise ValueError(f"{knob} must be at least 1, got {getattr(self, knob)}")
+        for parameter in ("num_images", "thumbnail_size", "num_tags_shown"):
+            if getattr(self, parameter) < 1:
+                raise ValueError(f"{parameter} must be at least 1, got {getattr(self, parameter)}")
 
 
 class Inputs(NamedTuple):
@@ -86,7 +86,7 @@ def run(inputs: Inputs, params: Params) -> Outputs:
     page = render(
         {
             **_data(inputs),
-            **_pictures(inputs, params),
+            **_images(inputs, params),
             "benchmarks": benchmark_views(inputs.evaluation),
             "tags": tag_view(
                 inputs.per_tag_metrics.to_pandas(), inputs.evaluation, inputs.thresholds, params.num_tags_shown
@@ -109,23 +109,23 @@ def run(inputs: Inputs, params: Params) -> Outputs:
     return Outputs(report=directory)
 
 
-def _pictures(inputs: Inputs, params: Params) -> dict[str, Any]:
+def _images(inputs: Inputs, params: Params) -> dict[str, Any]:
     store = ImageStore(inputs.images, inputs.image_shards)
     size = params.thumbnail_size
     label_system = LabelSystem.from_json(inputs.label_system)
-    chosen = chosen_pictures(inputs.cleaned_tags, params.num_pictures)
+    chosen = chosen_images(inputs.cleaned_tags, params.num_images)
     tables = (inputs.pairs, inputs.generated_captions, inputs.cleaned_tags)
     return {
         "examples": examples(chosen, store, *tables, label_system, size),
         "predictions": predictions(
             inputs.finetuned_model, inputs.thresholds, inputs.images, store, inputs.labels, inputs.benchmarks,
-            params.num_pictures, size,
+            params.num_images, size,
         ),
     }  # fmt: skip
 
 
 def _data(inputs: Inputs) -> dict[str, Any]:
-    """Counts of pictures, captions, refusals and tags."""
+    """Counts of images, captions, refusals and tags."""
     images = inputs.images.to_pandas(["source", "split"])
     sources: dict[str, dict[str, int]] = {}
     counts = images.groupby(["source", "split"], as_index=False).size()

@@ -19,7 +19,7 @@ from ram.training.params import TrainingParams
 from ram.training.sampler import Corpus
 from ram.training.setup import (
     Evaluation,
-    fit_standardisation,
+    fit_standardization,
     save_model,
     train_captions,
     train_model,
@@ -49,7 +49,7 @@ class Params:
     seed: int
     training: TrainingParams
     start_from: Literal["preliminary", "pretrained"]  # the preliminary model's weights, or the backbone's alone
-    num_pictures_standardising: int = 2000  # where the model starts anew: pictures that fit its feature statistics
+    num_calibration_images: int = 2000  # where the model starts anew: images that fit its feature statistics
 
 
 class Inputs(NamedTuple):
@@ -89,8 +89,8 @@ def run(inputs: Inputs, params: Params) -> Outputs:
         )
     corpus = Corpus((examples,))
     source = make_inputs(model, inputs.images, inputs.image_shards, inputs.image_features, params.training)
-    if params.start_from == "pretrained" and model.params.standardise_features:
-        fit_standardisation(model, corpus, source, params.num_pictures_standardising, params.seed)
+    if params.start_from == "pretrained" and model.params.standardize_features:
+        fit_standardization(model, corpus, source, params.num_calibration_images, params.seed)
     curves = train_model(
         model,
         label_system,

@@ -1,4 +1,4 @@
-"""generator model, images, parsed tags -> tag_scores, generated_captions: what one look of the model at every picture gives."""
+"""generator model, images, parsed tags -> tag_scores, generated_captions: what one look of the model at every image gives."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from ram.pipeline.part_cache import KeptParts
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Params:
     seed: int
-    top_k: int  # scores that are kept of a picture at most, beside those of the tags that it has
+    top_k: int  # scores that are kept of an image at most, beside those of the tags that it has
     floor: float  # no other score under this is kept
     caption: CaptionParams | None  # null: no captions are written
     batch_size: int
@@ -69,9 +69,9 @@ class Outputs(NamedTuple):
 
 
 def run(inputs: Inputs, params: Params) -> Outputs:
-    """Parts of pictures of split train in the order of their shards, then of those of split dev that have labels.
+    """Parts of images of split train in the order of their shards, then of those of split dev that have labels.
 
-    Finished parts are kept when a killed run goes on; pictures that the same model has looked at before, with the same
+    Finished parts are kept when a killed run goes on; images that the same model has looked at before, with the same
     tags, are not looked at again.
     """
     label_system = LabelSystem.from_json(inputs.label_system)
@@ -82,7 +82,7 @@ def run(inputs: Inputs, params: Params) -> Outputs:
     work = _Work.of(store, inputs, label_system, params.images_per_part)
 
     def part(index: int) -> _Part:
-        split, ids = work.pictures(index)
+        split, ids = work.images(index)
         return _Part(index, split, ids, work.known(index)[:2], store.subset(ids), features.subset(ids))
 
     kept = KeptParts(
@@ -93,9 +93,9 @@ def run(inputs: Inputs, params: Params) -> Outputs:
     files = [look.files(i) for i in range(len(work.parts))]
     missing = [i for i in range(len(work.parts)) if not storage.part_path(look.scores_dir, i).exists()]
     missing = [i for i in missing if not kept.restore(keys[i], files[i])]
-    kept.tell("scoring pictures", len(work.parts))
+    kept.tell("scoring images", len(work.parts))
     results = inputs.engine.for_models().map(look, Lazy(part, missing))
-    for _ in track(results, "scoring pictures", len(missing), "part"):
+    for _ in track(results, "scoring images", len(missing), "part"):
         pass
     for key, mine in zip(keys, files, strict=True):
         kept.keep(key, mine)
@@ -109,7 +109,7 @@ def run(inputs: Inputs, params: Params) -> Outputs:
 
 @dataclass(frozen=True)
 class _Work:
-    """The pictures to look at, part by part, and the tags that they have."""
+    """The images to look at, part by part, and the tags that they have."""
 
     image_ids: dict[str, list[str]]  # by split
     tags: dict[str, TagLists]
@@ -123,7 +123,7 @@ class _Work:
         tags = {split: TagLists(inputs.parsed_tags, ids) for split, ids in image_ids.items()}
         return cls(image_ids, tags, parts or [("train", 0, 0)])
 
-    def pictures(self, part: int) -> tuple[str, list[str]]:
+    def images(self, part: int) -> tuple[str, list[str]]:
         split, start, stop = self.parts[part]
         return split, self.image_ids[split][start:stop]
 
@@ -132,23 +132,23 @@ class _Work:
         return self.tags[split].of(start, stop)
 
     def content(self, images: Table) -> Iterator[Any]:
-        """What each part is made of: its pictures, their content and the tags that they have."""
+        """What each part is made of: its images, their content and the tags that they have."""
         rows = images.read(["image_id", "sha256"])
         sha256 = dict(zip(rows["image_id"].to_pylist(), rows["sha256"].to_pylist(), strict=True))
         for part in range(len(self.parts)):
-            split, ids = self.pictures(part)
-            pictures, tag_ids, _ = self.known(part)
-            yield split, [(image_id, sha256[image_id]) for image_id in ids], pictures.tolist(), tag_ids.tolist()
+            split, ids = self.images(part)
+            known_images, tag_ids, _ = self.known(part)
+            yield split, [(image_id, sha256[image_id]) for image_id in ids], known_images.tolist(), tag_ids.tolist()
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Some pictures with all that is known of them."""
+    """Some images with all that is known of them."""
 
     index: int
     split: str
     image_ids: list[str]
-    known: tuple[np.ndarray, np.ndarray]  # picture and tag id
+    known: tuple[np.ndarray, np.ndarray]  # image and tag id
     images: ImageStore
     features: FeatureStore
 
@@ -198,7 +198,7 @@ class _Look:
 
 
 def chunks_of_sources(image_ids: Sequence[str], size: int) -> Iterator[tuple[int, int]]:
-    """Starts and stops of parts of `size` pictures of one source: a source that grows moves no part of another."""
+    """Starts and stops of parts of `size` images of one source: a source that grows moves no part of another."""
     start = 0
     for _, ids in itertools.groupby(image_ids, key=lambda image_id: image_id.partition("/")[0]):
         num = sum(1 for _ in ids)

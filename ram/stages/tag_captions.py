@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from ram.io.tables import MappedTable, PartMap, Table
 from ram.labels import LabelSystem
 from ram.labels.implications import Extent
-from ram.labels.tagging import CaptionTagger, tag_pictures
+from ram.labels.tagging import CaptionTagger, tag_images
 from ram.labels.wordnet import load_wordnet
 from ram.pipeline.catalog import CATALOG
 
@@ -58,7 +58,7 @@ def tag_part(path: Path, label_system: dict[str, Any], params: Params) -> pa.Tab
     )
     rows = [
         {"image_id": image_id, "tag_id": tag_id, "origin": origin, "score": 1.0, "caption_indices": captions}
-        for image_id, tags in tag_pictures(_phrases(path), tagger)
+        for image_id, tags in tag_images(_phrases(path), tagger)
         for tag_id, (origin, captions) in tags.items()
     ]
     return pa.Table.from_pylist(rows, CATALOG["parsed_tags"].schema)

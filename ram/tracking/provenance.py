@@ -11,15 +11,15 @@ from typing import Any
 
 import yaml
 
-# What decides the results; dvc.lock and the reports are written by every run and say nothing about the code. The knobs
-# of a run are kept with it, so that other knobs than the committed ones can be reproduced; other code cannot.
+# What decides the results; dvc.lock and the reports are written by every run and say nothing about the code. The parameters
+# of a run are kept with it, so that other parameters than the committed ones can be reproduced; other code cannot.
 _CODE = ("ram", "dvc.yaml", "data/vocabularies", "data/reviews")
-_KNOBS = "params.yaml"
+_PARAMS = "params.yaml"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Provenance:
-    """`revision` is git's commit, "none" outside git; `dirty`: code or knobs differ from it, `code_dirty`: the code does;
+    """`revision` is git's commit, "none" outside git; `dirty`: code or parameters differ from it, `code_dirty`: the code does;
     `lock_hash` is of dvc.lock.
     """
 
@@ -42,7 +42,7 @@ def read_provenance(workspace: Path) -> Provenance:
     lock_hash = hashlib.sha256(_lock_path(workspace).read_bytes()).hexdigest()[:16]
     revision = _git(workspace, "rev-parse", "--verify", "HEAD")
     code_dirty = bool(revision and _git(workspace, "status", "--porcelain", "--", *_CODE))
-    dirty = code_dirty or bool(revision and _git(workspace, "status", "--porcelain", "--", _KNOBS))
+    dirty = code_dirty or bool(revision and _git(workspace, "status", "--porcelain", "--", _PARAMS))
     return Provenance(revision=revision or "none", dirty=dirty, code_dirty=code_dirty, lock_hash=lock_hash)
 
 

@@ -1,1 +1,1 @@
-"""Training: labels and pictures -> batches -> losses -> steps, resumable and the same on one process or many."""
+"""Training: labels and images -> batches -> losses -> steps, resumable and the same on one process or many."""

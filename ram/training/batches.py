@@ -1,6 +1,6 @@
 """Rows -> batches: what one process needs for one step."""
 
-# B pictures of this process, T tags of the step
+# B images of this process, T tags of the step
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ PREDICTED_TARGETS = ("hard", "score", "probability")
 
 
 class Inputs(Protocol):
-    """Where the model's inputs come from: cached features, or pictures."""
+    """Where the model's inputs come from: cached features, or images."""
 
-    cached: bool  # True: `read` gives outputs of the model's trunk; False: pictures
+    cached: bool  # True: `read` gives outputs of the model's trunk; False: images
     shards: bool  # True: reading in the order of the shards is faster
 
     def read(self, image_ids: Sequence[str], seeds: np.ndarray | None) -> Tensor:
-        """One view of each picture, drawn by its seed; without seeds the plain picture."""
+        """One view of each image, drawn by its seed; without seeds the plain image."""
         ...
 
 
@@ -34,11 +34,11 @@ class Inputs(Protocol):
 class BatchParams:
     """What a step looks at."""
 
-    batch_size: int  # pictures a step, over all processes
+    batch_size: int  # images a step, over all processes
     num_tags_per_step: int = 0  # tags scored in a step; 0: all
-    negative_power: float = 0.0  # negatives drawn by (pictures of the tag)^power; 0: evenly
+    negative_power: float = 0.0  # negatives drawn by (images of the tag)^power; 0: evenly
     predicted_target: str = "hard"  # hard, score or probability: see `examples_from_tags`
-    shuffle_buffer: int = 4096  # pictures from shards are shuffled within so many places
+    shuffle_buffer: int = 4096  # images from shards are shuffled within so many places
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -60,21 +60,21 @@ class Batch:
     tag_ids: Tensor  # (T,)
     targets_BT: Tensor  # float32 in [0, 1]
     known_BT: Tensor  # bool
-    captioned: Tensor  # places in the batch of the pictures whose caption is learned
+    captioned: Tensor  # places in the batch of the images whose caption is learned
     captions: list[str]
     tag_texts: list[list[str]]  # the tags that go into each caption
     caption_of: Tensor  # (captions of this process,): their rows in caption_embedding_CE
     caption_embedding_CE: Tensor | None  # of the captions of all processes
-    num_pictures: int
+    num_images: int
     num_known: int
     num_captions: int
     seed: int
 
 
 class _Caption(NamedTuple):
-    place: int  # of its picture in the whole batch
+    place: int  # of its image in the whole batch
     part: int
-    row: int  # of its picture in the part
+    row: int  # of its image in the part
     text: int  # its number among the part's captions
     caption_index: int
 
@@ -101,7 +101,7 @@ class Batches(Dataset[Batch]):
         smallest = corpus.epoch_size // num_steps(corpus.epoch_size, params.batch_size)
         if smallest < world_size:
             raise ValueError(
-                f"batches of {smallest} pictures cannot be shared by {world_size} processes; start fewer, or raise "
+                f"batches of {smallest} images cannot be shared by {world_size} processes; start fewer, or raise "
                 f"batch_size, which is {params.batch_size} over all of them"
             )
         self.corpus, self.inputs, self.params, self.tag_names = corpus, inputs, params, list(tag_names)
@@ -141,14 +141,14 @@ class Batches(Dataset[Batch]):
             tag_texts=[self._tag_texts(caption, view_seeds[caption.place]) for caption in chosen],
             caption_of=torch.tensor([captions.index(caption) for caption in chosen], dtype=torch.long),
             caption_embedding_CE=self._embeddings(captions),
-            num_pictures=len(rows),
+            num_images=len(rows),
             num_known=int(known.sum()),
             num_captions=len(captions),
             seed=int(rng.integers(1 << 62)),
         )
 
     def _labels(self, rows: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The tags of the step, (T,), and the targets and known labels of all its pictures, (B, T)."""
+        """The tags of the step, (T,), and the targets and known labels of all its images, (B, T)."""
         part, local = self.corpus.locate(rows)
         entries = []
         candidate = np.zeros(len(self.tag_names), bool)
@@ -165,7 +165,7 @@ class Batches(Dataset[Batch]):
             np.unique(tag), candidate, self.params.num_tags_per_step, rng, always=self.always, weight_K=weight
         )
         targets = np.zeros((len(rows), len(tag_ids)), np.float32)
-        # Two rows may name the same tag of a picture; the surer one counts.
+        # Two rows may name the same tag of an image; the surer one counts.
         np.maximum.at(targets, (place, np.searchsorted(tag_ids, tag)), target)
         known = np.stack([examples.known_K[tag_ids] for examples in self.corpus.parts])[part]
         self._leave_out_unknown(known, part, place, np.searchsorted(tag_ids, tag), target)
@@ -184,7 +184,7 @@ class Batches(Dataset[Batch]):
         known[place[unknown], column[unknown]] = False
 
     def _captions(self, rows: np.ndarray, step: int, draws: np.ndarray) -> list[_Caption]:
-        """One caption each of the first pictures of the batch that have any, as many pictures as the knobs say."""
+        """One caption each of the first images of the batch that have any, as many images as the parameters say."""
         if step % self.caption_every:
             return []
         part, local = self.corpus.locate(rows)

@@ -1,4 +1,4 @@
-"""caption_embeddings, the table -> an array of the captions of some pictures, which steps take rows of at random."""
+"""caption_embeddings, the table -> an array of the captions of some images, which steps take rows of at random."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _IDS_AT_ONCE = 1 << 16
 def captions_of(
     table: Table, index: RowIndex, text_encoder: str, columns: tuple[str, ...]
 ) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
-    """(row of the picture in `index`, columns), batch by batch, of the captions of its pictures, in the table's order.
+    """(row of the image in `index`, columns), batch by batch, of the captions of its images, in the table's order.
 
     `ValueError` where the table was made by another text encoder than this one.
     """
@@ -33,7 +33,7 @@ def captions_of(
 
 
 def load_embeddings(path: Path, table: Table, index: RowIndex, text_encoder: str) -> np.ndarray:
-    """(captions, E) float16, memory-mapped: the embeddings of the captions of `index`'s pictures, in the table's order.
+    """(captions, E) float16, memory-mapped: the embeddings of the captions of `index`'s images, in the table's order.
 
     Written to `path` once. Without any caption the array is (0, 0). `ValueError` as of `captions_of`.
     """
@@ -67,7 +67,7 @@ def example_embeddings(examples: Examples, table: Table, text_encoder: str) -> n
     embedding_CE = load_embeddings(path, table, index, text_encoder)
     if len(embedding_CE) != len(examples.caption_texts):
         raise ValueError(
-            f"{table.path} has {len(embedding_CE)} captions of the pictures to train on, and pairs has "
+            f"{table.path} has {len(embedding_CE)} captions of the images to train on, and pairs has "
             f"{len(examples.caption_texts)}; run embed_captions again"
         )
     return embedding_CE

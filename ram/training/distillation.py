@@ -14,7 +14,7 @@ _CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 class PairedImageEncoder(nn.Module):
-    """Pictures, normalised for the tagger -> the image embedding of CLIP, (B, D), not normalised, without gradient."""
+    """Images, normalized for the tagger -> the image embedding of CLIP, (B, D), not normalized, without gradient."""
 
     scale: Tensor
     shift: Tensor
@@ -41,12 +41,12 @@ class PairedImageEncoder(nn.Module):
 
 
 def make_paired_encoder(params: ModelParams, preprocess: Preprocess, *, cached: bool) -> PairedImageEncoder:
-    """The encoder that `model.distillation.image_encoder` names; `ValueError` where there is none, or no pictures."""
+    """The encoder that `model.distillation.image_encoder` names; `ValueError` where there is none, or no images."""
     source = params.distillation.image_encoder
     if source is None:
         raise ValueError("distillation_weight is set, but model.distillation.image_encoder is not; name a CLIP there")
     if cached:
-        raise ValueError("distillation wants pictures, and the inputs are cached features; set cached_features: false")
+        raise ValueError("distillation wants images, and the inputs are cached features; set cached_features: false")
     from transformers import CLIPVisionModelWithProjection
 
     try:

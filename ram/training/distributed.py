@@ -32,7 +32,7 @@ class Processes:
 
             # A step without captions leaves the caption branch without a gradient; BatchNorm keeps its statistics.
             handler = DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)
-            # The knob `precision` says what is computed in bfloat16, not accelerate's configuration.
+            # The parameter `precision` says what is computed in bfloat16, not accelerate's configuration.
             self._accelerator = Accelerator(
                 cpu=not torch.cuda.is_available(), mixed_precision="no", kwargs_handlers=[handler]
             )

@@ -1,4 +1,4 @@
-"""Tables -> examples: which pictures are trained on, the labels and captions of each, and the tags known about them."""
+"""Tables -> examples: which images are trained on, the labels and captions of each, and the tags known about them."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _LEAST_TARGET = 0.01  # a row that counts less is a negative
 
 @dataclass(frozen=True)
 class Examples:
-    """Pictures whose labels are known over the same tags.
+    """Images whose labels are known over the same tags.
 
     `labels` has columns tag_id, target in [0, 1], and captions: bit i set where caption i names the tag. A tag with
-    `known_K` False is neither a positive nor a negative of these pictures. A tag without a row is a negative where the
+    `known_K` False is neither a positive nor a negative of these images. A tag without a row is a negative where the
     set is `complete`, and else unknown; a row whose target is `UNKNOWN` says that this one label is not known.
     `captions` has columns text (its number in `caption_texts`) and index.
     """
@@ -40,14 +40,14 @@ class Examples:
     known_K: np.ndarray
     captions: Ragged
     caption_texts: Texts
-    num_left_out: int = 0  # pictures without any tag
+    num_left_out: int = 0  # images without any tag
     complete: bool = True
 
     def __len__(self) -> int:
         return len(self.image_ids)
 
     def num_positives(self) -> np.ndarray:
-        """How many pictures each tag is a label of, (K,): the sum of its targets, rounded."""
+        """How many images each tag is a label of, (K,): the sum of its targets, rounded."""
         counts_K = np.zeros(len(self.known_K))
         tag_ids, targets = self.labels.columns["tag_id"], self.labels.columns["target"]
         for start in range(0, len(tag_ids), 1 << 20):
@@ -66,9 +66,9 @@ def examples_from_tags(
     *,
     predicted_target: str = "hard",
 ) -> Examples:
-    """Pictures of split train that have a tag, with the tags of a tag table as labels and with their captions.
+    """Images of split train that have a tag, with the tags of a tag table as labels and with their captions.
 
-    A tag that a picture does not have is a negative. `predicted_target` says what a row of the table counts:
+    A tag that an image does not have is a negative. `predicted_target` says what a row of the table counts:
 
     - "hard": 1; rows that the cleaning removed are no labels.
     - "score": the same, but a `predicted` row is a target of its score.
@@ -110,9 +110,9 @@ def examples_from_labels(
     tag_id_of: Mapping[str, int],
     num_tags: int,
 ) -> Examples:
-    """Pictures of `sources` in `split`, whose labels are complete over the names of `tag_id_of` and unknown beyond.
+    """Images of `sources` in `split`, whose labels are complete over the names of `tag_id_of` and unknown beyond.
 
-    A picture without a label is one of negatives alone. Names that are not in `tag_id_of` are left out.
+    An image without a label is one of negatives alone. Names that are not in `tag_id_of` are left out.
     """
     known_K = np.zeros(num_tags, bool)
     known_K[list(tag_id_of.values())] = True
@@ -140,7 +140,7 @@ def examples_from_labels(
 def examples_from_rows(
     directory: Path, images: Table, split: str, rows: pd.DataFrame, known_K: np.ndarray, *, complete: bool
 ) -> Examples:
-    """Pictures of `split` with the labels of `rows` (image_id, tag_id, target): see `Examples` for what is no row."""
+    """Images of `split` with the labels of `rows` (image_id, tag_id, target): see `Examples` for what is no row."""
 
     def entries(index: RowIndex) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
         places = index.find(rows["image_id"].to_numpy())

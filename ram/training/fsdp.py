@@ -54,6 +54,8 @@ def clip_gradient(parameters: Iterable[nn.Parameter], limit: float) -> Tensor:
     gradients = [p.grad for p in parameters if p.grad is not None]
     cut = [local(g).float().square().sum() for g in gradients if isinstance(g, DTensor)]
     whole = [g.float().square().sum() for g in gradients if not isinstance(g, DTensor)]
+    if not cut:
+        raise RuntimeError("no parameter has a synchronized gradient")
     total = torch.stack(cut).sum()
     dist.all_reduce(total)
     norm = torch.stack([total, *whole]).sum().sqrt()

@@ -1,4 +1,4 @@
-"""Where a training step's inputs come from: cached features with their views, or pictures, augmented when read."""
+"""Where a training step's inputs come from: cached features with their views, or images, augmented when read."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class FeatureInputs:
             if features is None:
                 features = np.empty((len(image_ids), *rows.shape[1:]), np.float32)
             features[places] = rows
-        assert features is not None, "a batch has at least one picture"
+        assert features is not None, "a batch has at least one image"
         return torch.from_numpy(features)
 
 
-class PictureInputs:
-    """Pictures from the shards, preprocessed for the model; augmented where seeds are given."""
+class ImageInputs:
+    """Images from the shards, preprocessed for the model; augmented where seeds are given."""
 
     cached = False
     shards = True
@@ -57,25 +57,25 @@ class PictureInputs:
 
     def read(self, image_ids: Sequence[str], seeds: np.ndarray | None) -> Tensor:
         size = self._preprocess.image_size
-        # A crop may keep min_scale of the area: the picture is decoded large enough for the smallest crop.
+        # A crop may keep min_scale of the area: the image is decoded large enough for the smallest crop.
         min_size = size if seeds is None else math.ceil(size / math.sqrt(self._params.min_scale))
-        pictures = (self._images.open(image_id, min_size) for image_id in image_ids)
+        images = (self._images.open(image_id, min_size) for image_id in image_ids)
         if seeds is None:
-            return torch.stack([self._preprocess(picture) for picture in pictures])
+            return torch.stack([self._preprocess(image) for image in images])
         views = (
-            augment(picture, size, self._params, np.random.default_rng(int(seed)))
-            for picture, seed in zip(pictures, seeds, strict=True)
+            augment(image, size, self._params, np.random.default_rng(int(seed)))
+            for image, seed in zip(images, seeds, strict=True)
         )
-        return torch.stack([self._preprocess.normalise(view) for view in views])
+        return torch.stack([self._preprocess.normalize(view) for view in views])
 
 
 def make_inputs(
     model: RAM, images: Table, image_shards: Path, image_features: Path | None, params: TrainingParams
 ) -> Inputs:
-    """The feature cache where it is wanted and was made by this model's trunk, else the pictures; says which."""
+    """The feature cache where it is wanted and was made by this model's trunk, else the images; says which."""
     if params.cached_features and image_features is not None:
         store = FeatureStore(image_features)
         if store.enabled and store.fits(model.trunk_fingerprint()):
             return FeatureInputs(store, params.num_views)
-        print("no cached features of this model's frozen part: training reads pictures", file=sys.stderr, flush=True)
-    return PictureInputs(ImageStore(images, image_shards), model.preprocess, params.augment)
+        print("no cached features of this model's frozen part: training reads images", file=sys.stderr, flush=True)
+    return ImageInputs(ImageStore(images, image_shards), model.preprocess, params.augment)

@@ -93,11 +93,11 @@ class _Trainer:
             num_workers=self.params.num_loader_workers,
         )
         saved = start = time.monotonic()
-        num_pictures = 0
+        num_images = 0
         self.model.train()
         for batch in track(loader, description, self.num_steps - self.step, "step", status=self.status):
             self.take_step(to_device(batch, self.processes.device))
-            num_pictures += batch.num_pictures
+            num_images += batch.num_images
             is_due = time.monotonic() - saved >= self.params.save_every_s
             # A signal, or the time, reaches the processes at different steps: they must stop and save at the same.
             is_due, is_stopped = self.processes.any(is_due and self.processes.is_main, stop.is_set())
@@ -106,10 +106,10 @@ class _Trainer:
                 saved = time.monotonic()
             if is_stopped:
                 raise SystemExit(128 + signal.SIGTERM)
-        if num_pictures and self.processes.is_main:
+        if num_images and self.processes.is_main:
             elapsed_s = time.monotonic() - start
-            rate = f"{num_pictures / elapsed_s:.0f} pictures/s"
-            print(f"{description}: {num_pictures} pictures in {elapsed_s:.1f} s, {rate}", file=sys.stderr, flush=True)
+            rate = f"{num_images / elapsed_s:.0f} images/s"
+            print(f"{description}: {num_images} images in {elapsed_s:.1f} s, {rate}", file=sys.stderr, flush=True)
         self.save()
 
     def take_step(self, batch: Batch) -> None:

@@ -18,13 +18,13 @@ class LossParams:
     gamma_neg: float = 2.0  # RAM: 7
     gamma_pos: float = 0.0
     clip: float = 0.05  # a negative whose score is below this costs nothing
-    reduction: str = "mean"  # over the labels of the step; "picture": a picture's labels are summed; RAM: "sum", of all
+    reduction: str = "mean"  # over the labels of the step; "image": an image's labels are summed; RAM: "sum", of all
     balance: bool = False  # RAM: the tag loss is rescaled every step to the value of the caption loss
     caption_weight: float = 0.0  # 0 leaves the caption branch out of this stage
-    caption_share: float = 1.0  # share of a batch's pictures that are captioned
+    caption_share: float = 1.0  # share of a batch's images that are captioned
     caption_every: int = 1  # caption in one step of so many
-    distillation_weight: float = 0.0  # L1 to the paired image encoder's embedding of the picture
-    alignment_weight: float = 0.0  # each picture against the captions of its batch; wants model.text_alignment
+    distillation_weight: float = 0.0  # L1 to the paired image encoder's embedding of the image
+    alignment_weight: float = 0.0  # each image against the captions of its batch; wants model.text_alignment
 
     def __post_init__(self) -> None:
         for name in ("gamma_neg", "gamma_pos", "caption_weight", "distillation_weight", "alignment_weight"):
@@ -32,8 +32,8 @@ class LossParams:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if not 0 <= self.clip < 1:
             raise ValueError(f"clip must be in [0, 1), got {self.clip}")
-        if self.reduction not in ("mean", "picture", "sum"):
-            raise ValueError(f"reduction must be mean, picture or sum, got {self.reduction!r}")
+        if self.reduction not in ("mean", "image", "sum"):
+            raise ValueError(f"reduction must be mean, image or sum, got {self.reduction!r}")
         if not 0 < self.caption_share <= 1:
             raise ValueError(f"caption_share must be in (0, 1], got {self.caption_share}; 0 is caption_weight: 0")
         if self.caption_every < 1:
@@ -92,9 +92,9 @@ ALIGNMENT_TEMPERATURE = 0.05
 
 
 def alignment_loss(aligned_BE: Tensor, caption_CE: Tensor, caption_of_B: Tensor) -> Tensor:
-    """Cross-entropy (nats, mean over pictures) of finding each picture's caption among those of the batch.
+    """Cross-entropy (nats, mean over images) of finding each image's caption among those of the batch.
 
-    Softmax over cosine / temperature (InfoNCE, van den Oord et al. 2018, eq. 4), from pictures to captions: each
-    process can do its own pictures against all captions, so their number changes nothing. Rows have length 1.
+    Softmax over cosine / temperature (InfoNCE, van den Oord et al. 2018, eq. 4), from images to captions: each
+    process can do its own images against all captions, so their number changes nothing. Rows have length 1.
     """
     return F.cross_entropy(aligned_BE.float() @ caption_CE.float().T / ALIGNMENT_TEMPERATURE, caption_of_B)

@@ -1,6 +1,6 @@
 """Average precision, for the evaluation inside the loop."""
 
-# N pictures, K tags
+# N images, K tags
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 def average_precision(scores_N: np.ndarray, positive_N: np.ndarray) -> float:
     """Non-interpolated average precision in [0, 1]: the mean precision at the positives; NaN where there are none.
 
-    Pictures of equal score count together, so that the value does not hang on the order they come in (the same as
+    Images of equal score count together, so that the value does not hang on the order they come in (the same as
     scikit-learn's `average_precision_score`).
     """
     positive = np.asarray(positive_N, dtype=bool)
@@ -28,7 +28,7 @@ def average_precision(scores_N: np.ndarray, positive_N: np.ndarray) -> float:
 def average_precisions(
     scores_NK: np.ndarray, positive_NK: np.ndarray, known_NK: np.ndarray | None = None
 ) -> np.ndarray:
-    """(K,): every tag's, over the pictures for which it is known (None: all)."""
+    """(K,): every tag's, over the images for which it is known (None: all)."""
     known_NK = np.ones(scores_NK.shape, bool) if known_NK is None else known_NK
     columns = zip(scores_NK.T, positive_NK.T, known_NK.T, strict=True)
     return np.array([average_precision(scores[known], positive[known]) for scores, positive, known in columns])

@@ -1,4 +1,4 @@
-"""The knobs of a training stage."""
+"""The parameters of a training stage."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class TrainingParams:
     optimizer: OptimizerParams
     schedule: ScheduleParams = field(default_factory=ScheduleParams)
     loss: LossParams = field(default_factory=LossParams)
-    augment: AugmentParams = field(default_factory=AugmentParams)  # of pictures; cached features have their views
-    cached_features: bool = True  # False: pictures are read from the shards and augmented anew every epoch
-    num_views: int = 0  # cached views of a picture that are used; 0: all; 1: the plain one
+    augment: AugmentParams = field(default_factory=AugmentParams)  # of images; cached features have their views
+    cached_features: bool = True  # False: images are read from the shards and augmented anew every epoch
+    num_views: int = 0  # cached views of an image that are used; 0: all; 1: the plain one
     embedding_noise: float = 0.0  # length of the noise added to a tag's text embedding, which has length 1
     embedding_dropout: float = 0.0  # share of an embedding's entries set to 0
     precision: str = "fp32"  # or bf16: matrix work in bfloat16, losses in float32

@@ -1,4 +1,4 @@
-"""Which pictures make up every batch: a pure function of the seed, the epoch and the step.
+"""Which images make up every batch: a pure function of the seed, the epoch and the step.
 
 Every process knows the whole batch and takes its own part of it, so nothing is repeated or left out on any number of
 processes and workers, and a run that goes on in the middle of an epoch sees the batches it would have seen.
@@ -27,13 +27,13 @@ class Corpus:
 
     main: tuple[Examples, ...]
     extra: Examples | None = None
-    extra_share: float = 0.0  # of an epoch's pictures; where `extra` has too few, all of them
+    extra_share: float = 0.0  # of an epoch's images; where `extra` has too few, all of them
 
     def __post_init__(self) -> None:
         if not 0 <= self.extra_share < 1:
             raise ValueError(f"the share mixed in must be in [0, 1), got {self.extra_share}")
         if not sum(map(len, self.main)):
-            raise ValueError("there is no picture to train on: no picture of this split has a label")
+            raise ValueError("there is no image to train on: no image of this split has a label")
 
     @property
     def parts(self) -> tuple[Examples, ...]:
@@ -62,7 +62,7 @@ class Corpus:
     def epoch_order(self, seed: int, epoch: int, window: int | None = None) -> np.ndarray:
         """The rows of one epoch in random order, each once.
 
-        With a window, the order that suits reading from shards: shards in random order, and within them no picture
+        With a window, the order that suits reading from shards: shards in random order, and within them no image
         further than `window` places from where it lies; the parts are spread evenly over the epoch.
         """
         rng = np.random.default_rng([seed, epoch, ORDER])

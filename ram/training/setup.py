@@ -33,7 +33,7 @@ def trainable_tags(
 ) -> np.ndarray:
     """(K,) bool: False for a tag that a benchmark calls unseen or that is held out, by its name or a synonym.
 
-    Such a tag is neither a positive nor a negative of any picture: evaluating it says what an unseen tag is worth.
+    Such a tag is neither a positive nor a negative of any image: evaluating it says what an unseen tag is worth.
     """
     names = unseen_names(benchmarks, held_out)
     trainable_K = np.ones(len(label_system), bool)
@@ -54,18 +54,18 @@ def train_captions(pairs: Table) -> Iterator[str]:
                 yield caption
 
 
-def fit_standardisation(model: RAM, corpus: Corpus, inputs: Inputs, num_pictures: int, seed: int) -> None:
-    """Set the model's mean and deviation of every feature channel from that many pictures, plain."""
-    order = corpus.epoch_order(seed, 0)[:num_pictures]
+def fit_standardization(model: RAM, corpus: Corpus, inputs: Inputs, num_images: int, seed: int) -> None:
+    """Set the model's mean and deviation of every feature channel from that many images, plain."""
+    order = corpus.epoch_order(seed, 0)[:num_images]
     part, local = corpus.locate(order)
     ids = [corpus.parts[p].image_ids.take([i])[0] for p, i in zip(part, local, strict=True)]
 
     def features() -> Iterator[Any]:
-        for start in track(range(0, len(ids), 32), "standardisation", unit="batch"):
+        for start in track(range(0, len(ids), 32), "standardization", unit="batch"):
             batch = inputs.read(ids[start : start + 32], None).to(model.device)
             yield batch if inputs.cached else model.trunk(batch)
 
-    model.image_encoder.fit_standardisation(features())
+    model.image_encoder.fit_standardization(features())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +96,7 @@ def train_model(
     """Train the model in place on the corpus; the curves. `preferred_tags` are scored in every step, as they fit.
 
     `caption_embeddings` is the table that an alignment loss wants. `ValueError` where it is wanted and has no caption of the
-    pictures to train on.
+    images to train on.
     """
     embeddings = None
     if params.loss.alignment_weight:
@@ -106,7 +106,7 @@ def train_model(
             encoder = model.params.text_encoder
             embeddings = [example_embeddings(part, caption_embeddings, encoder) for part in corpus.parts]
         if not any(map(len, embeddings)):
-            raise ValueError("an alignment_weight above 0 wants captions, and no picture to train on has one")
+            raise ValueError("an alignment_weight above 0 wants captions, and no image to train on has one")
     wants_captions = params.loss.caption_weight or params.loss.alignment_weight
     batches = Batches(
         corpus,
@@ -147,8 +147,8 @@ def save_model(
 ) -> Path:
     """Write the checkpoint, with `facts` on how it was trained; the folder. Only the main process writes."""
     extra = {
-        "num_pictures": sum(map(len, corpus.main)),
-        "num_pictures_without_tags": sum(part.num_left_out for part in corpus.parts),
+        "num_images": sum(map(len, corpus.main)),
+        "num_images_without_tags": sum(part.num_left_out for part in corpus.parts),
         **facts,
     }
     if processes.is_main:
@@ -158,7 +158,7 @@ def save_model(
 
 
 def resized(model: RAM, image_size: int | None) -> RAM:
-    """The model for pictures of another size; itself, changed in place."""
+    """The model for images of another size; itself, changed in place."""
     if image_size is not None and image_size != model.params.image_size:
         model.set_image_size(image_size)
     return model
@@ -177,7 +177,7 @@ def add_tags(model: RAM, label_system: LabelSystem) -> None:
 def _say(corpus: Corpus, batches: Batches, params: TrainingParams, description: str, processes: Processes) -> None:
     left_out = sum(part.num_left_out for part in corpus.parts)
     shared = f", {processes}" if processes.world_size > 1 else ""
-    kind = "cached features" if batches.inputs.cached else "pictures"
+    kind = "cached features" if batches.inputs.cached else "images"
     print(
         f"{description}: {corpus.epoch_size} {kind} an epoch ({left_out} without a tag left out), "
         f"{params.epochs} epochs of {batches.steps_per_epoch} steps, {len(batches.tag_names)} tags{shared}",
@@ -186,10 +186,10 @@ def _say(corpus: Corpus, batches: Batches, params: TrainingParams, description: 
     )
 
 
-def labelled_names(
+def labeled_names(
     images: Table, benchmarks: Mapping[str, Mapping[str, Any]], split: str, held_out: Collection[str]
 ) -> dict[frozenset[str], list[str]]:
-    """{sources with pictures in `split` that the same benchmarks label: the names labelled there, trainable alone}."""
+    """{sources with images in `split` that the same benchmarks label: the names labeled there, trainable alone}."""
     sources: set[str] = set()
     for batch in images.batches(["source", "split"]):
         sources |= set(batch.filter(pc.equal(batch["split"], split))["source"].to_pylist())

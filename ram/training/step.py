@@ -1,6 +1,6 @@
 """The losses of one step."""
 
-# B pictures of this process, N image tokens, T tags of the step, D token width, E text embedding width
+# B images of this process, N image tokens, T tags of the step, D token width, E text embedding width
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ram.model.precision import available_precision
+from ram.model.precision import has_bf16, warn_fallback
 from ram.model.ram import RAM
 from ram.model.vocabulary import DECODE, clean_caption
 from ram.training.batches import Batch
@@ -27,7 +27,7 @@ class TrainingStep(nn.Module):
         model.image_encoder.set_recompute(params.gradient_checkpointing in ("backbone", "all"))
         model.tag_decoder.recompute = params.gradient_checkpointing in ("tag_decoder", "all")
         self._processes, self._cached = processes, cached
-        self._bf16 = available_precision(params.precision, processes.device) == "bf16"
+        self._bf16 = params.precision == "bf16" and _all_have_bf16(processes)
         self._paired: PairedImageEncoder | None = None
         if params.loss.distillation_weight:
             self._paired = make_paired_encoder(model.params, model.preprocess, cached=cached)
@@ -50,7 +50,7 @@ class TrainingStep(nn.Module):
             known_BK=batch.known_BT,
             reduction="sum",
         )
-        tag = tag / {"sum": 1, "picture": batch.num_pictures, "mean": max(batch.num_known, 1)}[loss.reduction]
+        tag = tag / {"sum": 1, "image": batch.num_images, "mean": max(batch.num_known, 1)}[loss.reduction]
         shares = {"tag": tag, **caption, **others}
         values = dict(zip(shares, self._processes.total(torch.stack(list(shares.values()))), strict=True))
         if loss.balance and batch.num_captions:
@@ -65,7 +65,7 @@ class TrainingStep(nn.Module):
         return total * world_size, values
 
     def _embeddings(self, batch: Batch) -> Tensor:
-        """Embeddings of the step's tags, disturbed as the knobs say; on every process alike. Learned tags are not."""
+        """Embeddings of the step's tags, disturbed as the parameters say; on every process alike. Learned tags are not."""
         embedding_TE = self.model.tag_embedding_KE[batch.tag_ids]
         noise, dropout = self.params.embedding_noise, self.params.embedding_dropout
         if self.model.tag_decoder.learns_tags or (not noise and not dropout):
@@ -109,7 +109,7 @@ class TrainingStep(nn.Module):
 
     def _distillation(self, tokens_BND: Tensor, batch: Batch) -> dict[str, Tensor]:
         losses = {}
-        share = len(batch.inputs) / batch.num_pictures
+        share = len(batch.inputs) / batch.num_images
         if self.params.loss.distillation_weight:
             assert self._paired is not None
             losses["distillation"] = self.model.distillation_loss(tokens_BND, self._paired(batch.inputs)) * share
@@ -123,6 +123,14 @@ class TrainingStep(nn.Module):
             aligned_BE = self.model.aligned(tokens_BND[batch.captioned])
             loss = alignment_loss(aligned_BE, batch.caption_embedding_CE, batch.caption_of)
         return {"alignment": loss * len(batch.captions) / batch.num_captions}
+
+
+def _all_have_bf16(processes: Processes) -> bool:
+    """Whether every process has bf16: they train in one precision. The main one logs where it is fp32."""
+    (is_missing,) = processes.any(not has_bf16(processes.device))
+    if is_missing and processes.is_main:
+        warn_fallback(processes.device)
+    return not is_missing
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:

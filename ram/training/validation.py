@@ -1,6 +1,6 @@
 """Evaluation inside the loop: mean average precision on the human labels of split dev."""
 
-# B pictures, K names, E text embedding width
+# B images, K names, E text embedding width
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BATCH_SIZE = 64
 
 @dataclass(frozen=True)
 class DevBenchmark:
-    """One benchmark on split dev: which names are in which pictures, and whether a name may be trained on."""
+    """One benchmark on split dev: which names are in which images, and whether a name may be trained on."""
 
     name: str
     image_ids: list[str]
@@ -34,7 +34,7 @@ class DevBenchmark:
     seen_K: np.ndarray  # False: the name is no tag of the model, or must not be trained on
     embedding_KE: np.ndarray
     tag_id_K: np.ndarray | None = None  # the names are tags of the model: their present rows are scored
-    known_BK: np.ndarray | None = None  # False: whether the picture shows it is not known; None: all is known
+    known_BK: np.ndarray | None = None  # False: whether the image shows it is not known; None: all is known
 
 
 class DevEvaluation:
@@ -57,7 +57,7 @@ class DevEvaluation:
 
     @torch.no_grad()
     def logits(self, model: RAM, benchmark: DevBenchmark) -> np.ndarray:
-        """Logits (B, K) of the benchmark's names in its pictures, float32."""
+        """Logits (B, K) of the benchmark's names in its images, float32."""
         embedding_KE = torch.from_numpy(benchmark.embedding_KE).to(model.device)
         if benchmark.tag_id_K is not None:
             embedding_KE = model.tag_embedding_KE[torch.from_numpy(benchmark.tag_id_K).to(model.device)]
@@ -82,17 +82,17 @@ def dev_benchmarks(
     benchmarks: Mapping[str, Mapping[str, Any]],
     held_out: Collection[str] = (),
 ) -> list[DevBenchmark]:
-    """The benchmarks with pictures in split dev. Names that are no tag are embedded by the model's text encoder.
+    """The benchmarks with images in split dev. Names that are no tag are embedded by the model's text encoder.
 
     A model whose tags are learned can say nothing of a name that it does not train: such names are left out, and counted.
     """
-    pictures = images.to_pandas(["image_id", "source", "split"])
-    pictures = pictures[pictures["split"] == "dev"]
+    split_images = images.to_pandas(["image_id", "source", "split"])
+    split_images = split_images[split_images["split"] == "dev"]
     rows = labels.to_pandas(["image_id", "name"])
-    rows = rows[rows["image_id"].isin(set(pictures["image_id"]))]
+    rows = rows[rows["image_id"].isin(set(split_images["image_id"]))]
     found = []
     for benchmark, facts in sorted(benchmarks.items()):
-        image_ids = pictures["image_id"][pictures["source"].isin(list(facts["sources"]))].tolist()
+        image_ids = split_images["image_id"][split_images["source"].isin(list(facts["sources"]))].tolist()
         names = list(facts["names"])
         if image_ids and names:
             unseen = {*facts.get("unseen", ()), *held_out}

@@ -1,4 +1,4 @@
-"""Data Docs that open without network: no script, font, style sheet or picture from elsewhere, and a front page.
+"""Data Docs that open without network: no script, font, style sheet or image from elsewhere, and a front page.
 
 Great Expectations' pages load bootstrap, jQuery, vega and icons from six hosts, and their logo from a bucket with the
 context's id in its address. What is left here is their content with one small style sheet of our own.

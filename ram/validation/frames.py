@@ -1,7 +1,7 @@
-"""What the rules look at: the columns of a table, and its rows, in Arrow batches that know their pictures.
+"""What the rules look at: the columns of a table, and its rows, in Arrow batches that know their images.
 
 Rows are read `rows_per_batch` at a time at most and stay in Arrow's columns: a table of any length is checked whole, never
-a sample of it, and no more of it is in memory than a batch. Of the table images some twenty bytes a picture are held.
+a sample of it, and no more of it is in memory than a batch. Of the table images some twenty bytes per image are held.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _PLAIN_COLUMNS = ("caption",)
 
 
 class ImageIndex:
-    """Position of every picture of the table images, and its split.
+    """Position of every image of the table images, and its split.
 
-    A picture is found by a 64-bit hash of its id: of 14 million ids, two share one with a probability of 5 in a million,
+    An image is found by a 64-bit hash of its id: of 14 million ids, two share one with a probability of 5 in a million,
     and then this raises `ValueError`; an id that is not in the table is taken for one that is with 1 in 10^12.
     """
 
@@ -41,9 +41,7 @@ class ImageIndex:
         self._order = np.argsort(own).astype(np.int32 if len(own) < 2**31 else np.int64)
         self._sorted = own[self._order]
         if (self._sorted[1:] == self._sorted[:-1]).any():
-            raise ValueError(
-                "two pictures of the table images have one image_id (or, unlikely, one hash); make it anew"
-            )
+            raise ValueError("two images of the table images have one image_id (or, unlikely, one hash); make it anew")
         self.split_codes = np.concatenate(splits)
         self.sources = sorted(sources)
 
@@ -60,7 +58,7 @@ class ImageIndex:
         return self.split_codes == code
 
     def positions(self, image_ids: pa.Array) -> np.ndarray:
-        """Row of each picture in the table images, int64; -1 for one that is not there."""
+        """Row of each image in the table images, int64; -1 for one that is not there."""
         if pa.types.is_dictionary(image_ids.type):
             own = np.append(self._find(image_ids.dictionary), -1)  # and, last, of a missing id
             return own[pc.fill_null(image_ids.indices, len(own) - 1).to_numpy(zero_copy_only=False)]
@@ -85,10 +83,10 @@ def hash_strings(strings: pa.Array) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True)
 class RowBatch:
-    """Rows of a table: columns in Arrow, and the position of each row's picture in images (-1: unknown).
+    """Rows of a table: columns in Arrow, and the position of each row's image in images (-1: unknown).
 
     Lists stand for their lengths. There are the columns `image_known` and, where the table has a split, `split_agrees`
-    (with the picture's) besides.
+    (with the image's) besides.
     """
 
     columns: Mapping[str, pa.Array]
@@ -141,7 +139,7 @@ def row_batches(table: Table, images: ImageIndex, rows_per_batch: int) -> Iterat
     """The rows of the table, part by part. Its columns must be those of its schema."""
     texts = [c.name for c in table.schema if pa.types.is_string(c.type) and c.name not in _PLAIN_COLUMNS]
     for part in table.part_paths:
-        # One dictionary a batch: a picture's id is looked up once, not once a row.
+        # One dictionary a batch: an image's id is looked up once, not once a row.
         file = pq.ParquetFile(part, read_dictionary=texts)
         for batch in file.iter_batches(min(rows_per_batch, _MAX_BATCH_ROWS), columns=table.schema.names):
             if batch.num_rows:

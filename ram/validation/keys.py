@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 _KEYS_IN_MEMORY = 4_000_000
-_SPREAD = np.uint64(0x9E3779B97F4A7C15)  # an odd number: neighbouring keys come into different buckets
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)  # an odd number: neighboring keys come into different buckets
 
 
 class KeyCounter:

@@ -20,9 +20,9 @@ class PairBounds:
     """Bounds on the table pairs."""
 
     min_rows: int
-    max_captions: int  # of one picture
+    max_captions: int  # of one image
     max_share_of_one_caption: float  # rows with the most frequent caption: boilerplate shows here
-    max_share_refused: float  # rows of the quarantine, of these and the accepted pictures
+    max_share_refused: float  # rows of the quarantine, of these and the accepted images
 
     def __post_init__(self) -> None:
         _require_shares(
@@ -32,14 +32,14 @@ class PairBounds:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TagBounds:
-    """Bounds on a table of tags. Tags per picture count pictures of split train that have at least one."""
+    """Bounds on a table of tags. Tags per image count images of split train that have at least one."""
 
     min_rows: int
     min_mean_tags: float
     max_mean_tags: float
     max_tags: int
-    max_share_without_tags: float  # of the pictures of split train
-    max_share_of_one_tag: float  # pictures with the most frequent tag, of all pictures of split train
+    max_share_without_tags: float  # of the images of split train
+    max_share_of_one_tag: float  # images with the most frequent tag, of all images of split train
     max_drift: float | None  # Jensen–Shannon divergence in bits, 0 equal … 1 disjoint; None: not checked
 
     def __post_init__(self) -> None:
@@ -112,7 +112,7 @@ def pair_rules(bounds: PairBounds) -> list[Rule]:
         _image_known(),
         _rows(
             "split_of_image",
-            "A caption has the split of its picture",
+            "A caption has the split of its image",
             "ToBeInSet",
             column="split_agrees",
             value_set=[True],
@@ -136,7 +136,7 @@ def pair_rules(bounds: PairBounds) -> list[Rule]:
         _total(
             "max_captions",
             "captions_per_image",
-            f"No picture has more than {bounds.max_captions:,} captions",
+            f"No image has more than {bounds.max_captions:,} captions",
             max_value=bounds.max_captions,
         ),
         _total(
@@ -165,21 +165,21 @@ def tag_rules(bounds: TagBounds, num_tags: int, *, has_reference: bool) -> list[
         _total(
             "mean_tags",
             "mean_tags_per_image",
-            f"A picture has {bounds.min_mean_tags:g} to {bounds.max_mean_tags:g} tags on average",
+            f"An image has {bounds.min_mean_tags:g} to {bounds.max_mean_tags:g} tags on average",
             min_value=bounds.min_mean_tags,
             max_value=bounds.max_mean_tags,
         ),
-        _total("max_tags", "tags_per_image", f"No picture has over {bounds.max_tags} tags", max_value=bounds.max_tags),
+        _total("max_tags", "tags_per_image", f"No image has over {bounds.max_tags} tags", max_value=bounds.max_tags),
         _total(
             "share_without_tags",
             "images_without_tags",
-            f"At most {bounds.max_share_without_tags:.0%} of the train pictures have no tag",
+            f"At most {bounds.max_share_without_tags:.0%} of the train images have no tag",
             max_value=bounds.max_share_without_tags,
         ),
         _total(
             "share_of_one_tag",
             "no_tag_everywhere",
-            f"No tag is on more than {bounds.max_share_of_one_tag:.0%} of the train pictures",
+            f"No tag is on more than {bounds.max_share_of_one_tag:.0%} of the train images",
             max_value=bounds.max_share_of_one_tag,
         ),
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Totals of a table, gathered batch by batch: one counter a picture and one a tag are held, and no row."""
+"""Totals of a table, gathered batch by batch: one counter an image and one a tag are held, and no row."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class TagTotals:
 
     images: ImageIndex
     names: list[str]  # of the tags, by tag_id
-    keys: KeyCounter  # of (picture, tag)
+    keys: KeyCounter  # of (image, tag)
     num_rows: int = 0
     num_removed: int = 0
     _per_image: np.ndarray = field(init=False)
@@ -41,7 +41,7 @@ class TagTotals:
         self._per_tag += np.bincount(tag_ids[counted], minlength=len(self.names))
 
     def row(self) -> dict[str, Any]:
-        """The totals as one row; counts of pictures and tags are over split train."""
+        """The totals as one row; counts of images and tags are over split train."""
         per_image = self._per_image[self.images.is_train]
         tagged = per_image[per_image > 0]
         num_train = max(len(per_image), 1)
@@ -59,7 +59,7 @@ class TagTotals:
         }
 
     def frequencies(self) -> dict[str, int]:
-        """Number of train pictures with each tag, by name; tags without any are left out."""
+        """Number of train images with each tag, by name; tags without any are left out."""
         return {name: int(n) for name, n in zip(self.names, self._per_tag, strict=True) if n}
 
 
@@ -68,7 +68,7 @@ class PairTotals:
     """Totals of the table pairs."""
 
     images: ImageIndex
-    keys: KeyCounter  # of (picture, caption_index)
+    keys: KeyCounter  # of (image, caption_index)
     captions: KeyCounter  # compared by a 64-bit hash
     num_refused: int = 0  # rows of the quarantine
     num_rows: int = 0
@@ -103,6 +103,6 @@ def _count(counts: np.ndarray, positions: np.ndarray) -> None:
     """Add 1 at each position, in place."""
     if not len(positions):
         return
-    # Pictures of one part are mostly neighbours: only their stretch of a long array is touched.
+    # Images of one part are mostly neighbors: only their stretch of a long array is touched.
     low, high = int(positions.min()), int(positions.max()) + 1
     counts[low:high] += np.bincount(positions - low, minlength=high - low).astype(counts.dtype)

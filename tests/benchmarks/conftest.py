@@ -16,6 +16,6 @@ ROOT = Path(__file__).resolve().parents[2]
 def recipe() -> dict[str, Any]:
     sections = load_yaml(ROOT / "recipes" / "sample.yaml")
     sections["retrain"] |= {"start_from": "preliminary"}
-    sections["retrain"]["training"] |= {"epochs": 1, "precision": "fp32", "loss": {"reduction": "picture"}}
+    sections["retrain"]["training"] |= {"epochs": 1, "precision": "fp32", "loss": {"reduction": "image"}}
     sections["evaluate"] |= {"num_bootstrap": 0}
     return sections

@@ -18,7 +18,7 @@ from ram.stages import pretrain
 
 
 @pytest.mark.parametrize("row", BACKBONES, ids=lambda r: r.key)
-def test_a_row_trains_the_blocks_it_names_and_sees_pictures_of_the_size_of_the_table(row: Backbone) -> None:
+def test_a_row_trains_the_blocks_it_names_and_sees_images_of_the_size_of_the_table(row: Backbone) -> None:
     sections = load_yaml(ROOT / "recipes" / "flickr8k.yaml")
     sections["model"]["image_size"] = IMAGE_SIZE
     before = copy.deepcopy(sections)

@@ -31,14 +31,14 @@ def test_judgements_of_one_pair_are_added_and_a_line_that_is_none_is_named(tmp_p
         read_pairs(_lines(tmp_path / "none.jsonl"))
 
 
-def test_the_shard_has_the_judged_pictures_with_their_captions_and_no_other(tmp_path: Path) -> None:
+def test_the_shard_has_the_judged_images_with_their_captions_and_no_other(tmp_path: Path) -> None:
     images = write_tar(tmp_path / "images.tar", {"x/a.jpg": b"A", "x/b.jpg": b"B", "x/a.json": b"{}", "c.txt": b"C"})
     pairs = pd.DataFrame([("a", "a dog", 1, 0), ("a", "a cat", 0, 1)], columns=["image", "caption", "yes", "no"])
     write_judged(images, pairs, tmp_path / "judged.tar")
     with tarfile.open(tmp_path / "judged.tar") as tar:
         found = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
     assert found == {"a.jpg": b"A", "a.json": json.dumps({"captions": ["a dog", "a cat"]}).encode()}
-    with pytest.raises(ValueError, match="lacks 1 of the judged pictures, like d"):
+    with pytest.raises(ValueError, match="lacks 1 of the judged images, like d"):
         write_judged(images, pairs.assign(image="d"), tmp_path / "other.tar")
     assert not (tmp_path / "other.tar").exists()
     (tmp_path / "cut.tar").write_bytes(images.read_bytes()[:700])
@@ -46,13 +46,13 @@ def test_the_shard_has_the_judged_pictures_with_their_captions_and_no_other(tmp_
         write_judged(tmp_path / "cut.tar", pairs, tmp_path / "other.tar")
 
 
-def _judged(num_pictures: int, accepted_J: np.ndarray) -> Judged:
-    picture_J = np.repeat(np.arange(num_pictures), len(accepted_J) // num_pictures)
-    judgements = pd.DataFrame({"picture": picture_J, "yes": accepted_J * 2, "no": 1})
-    return Judged([str(i) for i in range(num_pictures)], judgements, pd.DataFrame())
+def _judged(num_images: int, accepted_J: np.ndarray) -> Judged:
+    image_J = np.repeat(np.arange(num_images), len(accepted_J) // num_images)
+    judgements = pd.DataFrame({"image_index": image_J, "yes": accepted_J * 2, "no": 1})
+    return Judged([str(i) for i in range(num_images)], judgements, pd.DataFrame())
 
 
-def test_the_areas_are_those_of_pairs_counted_one_by_one_and_a_tag_counts_once_a_picture(
+def test_the_areas_are_those_of_pairs_counted_one_by_one_and_a_tag_counts_once_an_image(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(human_judgements, "_NUM_RESAMPLES", 20)
@@ -62,7 +62,7 @@ def test_the_areas_are_those_of_pairs_counted_one_by_one_and_a_tag_counts_once_a
     tags = pd.DataFrame(
         {
             "judgement": np.arange(40),
-            "picture": judged.judgements["picture"],
+            "image_index": judged.judgements["image_index"],
             "tag_id": np.arange(40) % 5,
             "keep": keep_J,
         }
@@ -77,15 +77,15 @@ def test_the_areas_are_those_of_pairs_counted_one_by_one_and_a_tag_counts_once_a
 
     assert found["caption_auc"] == pytest.approx(area(accepted_J.tolist(), keep_J.tolist()), abs=1e-4)
     right, best = [], []
-    for picture in range(4):
+    for image in range(4):
         for tag in range(5):
-            mine = [j for j in range(40) if j // 10 == picture and j % 5 == tag]
+            mine = [j for j in range(40) if j // 10 == image and j % 5 == tag]
             right.append(any(accepted_J[j] for j in mine))
             best.append(max(float(keep_J[j]) for j in mine))
     assert found["tag_auc"] == pytest.approx(area(right, best), abs=1e-4)
 
 
-def test_whole_pictures_are_drawn_for_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whole_images_are_drawn_for_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(human_judgements, "_NUM_RESAMPLES", 200)
     rng = np.random.default_rng(0)
     right = rng.random(400) < 0.5

@@ -24,7 +24,7 @@ def test_the_plain_forward_pass_is_the_models() -> None:
         assert wanted.std(0).mean() > 1e-4
 
 
-def test_the_tables_name_every_variant_and_judge_on_other_pictures_than_they_fit_on(
+def test_the_tables_name_every_variant_and_judge_on_other_images_than_they_fit_on(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inference_speed, "SWIN_L", SMALL)

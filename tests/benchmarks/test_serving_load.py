@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from benchmarks.http_load import Load, closed_loop, draw_pictures, open_loop
+from benchmarks.http_load import Load, closed_loop, draw_images, open_loop
 
 
 class _Server:
@@ -68,8 +68,8 @@ def test_an_open_loop_asks_at_its_rate_and_tells_the_time(monkeypatch: pytest.Mo
     assert ticks == pytest.approx([1, 2], abs=0.02)
 
 
-def test_pictures_are_of_the_size_that_is_promised_and_all_different() -> None:
-    pictures = draw_pictures(3)
-    assert len(set(pictures)) == 3
-    assert {Image.open(io.BytesIO(picture)).size for picture in pictures} == {(640, 480)}
-    assert all(20_000 < len(picture) < 200_000 for picture in pictures)
+def test_images_are_of_the_size_that_is_promised_and_all_different() -> None:
+    images = draw_images(3)
+    assert len(set(images)) == 3
+    assert {Image.open(io.BytesIO(image)).size for image in images} == {(640, 480)}
+    assert all(20_000 < len(image) < 200_000 for image in images)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from benchmarks import tag_sets
-from benchmarks.tag_arms import mean_ap, retrain_on, said_tags, with_knobs
+from benchmarks.tag_arms import mean_ap, retrain_on, said_tags, with_params
 from ram.model.checkpoint import checkpoint_version
 from ram.pipeline.artifacts import read_artifact
 from ram.pipeline.catalog import artifact
@@ -25,16 +25,18 @@ def workspace(drawn_workspace: Path, tmp_path: Path, recipe: dict[str, Any]) -> 
     return root
 
 
-def test_knobs_of_the_command_line_change_the_recipe_and_unknown_ones_are_refused() -> None:
+def test_params_of_the_command_line_change_the_recipe_and_unknown_ones_are_refused() -> None:
     recipe = load_yaml(ROOT / "recipes" / "flickr8k.yaml")
-    changed = with_knobs(recipe, ["retrain.training.epochs=8", "clean_tags.rules.max_wrong_probability=null", "seed=4"])
+    changed = with_params(
+        recipe, ["retrain.training.epochs=8", "clean_tags.rules.max_wrong_probability=null", "seed=4"]
+    )
     assert changed["retrain"]["training"]["epochs"] == 8
     assert changed["clean_tags"]["rules"]["max_wrong_probability"] is None
     assert changed["seed"] == 4
     assert recipe["retrain"]["training"]["epochs"] != 8
-    for knob in ("retrain.training.epoch=8", "nothing.at.all=1", "seed", "seed.more=1"):
-        with pytest.raises(ValueError, match="is no knob of the recipe"):
-            with_knobs(recipe, [knob])
+    for parameter in ("retrain.training.epoch=8", "nothing.at.all=1", "seed", "seed.more=1"):
+        with pytest.raises(ValueError, match="is no parameter of the recipe"):
+            with_params(recipe, [parameter])
 
 
 def test_the_parsed_arm_has_what_captions_say_and_its_model_is_another_one(workspace: Path) -> None:

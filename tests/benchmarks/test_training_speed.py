@@ -20,7 +20,7 @@ def test_the_parts_of_a_step_all_take_time_and_the_table_has_them() -> None:
     assert min(figures["step_s"].values()) > 0
     assert figures["memory_mib"] > 1
     # The step that is timed part by part is like the one that is not.
-    assert 0.1 < 2 / figures["pictures_per_s"] / sum(figures["step_s"].values()) < 10
+    assert 0.1 < 2 / figures["images_per_s"] / sum(figures["step_s"].values()) < 10
     cells = benchmark.row("lite0", "fp32", figures).split("|")[1:-1]
     assert len(cells) == 5 + len(benchmark.PARTS)
     assert sum(int(cell.strip(" %")) for cell in cells[5:]) == pytest.approx(100, abs=4)

@@ -48,7 +48,7 @@ def test_what_a_caption_denies_is_left_out_and_what_it_says_besides_stays(there:
 @given(
     st.sampled_from(["photo", "picture", "drawing", "close-up", "stock photo", "black and white photograph"]), st.data()
 )
-def test_words_for_the_picture_change_nothing(picture: str, data: st.DataObject) -> None:
+def test_words_for_the_image_change_nothing(image: str, data: st.DataObject) -> None:
     caption = data.draw(st.sampled_from(["a dog on a beach", "two men riding horses", "a red bus"]))
-    plain, framed = parse_captions([clean_caption(caption), clean_caption(f"a {picture} of {caption}")])
+    plain, framed = parse_captions([clean_caption(caption), clean_caption(f"a {image} of {caption}")])
     assert framed == plain

@@ -41,7 +41,7 @@ def ram(command: str) -> Result:
 
 
 def test_every_example_of_the_documentation_runs(here: World) -> None:
-    shutil.copytree(here.pictures, "val2017")
+    shutil.copytree(here.images, "val2017")
     tiny_clip(Path("clip-vit-base-patch16"))
     rows = rows_of(here.labels)
     names = sorted({row["tag"] for row in rows})
@@ -58,7 +58,7 @@ def test_every_example_of_the_documentation_runs(here: World) -> None:
         result = ram(command)
         assert result.exit_code == 0, (command, result.output, result.exception)
         outputs[command] = result.output
-    assert "18 pictures, 7 names" in outputs[EXAMPLES[0]]
+    assert "18 images, 7 names" in outputs[EXAMPLES[0]]
     figures = json.loads(Path("mine.json").read_text())
     assert [at["threshold"] for at in figures["models"][0]["at_thresholds"]] == [0.5, 0.86]
     assert len(rows_of(Path("mine.csv"))) == 7
@@ -70,20 +70,20 @@ def test_every_example_of_the_documentation_runs(here: World) -> None:
 
 
 def test_strict_refuses_what_is_counted_otherwise(here: World) -> None:
-    (here.pictures / "050.jpg").write_bytes(b"no picture")
+    (here.images / "050.jpg").write_bytes(b"no image")
     command = "ram evaluate model --benchmark mine.yaml --resamples 0"
     files = {row["image"] for row in rows_of(here.labels)}
     assert "050.jpg" in files
     counted = ram(command)
     assert counted.exit_code == 0
-    assert "1 broken picture: 050.jpg" in counted.output
+    assert "1 broken image: 050.jpg" in counted.output
     refused = ram(f"{command} --strict")
     assert isinstance(refused.exception, ValueError)
-    assert "1 broken_picture (050.jpg" in str(refused.exception)
+    assert "1 broken_image (050.jpg" in str(refused.exception)
 
 
-def test_a_proposal_needs_no_picture_and_is_not_written_twice(here: World) -> None:
-    shutil.rmtree(here.pictures)
+def test_a_proposal_needs_no_image_and_is_not_written_twice(here: World) -> None:
+    shutil.rmtree(here.images)
     command = "ram evaluate model --benchmark mine.yaml --propose-mapping m.csv"
     result = ram(command)
     assert "m.csv: 7 of 7 names are tags" in result.output
@@ -92,11 +92,11 @@ def test_a_proposal_needs_no_picture_and_is_not_written_twice(here: World) -> No
 
 
 def test_a_known_benchmark_may_be_read_in_another_format(here: World) -> None:
-    command = "ram evaluate model --benchmark voc --format table --names names.txt --pictures photos"
+    command = "ram evaluate model --benchmark voc --format table --names names.txt --images photos"
     command += f" --labels {shlex.quote(str(here.labels))}"
     result = ram(command)
     assert "no list of names" in str(result.exception)
     Path("names.txt").write_text("ball\nbox\n")
     result = ram(command)
-    assert "18 pictures, 2 names" in result.output
+    assert "18 images, 2 names" in result.output
     assert "unknown name" in result.output

@@ -94,9 +94,9 @@ def test_a_tag_without_a_threshold_can_never_be_predicted(workspace: Path) -> No
     assert "the tag has no threshold" in reasons["prediction"]
 
 
-def test_pictures_of_other_splits_have_no_rows_because_of_their_split(workspace: Path) -> None:
+def test_images_of_other_splits_have_no_rows_because_of_their_split(workspace: Path) -> None:
     life = told(workspace, "drawn/065", "roll")
-    assert life.why_not[-1]["reason"] == "the picture is of split test; the data engine works on train alone"
+    assert life.why_not[-1]["reason"] == "the image is of split test; the data engine works on train alone"
     assert not life.training
 
 
@@ -104,7 +104,7 @@ def test_pictures_of_other_splits_have_no_rows_because_of_their_split(workspace:
     ("image", "tag", "message"),
     [
         ("drawn/000", "ballo", "no tag 'ballo' among the 8; the nearest are ball"),
-        ("drawn/0000", "ball", "no picture 'drawn/0000' in the table images; the nearest are drawn/000"),
+        ("drawn/0000", "ball", "no image 'drawn/0000' in the table images; the nearest are drawn/000"),
         ("drawn/000", "99", "no tag '99'"),
     ],
 )
@@ -113,7 +113,7 @@ def test_what_is_not_there_names_the_nearest(workspace: Path, image: str, tag: s
         told(workspace, image, tag)
 
 
-def test_a_name_of_several_pictures_is_refused_with_some_of_them(workspace: Path) -> None:
+def test_a_name_of_several_images_is_refused_with_some_of_them(workspace: Path) -> None:
     from ram.reports.lineage.find import find_image
 
     schema = artifact("images").schema
@@ -121,24 +121,24 @@ def test_a_name_of_several_pictures_is_refused_with_some_of_them(workspace: Path
     rows = Table(workspace / artifact("images").path, schema).to_pandas().head(2)
     rows["image_id"] = ["a/x.jpg", "b/x.jpg"]
     write_table(rows, workspace / "twice", schema)
-    with pytest.raises(ValueError, match=r"2 pictures are called 'x': a/x.jpg, b/x.jpg; give the image_id"):
+    with pytest.raises(ValueError, match=r"2 images are called 'x': a/x.jpg, b/x.jpg; give the image_id"):
         find_image(Table(workspace / "twice", schema), "x")
 
 
-def test_the_command_writes_the_picture_with_the_box_and_prints_json(here: Path, tmp_path: Path) -> None:
+def test_the_command_writes_the_image_with_the_box_and_prints_json(here: Path, tmp_path: Path) -> None:
     out = tmp_path / "row.png"
     plain = CliRunner().invoke(app, ["explain", "drawn/001", "roll", "--out", str(out)])
     assert plain.exit_code == 0, plain.output
     assert "removed: not seen on its region" in plain.output
-    picture = np.asarray(Image.open(out).convert("RGB"))
+    image = np.asarray(Image.open(out).convert("RGB"))
     life = told(here, "drawn/001", "roll")
     assert life.box is not None
     x, y = (round((life.box[i] + life.box[i + 2]) / 2 * 640) for i in (0, 1))
     edge = round(life.box[1] * 640) + 1
-    assert picture.shape[1] == 640
-    assert picture.shape[0] > 640  # captions stand under it
-    assert picture[edge, x].tolist() == [0xF4, 0x3F, 0x5E]
-    assert picture[y, x].tolist() != [0xF4, 0x3F, 0x5E]
+    assert image.shape[1] == 640
+    assert image.shape[0] > 640  # captions stand under it
+    assert image[edge, x].tolist() == [0xF4, 0x3F, 0x5E]
+    assert image[y, x].tolist() != [0xF4, 0x3F, 0x5E]
     as_json = CliRunner().invoke(app, ["explain", "drawn/001", "roll", "--json"])
     assert json.loads(as_json.stdout) == json.loads(json.dumps(life.to_json()))
 

@@ -46,9 +46,9 @@ def test_the_loaded_folder_gives_the_logits_of_the_published_model(tmp_path: Pat
     assert (preprocess.image_size, preprocess.mean, preprocess.std) == (
         32, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     )  # fmt: skip
-    picture = np.zeros((40, 50, 3), np.uint8)
-    by_name = tagger.scores([picture], tags=["cat", "dog"])
-    np.testing.assert_allclose(by_name, tagger.scores([picture])[:, [4, 0]], atol=1e-6)
+    image = np.zeros((40, 50, 3), np.uint8)
+    by_name = tagger.scores([image], tags=["cat", "dog"])
+    np.testing.assert_allclose(by_name, tagger.scores([image])[:, [4, 0]], atol=1e-6)
 
 
 def test_half_takes_half_the_space_and_changes_logits_by_rounding(tmp_path: Path, tag_list: Path) -> None:
@@ -104,13 +104,13 @@ def test_new_names_are_scored_beside_the_models_own(
     monkeypatch.setattr("ram.inference.tagger.make_text_encoder", lambda spec: asked.append(spec) or Encoder())
     convert(_file(tmp_path, family), tmp_path / "out", tag_list=tag_list)
     tagger = ram.load(tmp_path / "out")
-    picture = np.random.default_rng(1).integers(0, 256, (40, 50, 3), np.uint8)
-    mixed = tagger.scores([picture], tags=["cat", "zeppelin"])
+    image = np.random.default_rng(1).integers(0, 256, (40, 50, 3), np.uint8)
+    mixed = tagger.scores([image], tags=["cat", "zeppelin"])
     assert asked == ["clip:openai/clip-vit-base-patch16"]
-    np.testing.assert_allclose(mixed[:, :1], tagger.scores([picture])[:, [4]], atol=1e-6)
+    np.testing.assert_allclose(mixed[:, :1], tagger.scores([image])[:, [4]], atol=1e-6)
     model = tagger.checkpoint.model
     with torch.inference_mode():
-        tokens_BND = model.encode(model.preprocess(Image.fromarray(picture))[None])
+        tokens_BND = model.encode(model.preprocess(Image.fromarray(image))[None])
         alone = model.tag_logits(tokens_BND, torch.from_numpy(Encoder().embed(["zeppelin"], "ram"))).sigmoid()
     np.testing.assert_allclose(mixed[:, 1:], alone, atol=1e-6)
 

@@ -43,7 +43,7 @@ def test_without_a_folder_both_models_are_the_registrys_and_with_one_the_challen
     ("options", "message"),
     [
         (["--keys", "none"], "no file of keys"),
-        (["--max-waiting", "3", "--max-pictures", "9"], "raise max_waiting"),
+        (["--max-waiting", "3", "--max-images", "9"], "raise max_waiting"),
         (["--timeout-s", "0"], "timeout_s must be above 0"),
         ([], "no champion"),
     ],

@@ -32,7 +32,7 @@ TAGS = [
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small model that finds all its tags in every picture."""
+    """A small model that finds all its tags in every image."""
     params = ModelParams(
         image_encoder="resnet10t", image_size=32, token_width=16, width=16, num_heads=2, ffn_ratio=2.0,
         text_encoder="package:wordllama", templates="plain", caption=CaptionParams(vocabulary_size=60, num_heads=2),
@@ -46,11 +46,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three pictures, one of them broken."""
+    """Three images, one of them broken."""
     directory = tmp_path_factory.mktemp("photos")
     pixels = np.random.default_rng(0).integers(0, 256, (2, 40, 50, 3), dtype=np.uint8)
-    for name, picture in zip("ac", pixels, strict=True):
-        Image.fromarray(picture).save(directory / f"{name}.png")
+    for name, image in zip("ac", pixels, strict=True):
+        Image.fromarray(image).save(directory / f"{name}.png")
     (directory / "b.jpg").write_bytes(b"text")
     return directory
 
@@ -63,12 +63,12 @@ def lines(text: str) -> list[dict]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_broken_pictures_are_named_at_the_end_and_the_status_is_1(model: Path, photos: Path) -> None:
+def test_broken_images_are_named_at_the_end_and_the_status_is_1(model: Path, photos: Path) -> None:
     result = tag(model, photos, "--json", "--batch-size", 2)
     assert result.exit_code == 1
-    assert [Path(row["picture"]).name for row in lines(result.stdout)] == ["a.png", "c.png"]
-    assert f"not tagged: {photos / 'b.jpg'}: not a readable picture" in result.stderr
-    assert "2 pictures tagged" in result.stderr
+    assert [Path(row["image"]).name for row in lines(result.stdout)] == ["a.png", "c.png"]
+    assert f"not tagged: {photos / 'b.jpg'}: not a readable image" in result.stderr
+    assert "2 images tagged" in result.stderr
     assert "1 refused" in result.stderr
     assert tag(model, photos / "a.png").exit_code == 0
 
@@ -84,15 +84,15 @@ def test_every_format_has_what_the_tagger_says(model: Path, photos: Path, tmp_pa
     parquet = pq.read_table(tmp_path / "new" / "out.parquet").to_pylist()
     rows = list(csv.DictReader((tmp_path / "new" / "out.csv").open()))
     of_json = [
-        {"picture": line["picture"], **t}
+        {"image": line["image"], **t}
         for line in lines((tmp_path / "new" / "out.jsonl").read_text())
         for t in line["tags"]
     ]
     assert len(flat) == len(parquet) == len(rows) == len(of_json) == 6
-    for (picture, t), p, c, j in zip(flat, parquet, rows, of_json, strict=True):
-        assert (p["picture"], p["tag"], p["tag_id"], p["kind"]) == (picture, t.name, t.tag_id, t.kind)
-        assert (c["picture"], c["tag"], int(c["tag_id"]), c["kind"]) == (picture, t.name, t.tag_id, t.kind)
-        assert (j["picture"], j["name"], j["tag_id"], j["kind"]) == (picture, t.name, t.tag_id, t.kind)
+    for (image, t), p, c, j in zip(flat, parquet, rows, of_json, strict=True):
+        assert (p["image"], p["tag"], p["tag_id"], p["kind"]) == (image, t.name, t.tag_id, t.kind)
+        assert (c["image"], c["tag"], int(c["tag_id"]), c["kind"]) == (image, t.name, t.tag_id, t.kind)
+        assert (j["image"], j["name"], j["tag_id"], j["kind"]) == (image, t.name, t.tag_id, t.kind)
         assert p["score"] == pytest.approx(t.score)
         assert float(c["score"]) == pytest.approx(t.score)
         assert j["score"] == pytest.approx(t.score, abs=1e-4)
@@ -100,13 +100,13 @@ def test_every_format_has_what_the_tagger_says(model: Path, photos: Path, tmp_pa
     assert f"{wanted[0][0].score:.3f}  {wanted[0][0].name}  ({wanted[0][0].kind})" in text
 
 
-def test_a_picture_without_tags_has_a_row_too(model: Path, photos: Path, tmp_path: Path) -> None:
+def test_an_image_without_tags_has_a_row_too(model: Path, photos: Path, tmp_path: Path) -> None:
     for suffix in ("csv", "parquet"):
         tag(model, photos / "a.png", "--threshold", "1", "--out", tmp_path / f"o.{suffix}")
     (row,) = pq.read_table(tmp_path / "o.parquet").to_pylist()
-    assert (row["picture"], row["tag"], row["score"]) == (str(photos / "a.png"), None, None)
+    assert (row["image"], row["tag"], row["score"]) == (str(photos / "a.png"), None, None)
     (row,) = csv.DictReader((tmp_path / "o.csv").open())
-    assert (row["picture"], row["tag"]) == (str(photos / "a.png"), "")
+    assert (row["image"], row["tag"]) == (str(photos / "a.png"), "")
     assert "no tag" in tag(model, photos / "a.png", "--threshold", "1").stdout
 
 
@@ -131,7 +131,7 @@ def test_shards_patterns_and_paths_on_stdin_are_tagged(model: Path, photos: Path
     result = tag(model, tmp_path / "s.tar", f"{photos}/a*", "-", "--json", stdin=f"{photos / 'c.png'}\n")
     assert result.exit_code == 0, result.output
     found = lines(result.stdout)
-    assert [row["picture"] for row in found] == [f"{tmp_path}/s.tar/x/0.png", f"{photos}/a.png", f"{photos}/c.png"]
+    assert [row["image"] for row in found] == [f"{tmp_path}/s.tar/x/0.png", f"{photos}/a.png", f"{photos}/c.png"]
     assert [t["name"] for t in found[0]["tags"]] == [t["name"] for t in found[1]["tags"]]
 
 
@@ -189,8 +189,8 @@ def test_boxes_are_drawn_and_captions_written(model: Path, photos: Path, tmp_pat
     assert isinstance(row["caption"], str)
     (drawn,) = (tmp_path / "seen").iterdir()
     assert drawn.name == "000000-a.png.png"
-    with Image.open(drawn) as page, Image.open(photos / "a.png") as picture:
-        shown = np.asarray(picture.convert("RGB").resize((960, 768)), int)
+    with Image.open(drawn) as page, Image.open(photos / "a.png") as image:
+        shown = np.asarray(image.convert("RGB").resize((960, 768)), int)
         changed = np.abs(np.asarray(page.convert("RGB"), int)[:768] - shown).sum(axis=2) > 0
     (tags,) = ram.load(model)(photos / "a.png", top_k=1, explain=True)
     assert changed.any() == (tags[0].box is not None)
@@ -212,18 +212,16 @@ def test_frames_have_their_times_and_a_strip(model: Path, tmp_path: Path) -> Non
     rows = pq.read_table(tmp_path / "o.parquet").to_pylist()
     assert sorted({(row["frame"], row["time_s"]) for row in rows}) == [(0, 0.0), (2, 1.0), (4, 2.0)]
     assert [p.name for p in (tmp_path / "strips").iterdir()] == ["000-a.webp.png"]
-    assert "3 pictures tagged" in result.stderr
+    assert "3 images tagged" in result.stderr
 
 
-def test_a_picture_of_too_many_pixels_is_refused(model: Path, photos: Path) -> None:
+def test_an_image_of_too_many_pixels_is_refused(model: Path, photos: Path) -> None:
     result = tag(model, photos / "a.png", "--max-pixels", 1999)
     assert result.exit_code == 1
     assert "50 x 40 pixels, more than 1999" in result.stderr
 
 
-def test_on_a_cpu_without_bf16_a_request_for_it_is_one_line_and_the_same_output(
-    model: Path, photos: Path, tmp_path: Path
-) -> None:
+def test_bf16_falls_back_to_fp32_with_one_warning(model: Path, photos: Path, tmp_path: Path) -> None:
     environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
     outputs = []
     for precision in ("bf16", "fp32"):
@@ -236,8 +234,7 @@ def test_on_a_cpu_without_bf16_a_request_for_it_is_one_line_and_the_same_output(
         )  # fmt: skip
     assert [output.returncode for output in outputs] == [0, 0], outputs
     assert outputs[0].stdout == outputs[1].stdout
-    added = set(outputs[0].stderr.splitlines()) - set(outputs[1].stderr.splitlines())
-    assert [line for line in added if "bf16" in line] == [
-        "precision bf16 is not used: this cpu has no bf16 instructions, and fp32 is faster without them"
+    assert [line for line in outputs[0].stderr.splitlines() if "bf16" in line] == [
+        "precision bf16 is not used: PyTorch has no fast bf16 on this cpu; using fp32"
     ]
-    assert "Traceback" not in outputs[0].stderr
+    assert "bf16" not in outputs[1].stderr

@@ -1,4 +1,4 @@
-"""The rules of the design, as tests: the graph, the knobs and the code say the same."""
+"""The rules of the design, as tests: the graph, the parameters and the code say the same."""
 
 from __future__ import annotations
 
@@ -126,30 +126,30 @@ def _imports(path: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("name", ENTRIES)
-def test_knobs_in_the_graph_are_the_knobs_of_the_code(name: str) -> None:
+def test_params_in_the_graph_are_the_params_of_the_code(name: str) -> None:
     call, definition = ENTRIES[name]
     fields = {f.name for f in dataclasses.fields(call.module.Params)}
-    parts = getattr(call.module, "SHARED_KNOBS", {})
-    shared = {f"{s}.{knob}" for s in fields & parts.keys() for knob in parts[s]} | (
+    parts = getattr(call.module, "SHARED_PARAMS", {})
+    shared = {f"{s}.{parameter}" for s in fields & parts.keys() for parameter in parts[s]} | (
         fields & set(SHARED_SECTIONS)
     ) - parts.keys()
     assert set(definition.get("params", [])) == shared | ({call.stage} if fields - set(SHARED_SECTIONS) else set())
 
 
 @pytest.mark.parametrize("path", [*RECIPES, ROOT / "params.yaml"], ids=lambda p: p.stem)
-def test_every_recipe_gives_every_stage_its_knobs_and_no_other(path: Path) -> None:
+def test_every_recipe_gives_every_stage_its_params_and_no_other(path: Path) -> None:
     sections = load_yaml(path)
     for call, _ in ENTRIES.values():
         stage_params(sections, call.stage, call.module.Params)
     from_mapping(EngineParams, sections["engine"], where="engine")
     from_mapping(PromotionParams, sections["promotion"], where="promotion")
     from_mapping(RoundParams, sections["rounds"], where="rounds")
-    with_knobs = {
+    with_params = {
         c.stage
         for c, _ in ENTRIES.values()
         if {f.name for f in dataclasses.fields(c.module.Params)} - set(SHARED_SECTIONS)
     }
-    assert set(sections) == with_knobs | set(SHARED_SECTIONS) | set(RUNTIME_SECTIONS)
+    assert set(sections) == with_params | set(SHARED_SECTIONS) | set(RUNTIME_SECTIONS)
 
 
 def test_every_stage_module_has_a_test() -> None:

@@ -96,8 +96,8 @@ def test_tables_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
         balance(generated, cleaned, 1, TAGS, PARAMS)
 
 
-@pytest.mark.parametrize("knob", ["max_inflation", "num_shown"])
-def test_knobs_without_meaning_are_refused(knob: str) -> None:
-    values = {"max_inflation": 2.0, "num_paired_tags": 1, "min_pair_images": 1, "num_shown": 1, knob: 0}
-    with pytest.raises(ValueError, match=knob):
+@pytest.mark.parametrize("parameter", ["max_inflation", "num_shown"])
+def test_params_without_meaning_are_refused(parameter: str) -> None:
+    values = {"max_inflation": 2.0, "num_paired_tags": 1, "min_pair_images": 1, "num_shown": 1, parameter: 0}
+    with pytest.raises(ValueError, match=parameter):
         BalanceParams(**values)  # type: ignore[arg-type]

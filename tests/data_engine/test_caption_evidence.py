@@ -7,7 +7,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ram.data_engine.caption_evidence import evidence_of_rows, first_pictures, gather_by_picture
+from ram.data_engine.caption_evidence import evidence_of_rows, first_images, gather_by_image
 from ram.io.tables import Table, as_arrow, write_part
 from ram.pipeline.catalog import artifact
 
@@ -34,11 +34,11 @@ def write(root: Path, name: str, rows: pd.DataFrame, parts: list[np.ndarray]) ->
     st.randoms(use_true_random=False),
 )
 def test_a_row_has_the_evidence_of_the_likeliest_caption_that_names_it(
-    tmp_path_factory, pictures, num_parts: int, random
+    tmp_path_factory, images, num_parts: int, random
 ) -> None:
     root = tmp_path_factory.mktemp("gathered")
     parsed, evidence, generated, expected = [], [], [], []
-    for number, (tags, of_caption) in enumerate(pictures):
+    for number, (tags, of_caption) in enumerate(images):
         image_id = f"p/{number}"
         named = {tag: sorted(set(indices)) for tag, indices in tags}
         parsed += [
@@ -61,8 +61,8 @@ def test_a_row_has_the_evidence_of_the_likeliest_caption_that_names_it(
         write(root, "parsed_tags", frame(parsed, "parsed_tags"), [np.arange(len(parsed))]),
         write(root, "caption_evidence", frame(evidence, "caption_evidence"), [np.arange(len(evidence))]),
     )
-    gathered = gather_by_picture(*tables, root)
-    firsts = first_pictures(tables[0])
+    gathered = gather_by_image(*tables, root)
+    firsts = first_images(tables[0])
     for part, first in zip(cuts, firsts, strict=True):
         rows = every.iloc[part]
         found = evidence_of_rows(gathered, first, rows["image_id"].to_numpy(), rows["tag_id"].to_numpy())

@@ -55,7 +55,7 @@ def test_without_any_witness_a_row_is_as_likely_wrong_as_its_origin_says() -> No
 def test_evidence_counts_as_bayes_says() -> None:
     evidence = [-3.0, -1.0, 0.0, 2.0]
     probability, _ = wrong_probability(rows(held_out_evidence=evidence), EVIDENCE)
-    likelihood = np.exp(evidence)  # of the picture where the tag is right, relative to where it is wrong
+    likelihood = np.exp(evidence)  # of the image where the tag is right, relative to where it is wrong
     np.testing.assert_allclose(probability, 0.1 / (0.1 + 0.9 * likelihood))
 
 
@@ -82,7 +82,7 @@ def test_a_caption_that_is_foreign_takes_its_words_with_it() -> None:
     np.testing.assert_allclose(probability, [*(foreign + (1 - foreign) * 0.1), 0.3])
 
 
-def test_a_picture_none_of_whose_words_fit_takes_a_doubtful_one_with_it() -> None:
+def test_an_image_none_of_whose_words_fit_takes_a_doubtful_one_with_it() -> None:
     params = dataclasses.replace(EVIDENCE, foreign_share=0.05)
     table = rows(
         image_id=["a", "a", "a", "a", "b", "b", "b"],
@@ -175,18 +175,18 @@ def test_origins_without_an_expected_noise_are_refused() -> None:
         ({"foreign_share": -0.1}, r"foreign_share must be in \[0, 1\), got -0.1"),
     ],
 )
-def test_evidence_knobs_out_of_range_are_refused(change: dict[str, object], message: str) -> None:
+def test_evidence_params_out_of_range_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(EVIDENCE, **change)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("knob", [f.name for f in dataclasses.fields(RuleParams)])
-def test_rules_lie_between_0_and_1(knob: str) -> None:
+@pytest.mark.parametrize("parameter", [f.name for f in dataclasses.fields(RuleParams)])
+def test_rules_lie_between_0_and_1(parameter: str) -> None:
     for value in (0.0, 1.0):
-        assert getattr(dataclasses.replace(RULES, **{knob: value}), knob) == value
+        assert getattr(dataclasses.replace(RULES, **{parameter: value}), parameter) == value
     for value in (-0.01, 1.01):
-        with pytest.raises(ValueError, match=rf"{knob} must be in \[0, 1\]"):
-            dataclasses.replace(RULES, **{knob: value})
+        with pytest.raises(ValueError, match=rf"{parameter} must be in \[0, 1\]"):
+            dataclasses.replace(RULES, **{parameter: value})
 
 
 def test_a_row_that_is_wrong_by_its_origin_alone_is_no_cluster_outlier() -> None:

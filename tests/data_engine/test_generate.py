@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ram.data_engine.generate import Generator, caption_parser, captioned_histogram, labelled_histogram
+from ram.data_engine.generate import Generator, caption_parser, captioned_histogram, labeled_histogram
 from ram.data_engine.sparse_scores import SparseScores, keep_highest
 from ram.data_engine.tag_lists import TRUST, Known
 from ram.data_engine.thresholds import NEVER, ScoreHistogram
@@ -19,8 +19,8 @@ TOP_K, FLOOR = 3, 0.15
 
 
 def known(*rows: tuple[int, int, str]) -> Known:
-    picture, tag_id, origin = zip(*rows, strict=True) if rows else ((), (), ())
-    return np.array(picture, int), np.array(tag_id, int), np.array([TRUST.index(o) for o in origin], int)
+    image, tag_id, origin = zip(*rows, strict=True) if rows else ((), (), ())
+    return np.array(image, int), np.array(tag_id, int), np.array([TRUST.index(o) for o in origin], int)
 
 
 def kept(own: Known, scores_BK: np.ndarray = SCORES_BK) -> SparseScores:
@@ -76,25 +76,25 @@ def test_counts_of_kept_scores_are_those_of_all_scores_wherever_a_threshold_can_
     scores_BK = generator.random((3, 4)).astype(np.float16).astype(np.float32)
     positive_BK = generator.random((3, 4)) < 0.5
     known_BK = generator.random((3, 4)) < 0.8
-    pictures, tags = np.nonzero(positive_BK)
-    own = (pictures, tags, np.zeros(len(tags), int))
+    images, tags = np.nonzero(positive_BK)
+    own = (images, tags, np.zeros(len(tags), int))
     everything = ScoreHistogram(4)
     everything.add(scores_BK, positive_BK)
     whole = keep_highest(IDS, scores_BK, 4, FLOOR, own[:2])
     captioned = captioned_histogram([(whole, own)], 4, FLOOR, 4)
     truth = SimpleNamespace(targets=lambda ids, num_tags: (positive_BK, known_BK))
-    labelled = labelled_histogram([whole], truth, 4)  # type: ignore[arg-type]
+    labeled = labeled_histogram([whole], truth, 4)  # type: ignore[arg-type]
     of_known = ScoreHistogram(4)
     of_known.add(scores_BK, positive_BK, known_BK)
     above = ScoreHistogram.edges() >= FLOOR
-    for found, expected in ((captioned, everything), (labelled, of_known)):
+    for found, expected in ((captioned, everything), (labeled, of_known)):
         for name in ("totals_KT", "positives_KT"):
             assert getattr(found, name)[:, above].tolist() == getattr(expected, name)[:, above].tolist()
             assert getattr(found, name).sum(1).tolist() == getattr(expected, name).sum(1).tolist()
 
 
 def test_a_score_that_would_not_be_generated_from_counts_for_no_threshold() -> None:
-    own = known((0, 1, "caption"))  # kept for its picture alone: three others are higher
+    own = known((0, 1, "caption"))  # kept for its image alone: three others are higher
     histogram = captioned_histogram([(kept(own), own)], TOP_K, FLOOR, 4)
     place = np.flatnonzero(histogram.positives_KT[1])
     assert place.tolist() == [0]

@@ -48,7 +48,7 @@ def params(folder: Path) -> GroundingDinoParams:
     return GroundingDinoParams(model=str(folder), min_box_score=0.0, min_tag_score=0.0, short_side=96, batch_size=3)
 
 
-def pictures() -> list[Image.Image]:
+def images() -> list[Image.Image]:
     rng = np.random.default_rng(0)
     return [
         Image.fromarray(rng.integers(0, 255, (*size, 3), dtype=np.uint8)) for size in ((60, 80), (96, 64), (40, 40))
@@ -56,7 +56,7 @@ def pictures() -> list[Image.Image]:
 
 
 def find(params: GroundingDinoParams, names: list[list[str]]) -> list[list[tuple[float, ...] | None]]:
-    return GroundingDino(params, torch.device("cpu")).find(iter(pictures()[: len(names)]), names)
+    return GroundingDino(params, torch.device("cpu")).find(iter(images()[: len(names)]), names)
 
 
 def test_a_name_has_the_box_that_transformers_itself_scores_highest_for_it(
@@ -69,9 +69,9 @@ def test_a_name_has_the_box_that_transformers_itself_scores_highest_for_it(
     text = tokenizer("dog. red ball. tree.", return_tensors="pt")
     one = dataclasses.replace(params, batch_size=1)
     words = tokenizer.convert_ids_to_tokens(text["input_ids"][0])
-    for picture, boxes in zip(pictures(), find(one, [NAMES[:3]] * 3), strict=True):
+    for image, boxes in zip(images(), find(one, [NAMES[:3]] * 3), strict=True):
         with torch.no_grad():
-            output = model(pixel_values=prepared(picture, 96)[None], **text)
+            output = model(pixel_values=prepared(image, 96)[None], **text)
         scores_QT = output.logits[0].sigmoid()
         for name, box in zip(NAMES, boxes, strict=False):
             best = scores_QT[:, [words.index(word) for word in name.split()]].mean(1).argmax()
@@ -95,14 +95,14 @@ def test_below_either_threshold_there_is_no_find(params: GroundingDinoParams) ->
     assert find(dataclasses.replace(params, min_tag_score=0.9999), [NAMES]) == [[None] * 4]
 
 
-def test_boxes_lie_in_the_picture(params: GroundingDinoParams) -> None:
+def test_boxes_lie_in_the_image(params: GroundingDinoParams) -> None:
     for box in find(params, [NAMES])[0]:
         assert box is not None
         assert 0 <= box[0] < box[2] <= 1
         assert 0 <= box[1] < box[3] <= 1
 
 
-def test_pictures_are_prepared_as_transformers_prepares_them() -> None:
+def test_images_are_prepared_as_transformers_prepares_them() -> None:
     hf = pytest.importorskip("transformers")
     pytest.importorskip("torchvision")
     y, x = np.mgrid[0:60, 0:90]

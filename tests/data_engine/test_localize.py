@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from ram.data_engine.grounding_dino import GroundingDinoParams
 from ram.data_engine.localize import (
-    LOCALISERS,
+    LOCALIZERS,
     Finder,
     LocaliserParams,
     Rows,
@@ -62,9 +62,9 @@ def labels(path: Path, boxes: list[tuple[Any, ...]]) -> Table:
     return Table(path, schema)
 
 
-@pytest.mark.parametrize("kind", sorted(set(LOCALISERS) - {"grounding_dino"}))
+@pytest.mark.parametrize("kind", sorted(set(LOCALIZERS) - {"grounding_dino"}))
 @torch.inference_mode()
-def test_every_localiser_gives_every_row_a_box_within_the_picture(kind: str, model: RAM, rows: Rows) -> None:
+def test_every_localizer_gives_every_row_a_box_within_the_image(kind: str, model: RAM, rows: Rows) -> None:
     boxes = {("s/0", 0): (0.1, 0.2, 0.4, 0.9)}
     finder = Finder(Sources(model, TAGS, None, boxes), dataclasses.replace(PARAMS, kind=kind))
     boxes_R4, found_by_R = finder(rows)
@@ -132,13 +132,13 @@ def test_of_several_boxes_of_a_tag_the_largest_is_given_and_names_go_through_the
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "dino"}, "unknown localiser 'dino'; known: attention, grid, grounding_dino, boxes, whole"),
+        ({"kind": "dino"}, "unknown localizer 'dino'; known: attention, grid, grounding_dino, boxes, whole"),
         ({"fallback": "boxes"}, "must find a box for every row, boxes does not"),
         ({"relevance": "x"}, "unknown relevance 'x'; known: alignment, occlusion, attention"),
         ({"min_share": 1.0}, "min_share must be above 0 and below 1"),
         ({"window_sides": (0.5, 2.0)}, "window_sides must be one or more shares"),
     ],
 )
-def test_knobs_that_make_no_sense_are_refused(change: dict[str, Any], message: str) -> None:
+def test_params_that_make_no_sense_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(PARAMS, **change)

@@ -9,7 +9,7 @@ PARAMS = ProbeParams(num_folds=3, ridge=0.1, prior_weight=5.0)
 
 
 def world(num_images: int, num_tags: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Features that hold a direction for each tag of the picture, and noise; and the tags."""
+    """Features that hold a direction for each tag of the image, and noise; and the tags."""
     rng = np.random.default_rng(seed)
     tags_BK = rng.random((num_images, num_tags)) < 0.2
     feature_BD = tags_BK @ rng.normal(size=(num_tags, 24)) + rng.normal(size=(num_images, 24))
@@ -20,12 +20,12 @@ def batches(feature_BD: np.ndarray, tags_BK: np.ndarray, folds_B: np.ndarray, si
     found = []
     for start in range(0, len(feature_BD), size):
         rows = slice(start, start + size)
-        picture_R, tag_R = np.nonzero(tags_BK[rows])
-        found.append(Batch(feature_BD[rows], folds_B[rows], picture_R, tag_R))
+        image_R, tag_R = np.nonzero(tags_BK[rows])
+        found.append(Batch(feature_BD[rows], folds_B[rows], image_R, tag_R))
     return found
 
 
-def test_scores_are_those_of_a_ridge_regression_that_did_not_see_the_picture() -> None:
+def test_scores_are_those_of_a_ridge_regression_that_did_not_see_the_image() -> None:
     from sklearn.linear_model import Ridge
 
     feature_BD, tags_BK = world(160, 4)
@@ -39,7 +39,7 @@ def test_scores_are_those_of_a_ridge_regression_that_did_not_see_the_picture() -
         np.testing.assert_allclose(probe._ridge(feature_BD[mine], folds_B[mine]), expected, atol=1e-4)
 
 
-def test_evidence_tells_pictures_with_a_tag_from_others_and_wrong_tags_from_right_ones() -> None:
+def test_evidence_tells_images_with_a_tag_from_others_and_wrong_tags_from_right_ones() -> None:
     feature_BD, true_BK = world(600, 6)
     rng = np.random.default_rng(1)
     wrong_BK = ~true_BK & (rng.random(true_BK.shape) < 0.02)
@@ -47,16 +47,16 @@ def test_evidence_tells_pictures_with_a_tag_from_others_and_wrong_tags_from_righ
     folds_B = rng.integers(3, size=600)
     probe = fit(batches(feature_BD, said_BK, folds_B), 6, PARAMS)
     probe.calibrate(batches(feature_BD, said_BK, folds_B), PARAMS.prior_weight)
-    picture_R, tag_R = np.nonzero(said_BK)
-    evidence_R = probe.evidence(feature_BD, folds_B, picture_R, tag_R)
-    wrong_R = wrong_BK[picture_R, tag_R]
+    image_R, tag_R = np.nonzero(said_BK)
+    evidence_R = probe.evidence(feature_BD, folds_B, image_R, tag_R)
+    wrong_R = wrong_BK[image_R, tag_R]
     assert evidence_R[~wrong_R].mean() > 0.5
     assert evidence_R[wrong_R].mean() < -0.5
     by_chance = (evidence_R[wrong_R][:, None] < evidence_R[~wrong_R]).mean()
     assert by_chance > 0.9
 
 
-def test_a_tag_of_no_picture_or_of_few_has_no_evidence_or_little() -> None:
+def test_a_tag_of_no_image_or_of_few_has_no_evidence_or_little() -> None:
     feature_BD, tags_BK = world(300, 3)
     tags_BK[:, 2] = False
     tags_BK[2:, 1] = False

@@ -18,7 +18,7 @@ CAPTION = CaptionParams(
 
 
 class FakeScorer:
-    """Gives the scores above, whatever the pictures."""
+    """Gives the scores above, whatever the images."""
 
     def __init__(self) -> None:
         self.fast = SimpleNamespace(scores=lambda tokens: tokens[:, 0].double().numpy())
@@ -26,8 +26,10 @@ class FakeScorer:
         self.checkpoint = SimpleNamespace(label_system=SimpleNamespace(names=["w", "x", "y", "z"]))
         self.asked: list[dict[str, Any]] = []
 
-    def _write(self, tokens: torch.Tensor, tag_texts: list[list[str]], **knobs: Any) -> tuple[list[str], list[float]]:
-        self.asked.append(knobs)
+    def _write(
+        self, tokens: torch.Tensor, tag_texts: list[list[str]], **parameters: Any
+    ) -> tuple[list[str], list[float]]:
+        self.asked.append(parameters)
         return [" ".join(texts) for texts in tag_texts], [-1.0] * len(tag_texts)
 
     def tokens(self, ids: Sequence[str], size: int) -> Iterator[tuple[list[str], torch.Tensor, tuple[int, int]]]:
@@ -42,13 +44,13 @@ def look(
     looker = Looker(
         scorer=scorer, column_K=np.array(columns), top_k=2, floor=0.15, caption=caption, seed=3, batch_size=2
     )
-    pictures, tags = (np.array([pair[i] for pair in known], dtype=np.int64) for i in (0, 1))
-    return looker.run(["a", "b", "c"], (pictures, tags))
+    images, tags = (np.array([pair[i] for pair in known], dtype=np.int64) for i in (0, 1))
+    return looker.run(["a", "b", "c"], (images, tags))
 
 
 def test_scores_of_all_batches_are_kept_under_the_ids_of_the_label_system() -> None:
     kept, captions = look(FakeScorer(), [3, -1, 0], None, known=[(1, 1), (2, 0)])
-    rows = [(kept.image_ids[p], t, round(float(s), 2)) for p, t, s in zip(kept.picture_S, kept.tag_S, kept.score_S, strict=True)]  # fmt: skip  # noqa: E501
+    rows = [(kept.image_ids[p], t, round(float(s), 2)) for p, t, s in zip(kept.image_S, kept.tag_S, kept.score_S, strict=True)]  # fmt: skip  # noqa: E501
     assert rows == [("a", 2, 0.9), ("a", 0, 0.6), ("b", 0, 0.95), ("c", 0, 0.1)]
     assert captions.num_rows == 0
 
@@ -62,7 +64,7 @@ def test_the_models_own_highest_tags_lead_its_captions() -> None:
     assert [asked["seeds"] for asked in scorer.asked] == [(), ()]
 
 
-def test_a_sampled_caption_gets_a_seed_of_its_picture_and_of_the_run() -> None:
+def test_a_sampled_caption_gets_a_seed_of_its_image_and_of_the_run() -> None:
     scorer = FakeScorer()
     look(scorer, [0, 1, 2, 3], CaptionParams(**{f: getattr(CAPTION, f) for f in CAPTION.__slots__} | {"top_p": 0.9}))
     seeds = [seed for asked in scorer.asked for seed in asked["seeds"]]
@@ -81,7 +83,7 @@ def test_a_model_of_other_tags_is_read_by_name_and_synonym() -> None:
 
 
 @pytest.mark.parametrize(
-    ("knobs", "message"),
+    ("parameters", "message"),
     [
         ({"num_beams": 0}, "num_beams must be 1"),
         ({"top_p": 0.9, "num_beams": 3}, "with num_beams 1"),
@@ -90,6 +92,6 @@ def test_a_model_of_other_tags_is_read_by_name_and_synonym() -> None:
         ({"min_tag_score": 1.5}, "min_tag_score in"),
     ],
 )
-def test_impossible_ways_to_write_a_caption_are_refused(knobs: dict[str, Any], message: str) -> None:
+def test_impossible_ways_to_write_a_caption_are_refused(parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        CaptionParams(**{f: getattr(CAPTION, f) for f in CAPTION.__slots__} | knobs)
+        CaptionParams(**{f: getattr(CAPTION, f) for f in CAPTION.__slots__} | parameters)

@@ -98,6 +98,6 @@ def test_held_back_tags_are_never_predicted() -> None:
     assert found.without([1]).threshold_K.tolist() == [found.threshold_K[0], NEVER]
 
 
-def test_knobs_out_of_range_are_refused() -> None:
+def test_params_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="target_precision must lie between 0 and 1, got 1"):
         dataclasses.replace(PARAMS, target_precision=1.0)

@@ -26,25 +26,25 @@ DOCUMENT = {
 }
 
 
-def make(tmp_path: Path, pictures: str, document: dict[str, Any] = DOCUMENT, **knobs: Any) -> Source:
+def make(tmp_path: Path, images: str, document: dict[str, Any] = DOCUMENT, **parameters: Any) -> Source:
     (tmp_path / "labels.json").write_text(json.dumps(document))
-    entry = {"name": "coco", "kind": "coco", "path": str(tmp_path / pictures), "benchmark_name": "coco80"}
-    return make_source(entry | {"annotations": [str(tmp_path / "labels.json")]} | knobs)
+    entry = {"name": "coco", "kind": "coco", "path": str(tmp_path / images), "benchmark_name": "coco80"}
+    return make_source(entry | {"annotations": [str(tmp_path / "labels.json")]} | parameters)
 
 
 def read(source: Source) -> dict[str, Sample | Refusal]:
     return {item.key: item for chunk in source.chunks(source.files()) for item in source.read(chunk)}
 
 
-@pytest.mark.parametrize("pictures", ["pictures.tar", "folder"])
+@pytest.mark.parametrize("images", ["images.tar", "folder"])
 def test_captions_and_labels_come_from_a_tar_and_from_a_folder_alike(
-    tmp_path: Path, write_tar: WriteTar, pictures: str
+    tmp_path: Path, write_tar: WriteTar, images: str
 ) -> None:
-    write_tar(tmp_path / "pictures.tar", {"a.jpg": b"first", "b.jpg": b"second"})
+    write_tar(tmp_path / "images.tar", {"a.jpg": b"first", "b.jpg": b"second"})
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/a.jpg").write_bytes(b"first")
     (tmp_path / "folder/b.jpg").write_bytes(b"second")
-    items = read(make(tmp_path, pictures))
+    items = read(make(tmp_path, images))
     assert items["a"] == Sample(
         key="a",
         image=b"first",

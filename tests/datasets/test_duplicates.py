@@ -12,8 +12,8 @@ from ram.datasets.duplicates import find_duplicates, near_pairs
 
 def clusters(rng: np.random.Generator, count: int, max_flips: int) -> np.ndarray:
     """Random hashes in groups that differ in few bits."""
-    centres = rng.integers(0, 2**63, size=max(count // 4, 1), dtype=np.uint64)
-    hashes = rng.choice(centres, count)
+    centers = rng.integers(0, 2**63, size=max(count // 4, 1), dtype=np.uint64)
+    hashes = rng.choice(centers, count)
     for index in range(count):
         for bit in rng.choice(64, rng.integers(0, max_flips + 1), replace=False):
             hashes[index] ^= np.uint64(1 << int(bit))
@@ -34,7 +34,7 @@ def test_near_pairs_are_those_that_comparing_all_with_all_finds(seed: int, max_d
 
 
 def greedy(shas: np.ndarray, hashes: np.ndarray, priority: np.ndarray, max_distance: int | None) -> list[int]:
-    """The definition, one picture after the other."""
+    """The definition, one image after the other."""
     result = [-1] * len(hashes)
     kept: list[int] = []
     for index in sorted(range(len(hashes)), key=lambda i: (priority[i], i)):

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from ram.datasets import Sample, make_source
-from ram.datasets.image_info import PictureFacts, PictureLimits, Refused, examine
+from ram.datasets.image_info import ImageInfo, ImageLimits, Refused, examine
 
-LIMITS = PictureLimits(min_side=16, max_pixels=100_000, max_aspect=4.0)
+LIMITS = ImageLimits(min_side=16, max_pixels=100_000, max_aspect=4.0)
 
 
 def encoded(mode: str = "RGB", size: tuple[int, int] = (64, 48), kind: str = "JPEG", **options: object) -> bytes:
@@ -27,10 +27,10 @@ def encoded(mode: str = "RGB", size: tuple[int, int] = (64, 48), kind: str = "JP
     [("RGB", "JPEG", ".jpg"), ("L", "JPEG", ".jpg"), ("CMYK", "JPEG", ".jpg"), ("P", "PNG", ".png"),
      ("LA", "PNG", ".png"), ("RGBA", "PNG", ".png"), ("1", "PNG", ".png"), ("RGB", "WEBP", ".webp")],
 )  # fmt: skip
-def test_any_colour_mode_is_accepted_and_measured(mode: str, kind: str, suffix: str) -> None:
+def test_any_color_mode_is_accepted_and_measured(mode: str, kind: str, suffix: str) -> None:
     content = encoded(mode, kind=kind)
     facts = examine(content, LIMITS)
-    assert isinstance(facts, PictureFacts)
+    assert isinstance(facts, ImageInfo)
     assert (facts.width, facts.height, facts.suffix) == (64, 48, suffix)
     assert facts.sha256 == hashlib.sha256(content).digest()
     assert 0 <= facts.perceptual_hash < 2**64
@@ -55,7 +55,7 @@ def test_a_decompression_bomb_is_refused_by_its_header() -> None:
 
 
 def test_an_animation_is_refused() -> None:
-    frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
+    frames = [Image.new("RGB", (32, 32), color) for color in ("red", "blue")]
     stream = io.BytesIO()
     frames[0].save(stream, "WEBP", save_all=True, append_images=frames[1:])
     assert examine(stream.getvalue(), LIMITS) == Refused(reason="animated", detail="2 frames")
@@ -77,20 +77,20 @@ def test_broken_bytes_never_raise() -> None:
             broken = content.copy()
             for _ in range(rng.randint(1, 30)):
                 broken[rng.randrange(len(broken))] = rng.randrange(256)
-            assert isinstance(examine(bytes(broken), LIMITS), PictureFacts | Refused)
+            assert isinstance(examine(bytes(broken), LIMITS), ImageInfo | Refused)
 
 
-def test_formats_that_pictures_are_not_kept_in_are_refused() -> None:
+def test_formats_that_images_are_not_kept_in_are_refused() -> None:
     for kind in ("GIF", "BMP", "TIFF"):
         assert isinstance(examine(encoded(kind=kind), LIMITS), Refused)
 
 
-def test_recompressed_and_resized_pictures_have_nearly_the_same_hash_and_others_do_not() -> None:
+def test_recompressed_and_resized_images_have_nearly_the_same_hash_and_others_do_not() -> None:
     def hash_of(image: Image.Image, quality: int) -> int:
         stream = io.BytesIO()
         image.save(stream, "JPEG", quality=quality)
         facts = examine(stream.getvalue(), LIMITS)
-        assert isinstance(facts, PictureFacts)
+        assert isinstance(facts, ImageInfo)
         return facts.perceptual_hash
 
     source = make_source({"name": "world", "kind": "sample_world"})
@@ -103,7 +103,7 @@ def test_recompressed_and_resized_pictures_have_nearly_the_same_hash_and_others_
     assert all((one ^ two).bit_count() > 4 for one, two in itertools.combinations(hashes, 2))
 
 
-@pytest.mark.parametrize("knobs", [{"min_side": 0}, {"max_pixels": 10}, {"max_aspect": 0.5}])
-def test_limits_that_make_no_sense_are_refused(knobs: dict[str, float]) -> None:
+@pytest.mark.parametrize("parameters", [{"min_side": 0}, {"max_pixels": 10}, {"max_aspect": 0.5}])
+def test_limits_that_make_no_sense_are_refused(parameters: dict[str, float]) -> None:
     with pytest.raises(ValueError):
-        PictureLimits(**({"min_side": 16, "max_pixels": 1000, "max_aspect": 2.0} | knobs))  # type: ignore[arg-type]
+        ImageLimits(**({"min_side": 16, "max_pixels": 1000, "max_aspect": 2.0} | parameters))  # type: ignore[arg-type]

@@ -56,7 +56,7 @@ def _environment(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     s3fs.S3FileSystem.clear_instance_cache()
 
 
-def picture(seed: int) -> bytes:
+def image(seed: int) -> bytes:
     coarse = np.random.default_rng(seed).integers(0, 255, (8, 8, 3), dtype=np.uint8)
     stream = io.BytesIO()
     Image.fromarray(coarse).resize((96, 80), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=95)
@@ -71,13 +71,13 @@ def raw(tmp_path: Path) -> Path:
     for shard in range(2):
         members = {}
         for n in range(6):
-            members[f"{n + 10 * shard:03}.jpg"] = picture(n + 10 * shard)
-            members[f"{n + 10 * shard:03}.json"] = json.dumps({"captions": [f"picture {n}", "a dog"]}).encode()
+            members[f"{n + 10 * shard:03}.jpg"] = image(n + 10 * shard)
+            members[f"{n + 10 * shard:03}.json"] = json.dumps({"captions": [f"image {n}", "a dog"]}).encode()
         write_tar(root / f"web-{shard}.tar", members)
     names = [f"{n}.jpg" for n in range(3)]
-    write_tar(root / "coco.tar", {name: picture(40 + n) for n, name in enumerate(names)})
+    write_tar(root / "coco.tar", {name: image(40 + n) for n, name in enumerate(names)})
     for n, name in enumerate(names):
-        (root / "loose" / ("deep" if n else ".") / name).write_bytes(picture(50 + n))
+        (root / "loose" / ("deep" if n else ".") / name).write_bytes(image(50 + n))
     for kind, folder in (("tar", ""), ("loose", "deep/")):
         files = [name if kind == "tar" or not n else f"{folder}{name}" for n, name in enumerate([*names, "lost.jpg"])]
         document = {
@@ -91,7 +91,7 @@ def raw(tmp_path: Path) -> Path:
         writer.writerows([["path", "caption"], ["tables/0.jpg", "ä table, with words"], ["tables/none.jpg", "x"]])
     (root / "tables").mkdir()
     for n in range(2):
-        (root / "tables" / f"{n}.jpg").write_bytes(picture(60 + n))
+        (root / "tables" / f"{n}.jpg").write_bytes(image(60 + n))
     pd.DataFrame({"path": ["tables/1.jpg"], "caption": ["a cat"]}).to_parquet(root / "tables" / "t.parquet")
     return root
 
@@ -104,14 +104,14 @@ def ingest(workspace: Path) -> dict[str, str]:
         {"name": "packed", "path": "$RAW/coco.tar", "annotations": ["$RAW/tar.json"]} | coco,
         {"name": "loose", "path": "$RAW/loose", "annotations": ["$RAW/loose.json"]} | coco,
         {"name": "csv", "kind": "table", "path": "$RAW/table.csv"},
-        {"name": "parquet", "kind": "table", "path": "$RAW/tables/*.parquet", "picture_root": "$RAW"},
+        {"name": "parquet", "kind": "table", "path": "$RAW/tables/*.parquet", "image_root": "$RAW"},
     ]
     limits = {"min_side": 16, "max_pixels": 1_000_000, "max_aspect": 4.0}
     workspace.mkdir(exist_ok=True)
     sections = {
         "engine": {"num_workers": 1},
         "list_sources": {"sources": sources, "whole_hash_mib": 256},
-        "ingest_pairs": {"limits": limits, "max_hash_distance": 2, "pictures_per_shard": 4},
+        "ingest_pairs": {"limits": limits, "max_hash_distance": 2, "images_per_shard": 4},
     }
     storage.write_json(sections, workspace / "params.yaml")
     run_stage("list_sources", workspace / "params.yaml", workspace)

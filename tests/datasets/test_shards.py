@@ -21,16 +21,16 @@ def test_member_names_are_safe_and_differ_where_keys_differ(one: str, two: str) 
     assert (stem == member_stem("source", two)) == (one == two)
 
 
-def test_offsets_lead_to_the_pictures_bytes(tmp_path: Path) -> None:
+def test_offsets_lead_to_the_images_bytes(tmp_path: Path) -> None:
     path = tmp_path / "shard.tar"
-    pictures = {f"s/{'long' * 40}{i}": bytes([i]) * (511 + i) for i in range(3)}
+    images = {f"s/{'long' * 40}{i}": bytes([i]) * (511 + i) for i in range(3)}
     with ShardWriter(path) as writer:
-        offsets = [writer.write(stem, ".jpg", image, {"captions": ["ü"]}) for stem, image in pictures.items()]
+        offsets = [writer.write(stem, ".jpg", image, {"captions": ["ü"]}) for stem, image in images.items()]
     content = path.read_bytes()
-    for offset, image in zip(offsets, pictures.values(), strict=True):
+    for offset, image in zip(offsets, images.values(), strict=True):
         assert content[offset : offset + len(image)] == image
     with tarfile.open(path) as tar:
-        assert tar.getnames() == [name + suffix for name in pictures for suffix in (".jpg", ".json")]
+        assert tar.getnames() == [name + suffix for name in images for suffix in (".jpg", ".json")]
         assert {m.mtime for m in tar} == {0}
         stream = tar.extractfile(tar.getnames()[1])
         assert stream is not None

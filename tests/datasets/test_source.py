@@ -14,8 +14,8 @@ def test_an_unknown_kind_lists_the_known_ones() -> None:
     assert sorted(KINDS) == ["coco", "sample_world", "table", "webdataset"]
 
 
-def test_an_unknown_knob_is_named_with_its_source() -> None:
-    with pytest.raises(ValueError, match="source photos: unknown knob pth"):
+def test_an_unknown_param_is_named_with_its_source() -> None:
+    with pytest.raises(ValueError, match="source photos: unknown parameter pth"):
         make_source({"name": "photos", "kind": "webdataset", "pth": "x"})
 
 
@@ -27,10 +27,10 @@ def test_two_sources_may_not_share_a_name() -> None:
         make_sources([])
 
 
-@pytest.mark.parametrize("knobs", [{"name": "a/b"}, {"name": ""}, {"split": "val"}, {"dev_share": 1.0}])
-def test_knobs_that_make_no_sense_are_refused(knobs: dict[str, object]) -> None:
+@pytest.mark.parametrize("parameters", [{"name": "a/b"}, {"name": ""}, {"split": "val"}, {"dev_share": 1.0}])
+def test_params_that_make_no_sense_are_refused(parameters: dict[str, object]) -> None:
     with pytest.raises(ValueError):
-        make_source({"name": "a", "kind": "webdataset", "path": "x.tar"} | knobs)
+        make_source({"name": "a", "kind": "webdataset", "path": "x.tar"} | parameters)
 
 
 def test_a_variable_that_is_not_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,10 +68,10 @@ def test_the_dev_share_is_about_that_large_and_always_the_same() -> None:
 def test_no_path_leads_out_of_its_folder(tmp_path: Path) -> None:
     inside = tmp_path / "inside"
     inside.mkdir()
-    (inside / "a.jpg").write_bytes(b"picture")
+    (inside / "a.jpg").write_bytes(b"image")
     (tmp_path / "secret.jpg").write_bytes(b"secret")
     (inside / "link.jpg").symlink_to(tmp_path / "secret.jpg")
-    assert read_inside(inside, "a.jpg") == b"picture"
+    assert read_inside(inside, "a.jpg") == b"image"
     for path in ("../secret.jpg", str(tmp_path / "secret.jpg"), "link.jpg", "b/../../secret.jpg"):
         assert "leads out of its folder" in str(read_inside(inside, path))
     assert read_inside(inside, "none.jpg") == "no file 'none.jpg'"

@@ -10,12 +10,12 @@ from PIL import Image
 from ram.datasets import Sample, make_source
 from ram.datasets.synthetic import SampleWorld
 from ram.datasets.synthetic.grammar import write_captions
-from ram.datasets.synthetic.pen import COLOURS
+from ram.datasets.synthetic.pen import COLORS
 from ram.datasets.synthetic.scenes import SCENE_NAMES
-from ram.datasets.synthetic.things import ACTIONS, SIZES, THINGS, UNSEEN_COLOURS, UNSEEN_THINGS
+from ram.datasets.synthetic.things import ACTIONS, SIZES, THINGS, UNSEEN_COLORS, UNSEEN_THINGS
 from ram.datasets.synthetic.world import imagine, rng_of
 
-UNSEEN = (*UNSEEN_THINGS, *UNSEEN_COLOURS)
+UNSEEN = (*UNSEEN_THINGS, *UNSEEN_COLORS)
 
 
 @pytest.fixture(scope="module")
@@ -35,28 +35,28 @@ def written(source: SampleWorld, numbers: range, split: str = "train") -> list[t
 
 def test_the_world_is_large_enough(source: SampleWorld) -> None:
     assert len(THINGS) - len(UNSEEN_THINGS) >= 48
-    assert (len(COLOURS), len(SIZES), len(ACTIONS)) == (11, 2, 6)
+    assert (len(COLORS), len(SIZES), len(ACTIONS)) == (11, 2, 6)
     assert len(SCENE_NAMES) >= 8
-    assert set(source.benchmark().names) == {*THINGS, *COLOURS, *SIZES, *ACTIONS, *SCENE_NAMES}
+    assert set(source.benchmark().names) == {*THINGS, *COLORS, *SIZES, *ACTIONS, *SCENE_NAMES}
 
 
-def test_a_picture_is_the_same_whatever_was_drawn_before(source: SampleWorld) -> None:
+def test_an_image_is_the_same_whatever_was_drawn_before(source: SampleWorld) -> None:
     assert samples(source, "train", 5, 8)[2] == samples(source, "train", 7, 8)[0]
 
 
-def test_another_seed_draws_other_pictures(source: SampleWorld) -> None:
+def test_another_seed_draws_other_images(source: SampleWorld) -> None:
     other = SampleWorld(name="world", seed=2)
     assert samples(source, "train", 0, 1)[0].image != samples(other, "train", 0, 1)[0].image
 
 
-def test_chunks_cover_every_picture_once_and_in_its_split() -> None:
+def test_chunks_cover_every_image_once_and_in_its_split() -> None:
     source = SampleWorld(name="world", num_train=150, num_finetune=3, num_dev=0, num_test=101)
     numbers = [(split, number) for split, first, stop in source.chunks([]) for number in range(first, stop)]
     assert [number for _, number in numbers] == list(range(254))
     assert Counter(split for split, _ in numbers) == {"train": 150, "finetune": 3, "test": 101}
 
 
-def test_pictures_decode_and_boxes_lie_in_them(source: SampleWorld) -> None:
+def test_images_decode_and_boxes_lie_in_them(source: SampleWorld) -> None:
     for sample in samples(source, "test", 2150, 2170):
         image = Image.open(io.BytesIO(sample.image)).convert("RGB")
         assert 96 <= min(image.size) <= max(image.size) <= 128
@@ -74,7 +74,7 @@ def test_labels_are_all_that_is_in_the_world(source: SampleWorld) -> None:
         assert {label.name for label in sample.labels} == source.world(number, "train").names()
 
 
-def test_what_is_held_back_is_in_no_picture_and_no_caption_to_learn_from(source: SampleWorld) -> None:
+def test_what_is_held_back_is_in_no_image_and_no_caption_to_learn_from(source: SampleWorld) -> None:
     words = re.compile(rf"\b({'|'.join(UNSEEN)})(s|es)?\b", re.IGNORECASE)
     for split in ("train", "finetune"):
         for number, captions in written(source, range(1950), split):
@@ -94,7 +94,7 @@ def mentioned(caption: str) -> set[str]:
     return found - ({"bear"} if "teddy bear" in found else set())
 
 
-def test_noise_is_as_frequent_as_its_knobs_say() -> None:
+def test_noise_is_as_frequent_as_its_params_say() -> None:
     clean = SampleWorld(name="w", omitted_share=0.0, false_share=0.0, foreign_share=0.0)
     for number, captions in written(clean, range(300)):
         present = {thing.kind for thing in clean.world(number, "train").things}
@@ -114,7 +114,7 @@ def test_noise_is_as_frequent_as_its_knobs_say() -> None:
     assert 0.2 < 1 - named / present < 0.4
 
 
-def test_captions_of_another_picture_are_as_frequent_as_the_knob_says() -> None:
+def test_captions_of_another_image_are_as_frequent_as_the_param_says() -> None:
     plain, mixed = (SampleWorld(name="w", foreign_share=share) for share in (0.0, 0.2))
     pairs = [
         (own, given)
@@ -154,11 +154,13 @@ def test_captions_vary(source: SampleWorld) -> None:
 def test_nothing_is_written_of_what_a_world_has_not(source: SampleWorld) -> None:
     world = imagine(1, 3, allow_unseen=False)
     captions = write_captions(world, rng_of(1, 3, "captions"), omitted_share=0.0, false_share=0.0)
-    said = {colour for colour in COLOURS for caption in captions if re.search(rf"\b{colour}\b", caption)}
+    said = {color for color in COLORS for caption in captions if re.search(rf"\b{color}\b", caption)}
     assert said <= world.names()
 
 
-@pytest.mark.parametrize("knobs", [{"omitted_share": 1.0}, {"false_share": -0.1}, {"captions": "off"}, {"name": "A B"}])
-def test_knobs_that_make_no_sense_are_refused(knobs: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "parameters", [{"omitted_share": 1.0}, {"false_share": -0.1}, {"captions": "off"}, {"name": "A B"}]
+)
+def test_params_that_make_no_sense_are_refused(parameters: dict[str, object]) -> None:
     with pytest.raises(ValueError):
-        SampleWorld(**({"name": "w"} | knobs))  # type: ignore[arg-type]
+        SampleWorld(**({"name": "w"} | parameters))  # type: ignore[arg-type]

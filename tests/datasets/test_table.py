@@ -13,13 +13,13 @@ ROWS = pd.DataFrame(
 )
 
 
-def read(path: Path, **knobs: Any) -> list[Sample | Refusal]:
-    source = make_source({"name": "table", "kind": "table", "path": str(path), **knobs})
+def read(path: Path, **parameters: Any) -> list[Sample | Refusal]:
+    source = make_source({"name": "table", "kind": "table", "path": str(path), **parameters})
     return [item for chunk in source.chunks(source.files()) for item in source.read(chunk)]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_rows_of_one_picture_are_one_sample_in_csv_and_parquet(tmp_path: Path, suffix: str) -> None:
+def test_rows_of_one_image_are_one_sample_in_csv_and_parquet(tmp_path: Path, suffix: str) -> None:
     (tmp_path / "p").mkdir()
     (tmp_path / "p/a.jpg").write_bytes(b"a")
     (tmp_path / "p/b.jpg").write_bytes(b"b")
@@ -32,11 +32,11 @@ def test_rows_of_one_picture_are_one_sample_in_csv_and_parquet(tmp_path: Path, s
 
 
 def test_other_columns_and_another_root_can_be_named(tmp_path: Path) -> None:
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "pictures/a.jpg").write_bytes(b"a")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/a.jpg").write_bytes(b"a")
     pd.DataFrame({"file": ["a.jpg"], "text": ["one"]}).to_csv(tmp_path / "t.csv", index=False)
-    knobs = {"path_column": "file", "caption_column": "text", "picture_root": str(tmp_path / "pictures")}
-    (item,) = read(tmp_path / "t.csv", **knobs)
+    parameters = {"path_column": "file", "caption_column": "text", "image_root": str(tmp_path / "images")}
+    (item,) = read(tmp_path / "t.csv", **parameters)
     assert isinstance(item, Sample)
     assert item.captions == ("one",)
     with pytest.raises(ValueError, match="no column 'path'; it has file, text"):

@@ -11,13 +11,13 @@ from ram.datasets import Refusal, Sample, make_source
 WriteTar = Callable[[Path, dict[str, bytes]], Path]
 
 
-def read(path: Path, **knobs: Any) -> list[Sample | Refusal]:
-    source = make_source({"name": "web", "kind": "webdataset", "path": str(path), **knobs})
+def read(path: Path, **parameters: Any) -> list[Sample | Refusal]:
+    source = make_source({"name": "web", "kind": "webdataset", "path": str(path), **parameters})
     return [item for chunk in source.chunks(source.files()) for item in source.read(chunk)]
 
 
-def captions_of(write_tar: WriteTar, path: Path, document: Any, **knobs: Any) -> Any:
-    (item,) = read(write_tar(path / "x.tar", {"a.jpg": b"p", "a.json": json.dumps(document).encode()}), **knobs)
+def captions_of(write_tar: WriteTar, path: Path, document: Any, **parameters: Any) -> Any:
+    (item,) = read(write_tar(path / "x.tar", {"a.jpg": b"p", "a.json": json.dumps(document).encode()}), **parameters)
     return item.captions if isinstance(item, Sample) else item.reason
 
 

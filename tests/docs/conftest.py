@@ -1,4 +1,4 @@
-"""A folder as the pages speak of it: pictures, labels, a small model that is the champion."""
+"""A folder as the pages speak of it: images, labels, a small model that is the champion."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from photos import draw_photos, write_model
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight drawn pictures, a.jpg to h.jpg."""
+    """Eight drawn images, a.jpg to h.jpg."""
     root = tmp_path_factory.mktemp("photos")
     drawn = sorted((draw_photos(root, 8) / "drawn").iterdir())
     for name, path in zip("abcdefgh", drawn, strict=True):
@@ -77,11 +77,11 @@ def run_python(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 
 def _registries() -> list[dict]:
     from ram.data_engine.detectors import DETECTORS
-    from ram.data_engine.localize import LOCALISERS
+    from ram.data_engine.localize import LOCALIZERS
     from ram.datasets import KINDS
     from ram.model.text_encoder import TEXT_ENCODERS
 
-    return [KINDS, TEXT_ENCODERS, LOCALISERS, DETECTORS]
+    return [KINDS, TEXT_ENCODERS, LOCALIZERS, DETECTORS]
 
 
 def _add_module(root: Path, path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> str:

@@ -34,7 +34,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _add(project: Path, file: str, text: str) -> None:
-    """As the first line of the block says: a new file, a line of the catalog, a section of the knobs, a stage of the graph."""
+    """As the first line of the block says: a new file, a line of the catalog, a section of params.yaml, a stage."""
     first, _, rest = text.partition("\n")
     path = project / file
     if file == "ram/pipeline/catalog.py":
@@ -61,10 +61,10 @@ def _run(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_contracts_hold_with_the_stage_of_the_page_and_its_own_test_passes(project: Path) -> None:
     tests = ["tests/contracts/test_rules.py", "tests/stages/test_count_words.py"]
-    chosen = "graph or knobs or every_recipe_gives or every_stage or a_word_counts"
+    chosen = "graph or parameters or every_recipe_gives or every_stage or a_word_counts"
     done = _run(project, "-m", "pytest", "-v", "-p", "no:cacheprovider", *tests, "-k", chosen)
     assert done.returncode == 0, done.stdout[-4000:]
-    for test in ("dependencies_in_the_graph_are_the_inputs_and_the_modules_of_the_code", "knobs_in_the_graph"):
+    for test in ("dependencies_in_the_graph_are_the_inputs_and_the_modules_of_the_code", "params_in_the_graph"):
         assert re.search(rf"{test}.*\[count_words\] PASSED", done.stdout), test
     assert "test_a_word_counts_once_a_caption_and_short_ones_not_at_all PASSED" in done.stdout
 

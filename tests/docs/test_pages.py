@@ -13,7 +13,7 @@ import yaml
 from code_blocks import PAGES, ROOT, inline_code, load_script, prose_of
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-KNOBS = yaml.safe_load((ROOT / "params.yaml").read_text())
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 
 
 def test_the_page_of_the_api_is_what_the_docstrings_say() -> None:
@@ -53,11 +53,11 @@ def test_every_page_is_in_the_index_and_the_index_is_linked_from_the_readme() ->
     assert "](docs/README.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_every_picture_in_docs_is_shown_and_small() -> None:
+def test_every_image_in_docs_is_shown_and_small() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
-    for picture in (ROOT / "docs").rglob("*.png"):
-        assert picture.relative_to(ROOT / "docs").as_posix() in text, f"no page shows {picture.name}"
-        assert picture.stat().st_size < 300_000, picture
+    for image in (ROOT / "docs").rglob("*.png"):
+        assert image.relative_to(ROOT / "docs").as_posix() in text, f"no page shows {image.name}"
+        assert image.stat().st_size < 300_000, image
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -67,7 +67,7 @@ def test_what_stands_in_backticks_exists(page: Path) -> None:
 
 
 def _complaint(code: str) -> str | None:
-    """What is wrong with a file, a module, a target of make, an option of `ram` or a knob that a page names."""
+    """What is wrong with a file, a module, a target of make, an option of `ram` or a parameter that a page names."""
     words = code.split()
     if re.fullmatch(r"(ram|docs|tests|benchmarks|flows|recipes)/[\w./]+", code):
         return None if (ROOT / code).exists() else f"no file {code}"
@@ -81,21 +81,21 @@ def _complaint(code: str) -> str | None:
         return _complaint_of_ram(words[1:])
     head, *rest = code.partition(":")[0].split(".")
     if (
-        head in KNOBS
+        head in PARAMS
         and rest
         and rest[-1] not in ("md", "py", "safetensors")
         and all(re.fullmatch(r"[a-z_0-9]+", part) for part in rest)
     ):
-        at = KNOBS[head]
+        at = PARAMS[head]
         for part in rest:
             if isinstance(at, dict) and part not in at and not _is_optional(code):
-                return f"no knob {code}"
+                return f"no parameter {code}"
             at = at.get(part) if isinstance(at, dict) else None
     return None
 
 
 def _is_optional(code: str) -> bool:
-    """Whether the knob stands in a dataclass of the code, though no recipe of the sample sets it."""
+    """Whether the parameter stands in a dataclass of the code, though no recipe of the sample sets it."""
     name = code.partition(":")[0].rsplit(".", 1)[-1]
     return re.search(rf"^    {name}: ", _sources(), re.MULTILINE) is not None
 

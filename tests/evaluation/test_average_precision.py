@@ -71,7 +71,7 @@ def test_tags_taken_a_few_at_a_time_have_the_same_values(monkeypatch: pytest.Mon
         np.testing.assert_allclose(a, b, atol=1e-12)
 
 
-def test_a_bootstrap_draw_is_the_metric_of_the_resampled_pictures() -> None:
+def test_a_bootstrap_draw_is_the_metric_of_the_resampled_images() -> None:
     generator = np.random.default_rng(4)
     scores, positive = generator.random((30, 3)), generator.random((30, 3)) < 0.4
     _, resampled = average_precisions(scores, positive, num_bootstrap=1, seed=9)
@@ -84,7 +84,7 @@ def draw(generator: np.random.Generator, num: int) -> tuple[np.ndarray, np.ndarr
     return positive + generator.normal(size=(num, 5)), positive
 
 
-def test_the_interval_holds_the_estimate_and_narrows_with_more_pictures() -> None:
+def test_the_interval_holds_the_estimate_and_narrows_with_more_images() -> None:
     generator = np.random.default_rng(5)
     widths = []
     for num in (100, 2000):
@@ -116,7 +116,7 @@ def test_a_score_that_is_no_number_is_refused() -> None:
         average_precisions(np.array([[np.nan], [0.1]]), np.array([[True], [False]]))
 
 
-def test_no_pictures_give_no_values() -> None:
+def test_no_images_give_no_values() -> None:
     values, resampled = average_precisions(np.zeros((0, 2)), np.zeros((0, 2), bool), num_bootstrap=3)
     assert np.isnan(values).all()
     assert resampled.shape == (0, 2)

@@ -21,7 +21,7 @@ SYSTEM = LabelSystem(
 
 
 class Dots:
-    """A scorer whose scores are known: of picture i and a tag with embedding [e], i * e / 100."""
+    """A scorer whose scores are known: of image i and a tag with embedding [e], i * e / 100."""
 
     def scores(self, image_ids, embedding_KE=None, batch_size=32):
         for start in range(0, len(image_ids), batch_size):
@@ -36,16 +36,16 @@ def test_names_match_by_name_synonym_or_text() -> None:
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
-def test_scores_are_in_the_order_of_pictures_and_names(batch_size: int) -> None:
+def test_scores_are_in_the_order_of_images_and_names(batch_size: int) -> None:
     matches = match_names(["zebra", "animal", "dog"], SYSTEM)
     own_KE = np.array([[1.0], [5.0], [3.0]])
     ids = ["4", "2", "9", "1"]
     own, best = score_names(
         Dots(), ids, matches, own_KE, lambda names: np.full((len(names), 1), 7.0), batch_size, "test"
     )
-    pictures = np.array([4, 2, 9, 1])
-    np.testing.assert_allclose(own, np.outer(pictures, [7, 1, 5]) / 100, rtol=1e-6)
-    np.testing.assert_allclose(best, np.outer(pictures, [7, 5, 5]) / 100, rtol=1e-6)
+    images = np.array([4, 2, 9, 1])
+    np.testing.assert_allclose(own, np.outer(images, [7, 1, 5]) / 100, rtol=1e-6)
+    np.testing.assert_allclose(best, np.outer(images, [7, 5, 5]) / 100, rtol=1e-6)
 
 
 def test_the_text_encoder_is_not_asked_where_all_names_are_tags() -> None:
@@ -62,7 +62,7 @@ def test_the_description_names_what_is_not_obvious() -> None:
     }  # fmt: skip
 
 
-def test_tags_with_positives_are_those_of_train_pictures() -> None:
+def test_tags_with_positives_are_those_of_train_images() -> None:
     batches = [
         pd.DataFrame({"image_id": ["a", "b"], "tag_id": [1, 2]}),
         pd.DataFrame({"image_id": ["a"], "tag_id": [5]}),
@@ -92,7 +92,7 @@ def tables(tmp_path: Path) -> tuple[Table, Table]:
     return tuple(Table(tmp_path / n, artifact(n).schema) for n in ("images", "labels"))  # type: ignore[return-value]
 
 
-def test_a_benchmark_has_all_pictures_of_its_sources_and_only_its_own_labels(tables: tuple[Table, Table]) -> None:
+def test_a_benchmark_has_all_images_of_its_sources_and_only_its_own_labels(tables: tuple[Table, Table]) -> None:
     facts = {
         "one": {"sources": ["a", "b"], "names": ["cat", "dog"], "unseen": ["cat"]},
         "two": {"sources": ["a"], "names": ["sky"]},
@@ -104,7 +104,7 @@ def test_a_benchmark_has_all_pictures_of_its_sources_and_only_its_own_labels(tab
     np.testing.assert_array_equal(two.positive_NK, [[True]])
 
 
-def test_benchmarks_without_pictures_of_the_split_are_left_out(tables: tuple[Table, Table]) -> None:
+def test_benchmarks_without_images_of_the_split_are_left_out(tables: tuple[Table, Table]) -> None:
     facts = {"one": {"sources": ["elsewhere"], "names": ["cat", "dog"]}}
     assert load_benchmarks(facts, *tables, "test") == []
 

@@ -130,7 +130,7 @@ def test_scores_in_memory_stay_as_they_are() -> None:
 
 @settings(deadline=None, max_examples=50)
 @given(TIED, TARGETS, st.integers(0, 1000))
-def test_a_resample_is_the_metric_of_the_drawn_pictures(scores: np.ndarray, target: np.ndarray, seed: int) -> None:
+def test_a_resample_is_the_metric_of_the_drawn_images(scores: np.ndarray, target: np.ndarray, seed: int) -> None:
     found = resample(scores, targets_of(target), HALF, 2, seed)
     generator = np.random.default_rng(seed)
     judged = target.any(axis=0)
@@ -166,7 +166,7 @@ def test_a_score_that_is_no_number_is_refused() -> None:
         tag_metrics(np.array([[np.nan], [0.1]]), targets_of(np.array([[True], [False]])), np.array([0.5]))
 
 
-def test_without_pictures_or_positives_there_is_no_value() -> None:
+def test_without_images_or_positives_there_is_no_value() -> None:
     for scores in (np.zeros((0, 2)), np.zeros((3, 2))):
         found = tag_metrics(scores, targets_of(np.zeros(scores.shape, bool)), np.full(2, 0.5))
         assert np.isnan(found.average_precision).all()

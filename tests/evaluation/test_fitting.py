@@ -19,15 +19,15 @@ PARAMS = ThresholdParams(
     open_set_factor=0.8,
     calibration="platt",
 )
-NUM_PICTURES = 301  # odd, so that neighbouring scores of the joined tags are not of one half
+NUM_IMAGES = 301  # odd, so that neighboring scores of the joined tags are not of one half
 
 
 def tag(name: str, seed: int, temperature: float = 2.0, shift: float = -1.0) -> TagScores:
-    """Scores of every picture whose true calibration is this."""
+    """Scores of every image whose true calibration is this."""
     generator = np.random.default_rng(seed)
-    logits = generator.normal(0, 3, NUM_PICTURES)
-    positive = generator.random(NUM_PICTURES) < 1 / (1 + np.exp(-(logits / temperature + shift)))
-    return TagScores(name, "object", 1 / (1 + np.exp(-logits)), positive, np.arange(NUM_PICTURES))
+    logits = generator.normal(0, 3, NUM_IMAGES)
+    positive = generator.random(NUM_IMAGES) < 1 / (1 + np.exp(-(logits / temperature + shift)))
+    return TagScores(name, "object", 1 / (1 + np.exp(-logits)), positive, np.arange(NUM_IMAGES))
 
 
 TRAINED = [tag(f"t{i}", i) for i in range(12)]
@@ -35,17 +35,17 @@ UNTRAINED = [tag(f"u{i}", 100 + i, temperature=5.0, shift=0.0) for i in range(12
 
 
 def joined(tags: list[TagScores]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return tuple(np.concatenate([getattr(t, f) for t in tags]) for f in ("scores", "positive", "pictures"))  # type: ignore[return-value]
+    return tuple(np.concatenate([getattr(t, f) for t in tags]) for f in ("scores", "positive", "images"))  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("method", ["platt", "temperature", "isotonic"])
-def test_the_error_after_is_of_pictures_that_the_fit_has_not_seen(method) -> None:
+def test_the_error_after_is_of_images_that_the_fit_has_not_seen(method) -> None:
     document = fit_thresholds(TRAINED, [], dataclasses.replace(PARAMS, calibration=method))
-    scores, positive, pictures = joined(TRAINED)
+    scores, positive, images = joined(TRAINED)
     wanted = []
     for seen in (0, 1):
-        fitted_on, judged_by = pictures % 2 == seen, pictures % 2 != seen
-        assert not set(pictures[fitted_on]) & set(pictures[judged_by])
+        fitted_on, judged_by = images % 2 == seen, images % 2 != seen
+        assert not set(images[fitted_on]) & set(images[judged_by])
         probabilities = fit(scores[fitted_on], positive[fitted_on], method)(scores[judged_by])
         wanted.append(expected_calibration_error(probabilities, positive[judged_by]))
     assert document["ece_after"] == pytest.approx(np.mean(wanted))
@@ -76,11 +76,11 @@ def test_too_few_labels_of_tags_left_out_give_no_temperature_and_none_wanted_cha
     assert plain["ece_after"] == pytest.approx(plain["ece_before"], abs=0.02)
 
 
-def test_one_picture_has_no_halves() -> None:
+def test_one_image_has_no_halves() -> None:
     assert halves(np.zeros(7, np.int64)) == []
 
 
-@pytest.mark.parametrize("knob", ["target", "calibration"])
-def test_unknown_words_are_refused(knob: str) -> None:
-    with pytest.raises(ValueError, match=f"unknown {knob} 'best'; known: "):
-        dataclasses.replace(PARAMS, **{knob: "best"})
+@pytest.mark.parametrize("parameter", ["target", "calibration"])
+def test_unknown_words_are_refused(parameter: str) -> None:
+    with pytest.raises(ValueError, match=f"unknown {parameter} 'best'; known: "):
+        dataclasses.replace(PARAMS, **{parameter: "best"})

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from tars import write_tar
 
-from ram.evaluation.images import find_pictures
+from ram.evaluation.images import find_images
 from ram.evaluation.label_formats import Problems
 
 
@@ -22,7 +22,7 @@ FILES = {
     "val/a.jpg": jpeg(10),
     "val/b.JPEG": jpeg(20),
     "train/b.jpg": jpeg(30),
-    "broken.png": b"no picture",
+    "broken.png": b"no image",
     "c.txt": b"x",
 }
 
@@ -44,8 +44,8 @@ def shade(image: Image.Image) -> int:
     return int(np.asarray(image)[0, 0, 0])
 
 
-def test_pictures_are_found_by_path_name_and_stem(path: str) -> None:
-    finder = find_pictures(path)
+def test_images_are_found_by_path_name_and_stem(path: str) -> None:
+    finder = find_images(path)
     assert len(finder) == 4
     found = {name: finder.find(name) for name in ("val/a.jpg", "val/a", "a.jpg", "a", "./val/b", "other/a.jpg")}
     assert found == {
@@ -57,20 +57,20 @@ def test_pictures_are_found_by_path_name_and_stem(path: str) -> None:
 
 def test_what_is_missing_or_ambiguous_is_counted_and_the_rest_found(path: str) -> None:
     problems = Problems()
-    numbers, found = find_pictures(path).locate(["zebra", "val/a", "b", "a.jpg"], problems)
+    numbers, found = find_images(path).locate(["zebra", "val/a", "b", "a.jpg"], problems)
     assert (numbers.tolist(), found) == ([1], ["val/a.jpg"])
-    assert dict(problems.items()) == {"missing_picture": 1, "ambiguous_picture": 1, "repeated_picture": 1}
+    assert dict(problems.items()) == {"missing_image": 1, "ambiguous_image": 1, "repeated_image": 1}
 
 
-def test_a_broken_picture_is_blank_and_on_record(path: str) -> None:
-    finder = find_pictures(path)
+def test_a_broken_image_is_blank_and_on_record(path: str) -> None:
+    finder = find_images(path)
     assert shade(finder.open("broken.png")) == 0
-    assert "not a readable picture" in finder.broken["broken.png"]
+    assert "not a readable image" in finder.broken["broken.png"]
     finder.open("val/a.jpg")
     assert list(finder.broken) == ["broken.png"]
 
 
-def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(ValueError, match="no picture in"):
-        find_pictures(str(tmp_path))
+    with pytest.raises(ValueError, match="no image in"):
+        find_images(str(tmp_path))

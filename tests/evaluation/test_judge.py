@@ -6,7 +6,7 @@ import pytest
 from ram.evaluation.average_precision import average_precisions
 from ram.evaluation.columns import POSITIVE
 from ram.evaluation.judge import Options, band_of, difference, judge
-from ram.evaluation.label_formats import Labelled
+from ram.evaluation.label_formats import Labeled
 from ram.evaluation.leaks import Leak
 from ram.evaluation.mapping import MappedName
 from ram.labels import Tag
@@ -24,18 +24,18 @@ MAPPING = [
 USUAL = Options(num_resamples=20)
 
 
-def made(num: int = 80, seed: int = 0) -> tuple[np.ndarray, np.ndarray, Labelled]:
+def made(num: int = 80, seed: int = 0) -> tuple[np.ndarray, np.ndarray, Labeled]:
     generator = np.random.default_rng(seed)
     positive = generator.random((num, 5)) < [0.3, 0.2, 0.1, 0.2, 0.0]
     scores = (generator.random((num, 5)) * 0.6 + 0.4 * positive).astype(np.float32)
-    name, picture = np.nonzero(positive.T)
+    name, image = np.nonzero(positive.T)
     values = np.full(len(name), POSITIVE, np.int8)
-    return scores, positive, Labelled(NAMES, tuple(map(str, range(num))), picture, name, values, complete=True)
+    return scores, positive, Labeled(NAMES, tuple(map(str, range(num))), image, name, values, complete=True)
 
 
 def judged(options: Options = USUAL, leaks: tuple[Leak, ...] = (), unseen: tuple[str, ...] = ()):
-    scores, _, labelled = made()
-    return judge(scores, labelled, MAPPING, np.full(5, 0.5), leaks, unseen, options)
+    scores, _, labeled = made()
+    return judge(scores, labeled, MAPPING, np.full(5, 0.5), leaks, unseen, options)
 
 
 def test_the_summary_is_of_names_with_positives_and_lists_the_others() -> None:
@@ -97,11 +97,11 @@ def test_intervals_hold_their_estimates() -> None:
 
 
 def test_the_difference_of_a_model_from_itself_is_nothing_and_a_paired_one_is_surer_than_two() -> None:
-    scores, _, labelled = made()
+    scores, _, labeled = made()
     options = Options(num_resamples=100)
-    one = judge(scores, labelled, MAPPING, np.full(5, 0.5), [], [], options)
+    one = judge(scores, labeled, MAPPING, np.full(5, 0.5), [], [], options)
     noise = np.random.default_rng(1).normal(size=scores.shape).astype(np.float32) * 0.05
-    other = judge(scores + noise, labelled, MAPPING, np.full(5, 0.5), [], [], options)
+    other = judge(scores + noise, labeled, MAPPING, np.full(5, 0.5), [], [], options)
     assert difference(one, one) == {"mAP": 0.0, "mAP_ci95": [0.0, 0.0]}
     found = difference(other, one)
     assert found["mAP"] == pytest.approx(other.summary["mAP"] - one.summary["mAP"])

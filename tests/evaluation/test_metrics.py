@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from ram.evaluation.metrics import NameFacts, decide, summarise
+from ram.evaluation.metrics import NameFacts, decide, summarize
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_the_summary_splits_by_group_and_counts_names_without_positives(scored) 
         held_out=np.array([False] * 5),
         kinds=["object", "object", "scene", "scene", "action"],
     )
-    summary, per_name = summarise(scores, positive, facts, np.full(5, 0.5), num_bootstrap=20, seed=0)
+    summary, per_name = summarize(scores, positive, facts, np.full(5, 0.5), num_bootstrap=20, seed=0)
     ap = per_name["average_precision"]
     assert summary["mAP"] == pytest.approx(ap[:4].mean())
     assert summary["mAP_seen"] == pytest.approx(ap[:2].mean())

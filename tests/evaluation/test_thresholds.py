@@ -88,5 +88,5 @@ def test_kinds_and_tags_have_their_own_thresholds() -> None:
 
 
 def test_labels_without_any_positive_are_refused() -> None:
-    with pytest.raises(ValueError, match="no picture of split dev has a label"):
+    with pytest.raises(ValueError, match="no image of split dev has a label"):
         calibrate([make_tag("dog", "object", 0.3, 0, 0)], "f1", 0.0, 5, 1)

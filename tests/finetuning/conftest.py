@@ -1,4 +1,4 @@
-"""Drawn pictures with a table of what they show, and a small model that knows a part of it."""
+"""Drawn images with a table of what they show, and a small model that knows a part of it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from photos import draw_photos, write_model
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with 160 pictures, and `everything.csv`: all that each shows."""
-    return draw_photos(tmp_path_factory.mktemp("pictures"))
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with 160 images, and `everything.csv`: all that each shows."""
+    return draw_photos(tmp_path_factory.mktemp("images"))
 
 
 @pytest.fixture(scope="session")

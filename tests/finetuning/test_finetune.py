@@ -29,23 +29,23 @@ NEW = ["beach", "kitchen", "snow"]
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "finetune.md"
 
 
-def complete_rows(pictures: Path) -> pd.DataFrame:
-    rows = pd.read_csv(pictures / "everything.csv")
+def complete_rows(images: Path) -> pd.DataFrame:
+    rows = pd.read_csv(images / "everything.csv")
     return rows[rows["tag"].isin(["tree", *NEW])]
 
 
-def labelled_rows(pictures: Path) -> pd.DataFrame:
+def labeled_rows(images: Path) -> pd.DataFrame:
     """Every second pair, with its label."""
-    rows = complete_rows(pictures)
+    rows = complete_rows(images)
     shown = set(zip(rows["image"], rows["tag"], strict=True))
-    images = sorted(f"drawn/{path.name}" for path in (pictures / "drawn").iterdir())
-    pairs = [(image, tag) for number, image in enumerate(images) for tag in ["tree", *NEW][number % 2 :: 2]]
+    names = sorted(f"drawn/{path.name}" for path in (images / "drawn").iterdir())
+    pairs = [(image, tag) for number, image in enumerate(names) for tag in ["tree", *NEW][number % 2 :: 2]]
     return pd.DataFrame([(*pair, int(pair in shown)) for pair in pairs], columns=["image", "tag", "label"])
 
 
-def finetune(table: pd.DataFrame, pictures: Path, model: Path, tmp_path: Path, *options: str) -> Result:
+def finetune(table: pd.DataFrame, images: Path, model: Path, tmp_path: Path, *options: str) -> Result:
     table.to_csv(tmp_path / "table.csv", index=False)
-    command = ["finetune", str(tmp_path / "table.csv"), "--pictures", str(pictures), "--model", str(model)]
+    command = ["finetune", str(tmp_path / "table.csv"), "--images", str(images), "--model", str(model)]
     command += ["--out", str(tmp_path / "mine"), "--dev-share", "0.3", "--num-views", "1", *options]
     return CliRunner().invoke(app, command)
 
@@ -57,10 +57,10 @@ def error_of(*arguments: object) -> str:
 
 
 @pytest.fixture(scope="module")
-def finished(pictures: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+def finished(images: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     directory = tmp_path_factory.mktemp("finished")
     options = ("--complete", "--epochs", "40", "--learning-rate", "0.003")
-    result = finetune(complete_rows(pictures), pictures, model, directory, *options)
+    result = finetune(complete_rows(images), images, model, directory, *options)
     assert result.exit_code == 0, result.output
     return directory / "mine", result
 
@@ -72,11 +72,11 @@ def test_new_tags_are_learned(finished: tuple[Path, Result]) -> None:
     assert {"train", "dev"} == set(pd.read_csv(finished[0] / "curves.csv")["split"])
 
 
-def test_the_table_at_the_end_says_what_happened(finished: tuple[Path, Result], pictures: Path) -> None:
+def test_the_table_at_the_end_says_what_happened(finished: tuple[Path, Result], images: Path) -> None:
     directory, result = finished
-    images = complete_rows(pictures)["image"].unique()
-    num_dev = sum(split_of(image, 0.3) == "dev" for image in images)
-    assert f"{len(images) - num_dev} to train on, {num_dev} held out" in result.output
+    names = complete_rows(images)["image"].unique()
+    num_dev = sum(split_of(image, 0.3) == "dev" for image in names)
+    assert f"{len(names) - num_dev} to train on, {num_dev} held out" in result.output
     assert "1 known, 3 new" in result.output
     tags = pd.read_csv(directory / "tags.csv")
     assert f"{tags['AP_before'].mean():.3f} before, {tags['AP_after'].mean():.3f} after" in result.output
@@ -94,8 +94,8 @@ def test_new_tags_are_embedded_by_the_text_encoder_and_old_ones_stay(
     torch.testing.assert_close(after.model.tag_embedding_KE[-3:], torch.from_numpy(expected))
 
 
-def test_the_tagger_uses_the_thresholds_of_the_pictures_held_out_and_keeps_those_of_other_tags(
-    finished: tuple[Path, Result], pictures: Path
+def test_the_tagger_uses_the_thresholds_of_the_images_held_out_and_keeps_those_of_other_tags(
+    finished: tuple[Path, Result], images: Path
 ) -> None:
     tagger = ram.load(finished[0])
     document = json.loads((finished[0] / "thresholds.json").read_text())
@@ -103,16 +103,16 @@ def test_the_tagger_uses_the_thresholds_of_the_pictures_held_out_and_keeps_those
     assert document["tags"]["zebra"] == 0.77
     assert (document["default"], document["open_set"]) == (0.4, 0.3)
     assert {tag.name: tag.threshold for tag in tagger.label_system}["kitchen"] == document["tags"]["kitchen"]
-    rows = complete_rows(pictures)
+    rows = complete_rows(images)
     image = rows["image"][(rows["tag"] == "kitchen")].iloc[0]
-    found = tagger(pictures / image, tags=["kitchen"], threshold=0.0)[0][0]
-    tagged = CliRunner().invoke(app, ["tag", str(pictures / image), "--model", str(finished[0]), "--json"])
+    found = tagger(images / image, tags=["kitchen"], threshold=0.0)[0][0]
+    tagged = CliRunner().invoke(app, ["tag", str(images / image), "--model", str(finished[0]), "--json"])
     names = {tag["name"] for tag in json.loads(tagged.stdout)["tags"]}
     assert ("kitchen" in names) == (found.score >= document["tags"]["kitchen"])
 
 
 def test_what_no_row_names_is_unknown_and_labels_of_both_kinds_train(
-    pictures: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpora = []
     train_model = training.train_model
@@ -122,8 +122,8 @@ def test_what_no_row_names_is_unknown_and_labels_of_both_kinds_train(
         return train_model(model, label_system, corpus, *rest, **options)
 
     monkeypatch.setattr(training, "train_model", spy)
-    rows = labelled_rows(pictures)
-    result = finetune(rows, pictures, model, tmp_path, "--epochs", "1")
+    rows = labeled_rows(images)
+    result = finetune(rows, images, model, tmp_path, "--epochs", "1")
     assert result.exit_code == 0, result.output
     label_system, corpus = corpora[0]
     (examples,) = corpus.main
@@ -137,14 +137,14 @@ def test_what_no_row_names_is_unknown_and_labels_of_both_kinds_train(
     assert found == {row for row in rows.itertuples(index=False, name=None) if split_of(row[0], 0.3) != "dev"}
 
 
-def test_rows_that_cannot_be_used_are_set_aside_with_their_reason(pictures: Path, model: Path, tmp_path: Path) -> None:
-    rows = labelled_rows(pictures).astype({"label": str})
-    (tmp_path / "broken.jpg").write_bytes((pictures / rows["image"][0]).read_bytes()[:400])
+def test_rows_that_cannot_be_used_are_set_aside_with_their_reason(images: Path, model: Path, tmp_path: Path) -> None:
+    rows = labeled_rows(images).astype({"label": str})
+    (tmp_path / "broken.jpg").write_bytes((images / rows["image"][0]).read_bytes()[:400])
     image = rows["image"].iloc[-1]
     kept = rows[~((rows["image"] == image) & (rows["tag"] == "tree"))]
     bad = [
-        (str(tmp_path / "broken.jpg"), "tree", "1", "broken_picture"),
-        ("drawn/nowhere.jpg", "tree", "0", "missing_picture"),
+        (str(tmp_path / "broken.jpg"), "tree", "1", "broken_image"),
+        ("drawn/nowhere.jpg", "tree", "0", "missing_image"),
         (image, "", "1", "empty_tag"),
         ("", "tree", "1", "empty_image"),
         (image, "snow", "perhaps", "bad_label"),
@@ -154,7 +154,7 @@ def test_rows_that_cannot_be_used_are_set_aside_with_their_reason(pictures: Path
         (image, "unicorn", "0", "one_sided_tag"),
     ]
     table = pd.concat([kept, pd.DataFrame([row[:3] for row in bad], columns=["image", "tag", "label"])])
-    result = finetune(table, pictures, model, tmp_path, "--epochs", "1")
+    result = finetune(table, images, model, tmp_path, "--epochs", "1")
     assert result.exit_code == 0, result.output
     found = pd.read_csv(tmp_path / "mine.quarantine.csv", dtype=str, keep_default_na=False)
     assert found["reason"].tolist() == [row[3] for row in bad]
@@ -167,20 +167,20 @@ def test_rows_that_cannot_be_used_are_set_aside_with_their_reason(pictures: Path
     assert "oaks" not in names
 
 
-def test_a_tag_under_a_synonym_is_the_models_own(pictures: Path, model: Path, tmp_path: Path) -> None:
-    rows = labelled_rows(pictures).replace({"tag": {"tree": "Oak"}})
-    result = finetune(rows, pictures, model, tmp_path, "--epochs", "1")
+def test_a_tag_under_a_synonym_is_the_models_own(images: Path, model: Path, tmp_path: Path) -> None:
+    rows = labeled_rows(images).replace({"tag": {"tree": "Oak"}})
+    result = finetune(rows, images, model, tmp_path, "--epochs", "1")
     assert result.exit_code == 0, result.output
     assert pd.read_csv(tmp_path / "mine" / "tags.csv").query("not new")["tag"].tolist() == ["tree"]
 
 
-def test_where_rows_are_complete_a_contradiction_is_unknown_and_not_absent(pictures: Path, tmp_path: Path) -> None:
-    rows = complete_rows(pictures).assign(label="1")
+def test_where_rows_are_complete_a_contradiction_is_unknown_and_not_absent(images: Path, tmp_path: Path) -> None:
+    rows = complete_rows(images).assign(label="1")
     image, tag = rows.iloc[0]["image"], rows.iloc[0]["tag"]
     extra = pd.DataFrame([(image, tag, "0")], columns=["image", "tag", "label"])
     pd.concat([rows, extra]).to_csv(tmp_path / "table.csv", index=False)
     table, quarantine = tmp_path / "table.csv", tmp_path / "quarantine.csv"
-    prepared = prepare(table, pictures, LabelSystem([]), quarantine, complete=True, dev_share=0.3)
+    prepared = prepare(table, images, LabelSystem([]), quarantine, complete=True, dev_share=0.3)
     ids = sorted(prepared.hash_of)
     positive, known = prepared.truth(ids)
     names = [prepared.labels.label_system.names[tag_id] for tag_id in prepared.tag_ids]
@@ -191,66 +191,60 @@ def test_where_rows_are_complete_a_contradiction_is_unknown_and_not_absent(pictu
             assert known[b, k] == ((path, name) != (image, tag))
 
 
-def test_positives_alone_are_refused_with_the_remedy(pictures: Path, model: Path, tmp_path: Path) -> None:
-    message = error_of(complete_rows(pictures), pictures, model, tmp_path)
+def test_positives_alone_are_refused_with_the_remedy(images: Path, model: Path, tmp_path: Path) -> None:
+    message = error_of(complete_rows(images), images, model, tmp_path)
     assert "says yes to everything" in message
     assert "--complete" in message
     assert "label" in message
     assert not (tmp_path / "mine").exists()
 
 
-def test_a_missing_column_is_named_with_those_there_are(pictures: Path, model: Path, tmp_path: Path) -> None:
-    rows = labelled_rows(pictures).rename(columns={"tag": "name"})
-    message = error_of(rows, pictures, model, tmp_path)
+def test_a_missing_column_is_named_with_those_there_are(images: Path, model: Path, tmp_path: Path) -> None:
+    rows = labeled_rows(images).rename(columns={"tag": "name"})
+    message = error_of(rows, images, model, tmp_path)
     assert re.search(r"no column 'tag'; it has image, name, label", message)
 
 
-def test_a_table_without_any_usable_row_says_why_and_keeps_the_rows(
-    pictures: Path, model: Path, tmp_path: Path
-) -> None:
-    rows = labelled_rows(pictures).assign(image="gone.jpg").drop_duplicates("tag")
-    message = error_of(rows, pictures, model, tmp_path, "--complete")
-    assert f"{len(rows)} missing_picture" in message
+def test_a_table_without_any_usable_row_says_why_and_keeps_the_rows(images: Path, model: Path, tmp_path: Path) -> None:
+    rows = labeled_rows(images).assign(image="gone.jpg").drop_duplicates("tag")
+    message = error_of(rows, images, model, tmp_path, "--complete")
+    assert f"{len(rows)} missing_image" in message
     assert len(pd.read_csv(tmp_path / "mine.quarantine.csv")) == len(rows)
 
 
 def test_new_tags_are_named_where_the_text_encoder_cannot_be_had(
-    pictures: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(spec: str) -> None:
         raise ValueError(f"cannot load a text encoder from {spec!r}")
 
     monkeypatch.setattr("ram.training.setup.make_text_encoder", refuse)
-    message = error_of(labelled_rows(pictures), pictures, model, tmp_path)
+    message = error_of(labeled_rows(images), images, model, tmp_path)
     assert all(repr(name) in message for name in NEW)
     assert not (tmp_path / "mine").exists()
 
 
-def test_without_pictures_held_out_the_thresholds_of_the_start_stay(
-    pictures: Path, model: Path, tmp_path: Path
-) -> None:
-    result = finetune(labelled_rows(pictures), pictures, model, tmp_path, "--epochs", "1", "--dev-share", "0")
+def test_without_images_held_out_the_thresholds_of_the_start_stay(images: Path, model: Path, tmp_path: Path) -> None:
+    result = finetune(labeled_rows(images), images, model, tmp_path, "--epochs", "1", "--dev-share", "0")
     assert result.exit_code == 0, result.output
     start = json.loads((model / "thresholds.json").read_text())
     assert json.loads((tmp_path / "mine" / "thresholds.json").read_text()) == start
     assert "mAP" not in result.stdout
 
 
-def test_pictures_held_out_without_any_tag_are_refused_before_training(
-    pictures: Path, model: Path, tmp_path: Path
-) -> None:
-    rows = labelled_rows(pictures)
+def test_images_held_out_without_any_tag_are_refused_before_training(images: Path, model: Path, tmp_path: Path) -> None:
+    rows = labeled_rows(images)
     rows = rows[~((rows["label"] == 1) & rows["image"].map(lambda path: split_of(path, 0.3) == "dev"))]
-    assert "--dev-share" in error_of(rows, pictures, model, tmp_path)
+    assert "--dev-share" in error_of(rows, images, model, tmp_path)
 
 
 @pytest.mark.parametrize("complete", [True, False])
-def test_labels_are_counted_as_they_stand(complete: bool, pictures: Path, tmp_path: Path) -> None:
-    rows = labelled_rows(pictures)
+def test_labels_are_counted_as_they_stand(complete: bool, images: Path, tmp_path: Path) -> None:
+    rows = labeled_rows(images)
     rows = pd.concat([rows, rows[:3].assign(label=1 - rows["label"][:3])])
     rows.to_csv(tmp_path / "table.csv", index=False)
     table, quarantine = tmp_path / "table.csv", tmp_path / "quarantine.csv"
-    prepared = prepare(table, pictures, LabelSystem([]), quarantine, complete=complete, dev_share=0.3)
+    prepared = prepare(table, images, LabelSystem([]), quarantine, complete=complete, dev_share=0.3)
     positive, known = prepared.truth(sorted(prepared.hash_of))
     num_positives, num_negatives = prepared.counts()
     assert num_positives.tolist() == positive.sum(axis=0).tolist()
@@ -258,24 +252,24 @@ def test_labels_are_counted_as_they_stand(complete: bool, pictures: Path, tmp_pa
     assert (~known).any()
 
 
-def test_an_output_that_is_there_is_left_alone(pictures: Path, model: Path, tmp_path: Path) -> None:
+def test_an_output_that_is_there_is_left_alone(images: Path, model: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
-    assert "is there already" in error_of(labelled_rows(pictures), pictures, model, tmp_path)
+    assert "is there already" in error_of(labeled_rows(images), images, model, tmp_path)
 
 
 def test_a_run_that_was_killed_goes_on_to_the_same_weights(
-    pictures: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows, once, again = labelled_rows(pictures), tmp_path / "once", tmp_path / "again"
+    rows, once, again = labeled_rows(images), tmp_path / "once", tmp_path / "again"
     once.mkdir()
     again.mkdir()
-    assert finetune(rows, pictures, model, once, "--epochs", "2").exit_code == 0
+    assert finetune(rows, images, model, once, "--epochs", "2").exit_code == 0
     save_model = training.save_model
     monkeypatch.setattr(training, "save_model", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    finetune(rows, pictures, model, again, "--epochs", "2")
+    finetune(rows, images, model, again, "--epochs", "2")
     assert not (again / "mine").exists()
     monkeypatch.setattr(training, "save_model", save_model)
-    result = finetune(rows, pictures, model, again, "--epochs", "2")
+    result = finetune(rows, images, model, again, "--epochs", "2")
     assert result.exit_code == 0, result.output
     assert "going on after step" in result.output
     assert sorted(path.name for path in again.iterdir()) == ["mine", "table.csv"]
@@ -284,11 +278,11 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights(
 
 
 def test_a_second_run_for_the_same_output_waits_and_finds_it_made(
-    pictures: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
     monkeypatch.setattr(module, "print", lambda text, **_: said.append(text), raising=False)
-    arguments = (labelled_rows(pictures), pictures, model, tmp_path)
+    arguments = (labeled_rows(images), images, model, tmp_path)
     with ThreadPoolExecutor(1) as pool, exclusive(module._lock(tmp_path / "mine")):
         second = pool.submit(finetune, *arguments)
         while not said and not second.done():
@@ -303,8 +297,8 @@ def test_a_second_run_for_the_same_output_waits_and_finds_it_made(
     assert "is there already" in str(second.result().exception)
 
 
-def test_a_backbone_that_is_not_frozen_is_trained_on_pictures_of_another_size(
-    pictures: Path, model: Path, tmp_path: Path
+def test_a_backbone_that_is_not_frozen_is_trained_on_images_of_another_size(
+    images: Path, model: Path, tmp_path: Path
 ) -> None:
     import dataclasses
 
@@ -317,8 +311,8 @@ def test_a_backbone_that_is_not_frozen_is_trained_on_pictures_of_another_size(
     )
     made = build_model(params, start.model.tag_embedding_KE, seed=0)
     save_checkpoint(tmp_path / "start", made, start.label_system)
-    rows = labelled_rows(pictures)
-    result = finetune(rows, pictures, tmp_path / "start", tmp_path, "--epochs", "1", "--image-size", "48")
+    rows = labeled_rows(images)
+    result = finetune(rows, images, tmp_path / "start", tmp_path, "--epochs", "1", "--image-size", "48")
     assert result.exit_code == 0, result.output
     loaded = load_checkpoint(tmp_path / "mine")
     assert loaded.params.image_size == 48
@@ -327,14 +321,14 @@ def test_a_backbone_that_is_not_frozen_is_trained_on_pictures_of_another_size(
 
 
 def test_the_example_of_the_documentation_runs(
-    pictures: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     example = re.search(r"```bash\n(.*?)```", DOCS.read_text(), re.DOTALL)
     assert example is not None
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "photos").symlink_to(pictures)
+    (tmp_path / "photos").symlink_to(images)
     (tmp_path / "start").symlink_to(model)
-    labelled_rows(pictures).to_csv(tmp_path / "labels.csv", index=False)
+    labeled_rows(images).to_csv(tmp_path / "labels.csv", index=False)
     lines = [line for line in example[1].strip().replace("\\\n", " ").splitlines() if line.startswith("ram ")]
     assert len(lines) == 2
     for line in lines:

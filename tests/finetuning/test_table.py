@@ -67,7 +67,7 @@ def test_without_a_column_label_every_row_is_a_positive(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"), [("", "no CSV"), ("image,tag\n", "has no row"), ("picture,tag\na,b\n", "it has picture, tag")]
+    ("content", "says"), [("", "no CSV"), ("image,tag\n", "has no row"), ("photo,tag\na,b\n", "it has photo, tag")]
 )
 def test_a_table_that_is_none_is_refused(content: str, says: str, tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text(content)

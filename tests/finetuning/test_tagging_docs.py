@@ -18,13 +18,13 @@ ROOT = DOCS.parents[1]
 
 
 @pytest.fixture
-def here(tmp_path: Path, pictures: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, images: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the page speaks of."""
     shutil.copytree(model, tmp_path / "mine")
     for name in ("photos", "frames"):
         (tmp_path / name).mkdir()
-    drawn = sorted((pictures / "drawn").iterdir())
-    rows = pd.read_csv(pictures / "everything.csv")
+    drawn = sorted((images / "drawn").iterdir())
+    rows = pd.read_csv(images / "everything.csv")
     rows["tag"] = rows["tag"].replace("street", "road")
     shown = rows[rows["tag"].isin(["tree", "road"])]
     labels = []
@@ -33,8 +33,8 @@ def here(tmp_path: Path, pictures: Path, model: Path, monkeypatch: pytest.Monkey
         shutil.copyfile(path, tmp_path / "photos" / f"{name}.jpg")
         labels += [(f"{name}.jpg", tag) for tag in shown.loc[shown["image"] == f"drawn/{path.name}", "tag"]]
         if number < 6:
-            with Image.open(path) as picture:
-                picture.save(tmp_path / "frames" / f"{number}.png")
+            with Image.open(path) as image:
+                image.save(tmp_path / "frames" / f"{number}.png")
     pd.DataFrame(labels, columns=["image", "tag"]).to_csv(tmp_path / "labels.csv", index=False)
     monkeypatch.chdir(tmp_path)
     return tmp_path

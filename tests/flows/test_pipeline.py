@@ -69,13 +69,13 @@ def test_stages_run_one_by_one_in_the_order_of_the_file_and_people_see_what_dvc_
 
 
 def test_a_failed_stage_holds_up_those_below_it_and_no_other(dvc_project: Make) -> None:
-    broken = _stage("a", code="raise ValueError('no pictures')")
+    broken = _stage("a", code="raise ValueError('no images')")
     workspace = dvc_project({"a": broken, "b": _stage("b", "a"), "c": _stage("c")})
     state = pipeline(workspace=workspace, return_state=True)
     assert state.is_failed()
     with pytest.raises(StageFailed) as caught:
         state.result()
-    assert "ValueError: no pictures\nnot run, since they wait for it: b" in str(caught.value)
+    assert "ValueError: no images\nnot run, since they wait for it: b" in str(caught.value)
     assert (workspace / "log.txt").read_text().split() == ["a", "c"]
 
 
@@ -176,7 +176,7 @@ def test_an_interrupted_run_ends_its_stage_at_once_and_lets_the_server_go(
     assert (server_workspace / "out").read_text() == "1"
 
 
-def test_a_knob_or_a_target_that_makes_no_sense_is_refused(dvc_project: Make) -> None:
+def test_a_param_or_a_target_that_makes_no_sense_is_refused(dvc_project: Make) -> None:
     workspace = dvc_project({"a": _stage("a")})
     with pytest.raises(ValueError, match="max_parallel_stages must be at least 1, got 0"):
         pipeline(workspace=workspace, max_parallel_stages=0)

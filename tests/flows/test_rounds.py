@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from flows.rounds import present_round, rounds
-from flows.workspace import set_knob
+from flows.workspace import set_param
 from ram.io.tables import write_json
 from ram.pipeline.catalog import artifact
 from ram.registry.rounds import read_rounds
@@ -31,8 +31,8 @@ import yaml
 from ram.pipeline.catalog import artifact
 from ram.io.tables import Table, write_table
 
-knob = yaml.safe_load(open("params.yaml"))["choose_generator"]["checkpoint"]
-source = Path("given/models/preliminary" if knob == "preliminary" else knob)
+parameter = yaml.safe_load(open("params.yaml"))["choose_generator"]["checkpoint"]
+source = Path("given/models/preliminary" if parameter == "preliminary" else parameter)
 paths = {name: artifact(name).path for name in ("generator_model", "retrained_model", "cleaned_tags")}
 shutil.copytree(source, paths["generator_model"])
 shutil.copytree(source, paths["retrained_model"])
@@ -62,7 +62,8 @@ def workspace(dvc_project: Make, drawn_workspace: Path, monkeypatch: pytest.Monk
     root = dvc_project({"engine": stage})
     (root / "engine.py").write_text(ENGINE)
     (root / "params.yaml").write_text(
-        "# knobs\nchoose_generator:\n  checkpoint: preliminary  # or another\nrounds: {min_tag_change: 0.02, min_gain: null}\n"
+        "# parameters\nchoose_generator:\n  checkpoint: preliminary  # or another\n"
+        "rounds: {min_tag_change: 0.02, min_gain: null}\n"
     )
     shutil.copytree(drawn_workspace / "data", root / "given")
     for path in MOVED:
@@ -81,7 +82,7 @@ def test_every_round_generates_by_the_model_of_the_round_before_and_dvc_keeps_th
     assert noted[0]["generator_version"] != noted[1]["generator_version"]
     assert 0.02 < noted[1]["tag_change"] < 1
     text = (workspace / "params.yaml").read_text()
-    assert text.startswith("# knobs\n")
+    assert text.startswith("# parameters\n")
     assert "checkpoint: data/generators/round-1  # or another" in text
     tracked = yaml.safe_load((workspace / "data/generators/round-1.dvc").read_text())
     assert tracked["outs"][0]["md5"].endswith(".dir")
@@ -117,15 +118,15 @@ def test_the_present_round_is_that_of_the_generator(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["choose_generator: {checkpoint: preliminary}  # x\n", "choose_generator:\n  # a\n  checkpoint: preliminary # x\n"])  # fmt: skip  # noqa: E501
-def test_a_knob_is_written_in_its_place_and_nothing_else_changes(tmp_path: Path, form: str) -> None:
+def test_a_param_is_written_in_its_place_and_nothing_else_changes(tmp_path: Path, form: str) -> None:
     before = f"seed: 1 # checkpoint: no\nfirst: {{checkpoint: a}}\n{form}last: {{checkpoint: b}}\n"
     (tmp_path / "params.yaml").write_text(before)
-    set_knob(tmp_path, "choose_generator", "checkpoint", "data/x")
+    set_param(tmp_path, "choose_generator", "checkpoint", "data/x")
     assert (tmp_path / "params.yaml").read_text() == before.replace("preliminary", "data/x")
 
 
-def test_a_knob_that_is_written_in_another_way_is_left_to_people(tmp_path: Path) -> None:
+def test_a_param_that_is_written_in_another_way_is_left_to_people(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text('choose_generator: {"checkpoint": preliminary}\nlast: {checkpoint: b}\n')
     with pytest.raises(ValueError, match="set it to data/x by hand"):
-        set_knob(tmp_path, "choose_generator", "checkpoint", "data/x")
+        set_param(tmp_path, "choose_generator", "checkpoint", "data/x")
     assert "data/x" not in (tmp_path / "params.yaml").read_text()

@@ -16,7 +16,7 @@ def workspace(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_recipe_becomes_the_active_one_and_knobs_of_no_recipe_are_kept(workspace: Path) -> None:
+def test_a_recipe_becomes_the_active_one_and_params_of_no_recipe_are_kept(workspace: Path) -> None:
     said: list[str] = []
 
     def use(name: str) -> str:

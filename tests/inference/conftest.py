@@ -1,57 +1,17 @@
-"""A few pictures in shards, and a small checkpoint that never saw a pretrained weight."""
+"""A few images in shards, and a small checkpoint that never saw a pretrained weight."""
 
 from __future__ import annotations
 
-import io
-import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
-from tars import write_tar
 
-from ram.io.tables import Table, write_table
 from ram.labels import LabelSystem, Tag
 from ram.model.build import CaptionParams, ModelParams, build_model
 from ram.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from ram.pipeline.catalog import artifact
 
 NAMES = ["dog", "cat", "beach", "red", "run"]
-
-
-@pytest.fixture
-def write_pictures(tmp_path: Path) -> Callable[[], tuple[Table, Path]]:
-    """Writes 7 pictures in 2 shards, every third of split test."""
-
-    def write() -> tuple[Table, Path]:
-        shards, rows = tmp_path / "image_shards", []
-        shards.mkdir()
-        generator = np.random.default_rng(0)
-        for shard, keys in {"b.tar": range(4), "a.tar": range(4, 7)}.items():
-            members = {}
-            for key in keys:
-                buffer = io.BytesIO()
-                Image.fromarray(generator.integers(0, 256, (40 + key, 50, 3), dtype=np.uint8)).save(buffer, "JPEG")
-                members[f"{key}.jpg"] = buffer.getvalue()
-            write_tar(shards / shard, members)
-            with tarfile.open(shards / shard) as tar:
-                rows += [
-                    {
-                        "image_id": f"s/{m.name[:-4]}", "source": "s",
-                        "split": "train" if int(m.name[:-4]) % 3 else "test",
-                        "shard": shard, "member": m.name, "offset": m.offset_data, "num_bytes": m.size, "width": 50,
-                        "height": 40, "sha256": "", "perceptual_hash": "",
-                    }
-                    for m in tar
-                ]  # fmt: skip
-        schema = artifact("images").schema
-        write_table(rows, tmp_path / "images", schema)
-        return Table(tmp_path / "images", schema), shards
-
-    return write
 
 
 @pytest.fixture

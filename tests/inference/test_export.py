@@ -1,4 +1,4 @@
-"""Exported programs against the model: other numbers of pictures, other tags, and what the folder says."""
+"""Exported programs against the model: other numbers of images, other tags, and what the folder says."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def make_checkpoint(directory: Path, num_tags_per_chunk: int = 2) -> Checkpoint:
     return load_checkpoint(directory)
 
 
-def test_onnx_takes_other_pictures_and_other_tags_and_gives_the_models_logits(tmp_path: Path) -> None:
+def test_onnx_takes_other_images_and_other_tags_and_gives_the_models_logits(tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="pip install 'ram-tagger[export]'")
     pytest.importorskip("onnxscript", reason="pip install 'ram-tagger[export]'")
     checkpoint = make_checkpoint(tmp_path / "model")
-    arguments = ["export", str(tmp_path / "model"), "--out", str(tmp_path / "out"), "--quantise"]
+    arguments = ["export", str(tmp_path / "model"), "--out", str(tmp_path / "out"), "--quantize"]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
     assert "model.onnx" in done.output
@@ -73,14 +73,14 @@ def test_a_program_of_torch_export_gives_the_models_logits_without_the_model(tmp
     assert {tag["threshold"] for tag in facts["tags"]} == {0.3}
 
 
-def test_an_unknown_format_quantised_programs_of_torch_and_a_missing_package_are_refused(
+def test_an_unknown_format_quantized_programs_of_torch_and_a_missing_package_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoint = make_checkpoint(tmp_path / "model")
     with pytest.raises(ValueError, match="unknown format 'tf'; known: onnx, torch_export"):
         export_model(checkpoint, Thresholds(), tmp_path / "out", "tf")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="quantise wants format onnx, got torch_export"):
-        export_model(checkpoint, Thresholds(), tmp_path / "out", "torch_export", quantise=True)
+    with pytest.raises(ValueError, match="quantize wants format onnx, got torch_export"):
+        export_model(checkpoint, Thresholds(), tmp_path / "out", "torch_export", quantize=True)
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ValueError, match=r"onnx is not installed; pip install 'ram-tagger\[export\]'"):
         export_model(checkpoint, Thresholds(), tmp_path / "out", "onnx")

@@ -15,16 +15,16 @@ from PIL import Image
 from ram.inference.frames import Every, read_frames
 from ram.inference.tagger import Tagger
 from ram.inference.timeline import Timeline, tag_video
-from ram.io.images import PictureError
+from ram.io.images import ImageError
 from ram.model.checkpoint import Checkpoint
 
 
-def colours(number: int) -> list[Image.Image]:
+def colors(number: int) -> list[Image.Image]:
     return [Image.new("RGB", (24, 16), (10 * i, 255 - 10 * i, 40)) for i in range(number)]
 
 
 def animation(path: Path, number: int = 8, duration_ms: int | list[int] = 250) -> Path:
-    first, *rest = colours(number)
+    first, *rest = colors(number)
     options: dict[str, Any] = {"lossless": True} if path.suffix == ".webp" else {}
     first.save(path, save_all=True, append_images=rest, duration=duration_ms, loop=0, **options)
     return path
@@ -32,8 +32,8 @@ def animation(path: Path, number: int = 8, duration_ms: int | list[int] = 250) -
 
 def folder(path: Path, number: int) -> Path:
     path.mkdir()
-    for i, picture in enumerate(colours(number)):
-        picture.save(path / f"frame{i}.png")  # frame10 comes before frame2 by name
+    for i, image in enumerate(colors(number)):
+        image.save(path / f"frame{i}.png")  # frame10 comes before frame2 by name
     return path
 
 
@@ -45,10 +45,10 @@ def taken(path: Path, every: str, **options: Any) -> list[tuple[int | None, floa
 def test_frames_of_an_animation_have_their_times_and_pixels(tmp_path: Path, suffix: str) -> None:
     frames = list(read_frames(animation(tmp_path / f"a{suffix}"), Every.of(1)))
     assert [(f.frame, f.time_s) for f in frames] == [(i, pytest.approx(i / 4)) for i in range(8)]
-    for frame, wanted in zip(frames, colours(8), strict=True):
+    for frame, wanted in zip(frames, colors(8), strict=True):
         assert isinstance(frame.content, Image.Image)
         difference = np.abs(np.asarray(frame.content, int) - np.asarray(wanted, int))
-        assert difference.max() <= 12, "GIF has 256 colours"
+        assert difference.max() <= 12, "GIF has 256 colors"
     assert taken(tmp_path / f"a{suffix}", "3") == [(0, 0.0), (3, pytest.approx(0.75)), (6, pytest.approx(1.5))]
     assert [i for i, _ in taken(tmp_path / f"a{suffix}", "0.5s")] == [0, 2, 4, 6]
     assert [i for i, _ in taken(tmp_path / f"a{suffix}", "1s")] == [0, 4]
@@ -89,7 +89,7 @@ def test_sources_that_are_none_are_refused_and_broken_ones_say_from_where(tmp_pa
     (tmp_path / "empty").mkdir()
     for path, message in (
         (tmp_path / "none.gif", "no video, animation or folder"),
-        (tmp_path / "empty", "no pictures"),
+        (tmp_path / "empty", "no images"),
     ):
         with pytest.raises(ValueError, match=message):
             taken(path, "1")
@@ -97,7 +97,7 @@ def test_sources_that_are_none_are_refused_and_broken_ones_say_from_where(tmp_pa
         taken(tmp_path / "empty", "1", fps=0)
     (tmp_path / "text.gif").write_text("text")
     (frame,) = read_frames(tmp_path / "text.gif", Every.of("1"))
-    assert isinstance(frame.content, PictureError)
+    assert isinstance(frame.content, ImageError)
     (frame,) = read_frames(animation(tmp_path / "a.gif"), Every.of("1"), max_pixels=383)
     assert "24 x 16 pixels, more than 383" in str(frame.content)
 
@@ -132,8 +132,8 @@ class _Video:
         pass
 
     def decode(self, stream: _Video) -> Iterator[Any]:
-        for picture, time in zip(colours(len(self._times)), self._times, strict=True):
-            yield types.SimpleNamespace(time=time, to_image=lambda picture=picture: picture)
+        for image, time in zip(colors(len(self._times)), self._times, strict=True):
+            yield types.SimpleNamespace(time=time, to_image=lambda image=image: image)
         if self._error:
             raise self._error
 
@@ -162,8 +162,8 @@ def test_a_real_video_is_read_where_pyav_is_installed(tmp_path: Path) -> None:
         stream = container.add_stream("mpeg4", rate=8)
         stream.width, stream.height, stream.pix_fmt = 32, 16, "yuv420p"
         for i in range(16):
-            picture = Image.new("RGB", (32, 16), (250, 10, 10) if i < 8 else (10, 10, 250))
-            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+            image = Image.new("RGB", (32, 16), (250, 10, 10) if i < 8 else (10, 10, 250))
+            container.mux(stream.encode(av.VideoFrame.from_image(image)))
         container.mux(stream.encode())
     frames = list(read_frames(tmp_path / "v.mp4", Every.of("0.5s")))
     assert [(f.frame, f.time_s) for f in frames] == [(4 * i, pytest.approx(i / 2, abs=0.02)) for i in range(4)]
@@ -176,12 +176,12 @@ def test_the_table_has_the_tags_of_every_frame_that_is_looked_at(checkpoint: Che
     timeline = tag_video(tagger, animation(tmp_path / "a.webp"), "0.5s", batch_size=3, top_k=2, threshold=0.0)
     assert list(timeline.table.columns) == ["time_s", "frame", "tag", "score"]
     assert timeline.num_frames == 4
-    for frame, picture in enumerate(colours(8)):
+    for frame, image in enumerate(colors(8)):
         own = timeline.table[timeline.table["frame"] == frame]
         if frame % 2:
             assert own.empty
             continue
-        wanted = tagger(picture, top_k=2, threshold=0.0)[0]
+        wanted = tagger(image, top_k=2, threshold=0.0)[0]
         assert own["tag"].tolist() == [t.name for t in wanted]
         assert own["score"].to_numpy() == pytest.approx([t.score for t in wanted], abs=1e-4)
         assert own["time_s"].tolist() == pytest.approx([frame / 4] * 2)
@@ -190,8 +190,8 @@ def test_the_table_has_the_tags_of_every_frame_that_is_looked_at(checkpoint: Che
 def test_the_strip_has_a_bar_where_and_only_where_a_tag_is_found(checkpoint: Checkpoint, tmp_path: Path) -> None:
     tagger = Tagger(checkpoint)
     path = folder(tmp_path / "frames", 10)
-    scores = tagger.scores(colours(10), ["dog"])[:, 0]
-    limit = float(np.sort(scores)[4:6].mean())  # between two pictures, so that no last bit decides
+    scores = tagger.scores(colors(10), ["dog"])[:, 0]
+    limit = float(np.sort(scores)[4:6].mean())  # between two images, so that no last bit decides
     timeline = tag_video(tagger, path, "1", tags=["dog"], threshold=limit)
     timeline.write_strip(tmp_path / "out" / "strip.png")
     with Image.open(tmp_path / "out" / "strip.png") as strip:

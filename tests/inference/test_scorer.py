@@ -26,16 +26,16 @@ def _stored(directory: Path, images: ImageStore, checkpoint: Checkpoint, fingerp
 
 
 @pytest.fixture
-def images(write_pictures: Callable[[], tuple[Table, Path]]) -> ImageStore:
-    return ImageStore(*write_pictures())
+def images(write_images: Callable[[], tuple[Table, Path]]) -> ImageStore:
+    return ImageStore(*write_images())
 
 
 def _by_hand(checkpoint: Checkpoint, images: ImageStore, image_ids: list[str]) -> np.ndarray:
     model, rows = checkpoint.model, []
     for image_id in image_ids:
         with torch.inference_mode():
-            picture = model.preprocess(images.open(image_id))[None]
-            rows.append(model.tag_logits(model.encode(picture)).sigmoid()[0].numpy())
+            image = model.preprocess(images.open(image_id))[None]
+            rows.append(model.tag_logits(model.encode(image)).sigmoid()[0].numpy())
     return np.stack(rows)
 
 
@@ -74,7 +74,7 @@ def test_tokens_come_with_their_grid_and_score_given_embeddings(checkpoint: Chec
     np.testing.assert_allclose(some, every[:, [3, 1]], atol=1e-5)
 
 
-def test_a_broken_picture_is_named(checkpoint: Checkpoint, images: ImageStore) -> None:
+def test_a_broken_image_is_named(checkpoint: Checkpoint, images: ImageStore) -> None:
     path = images.shards_dir / "b.tar"
     data = path.read_bytes()
     path.write_bytes(data[:512] + b"x" * (len(data) - 512))

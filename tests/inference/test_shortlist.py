@@ -19,28 +19,28 @@ from ram.inference.tagger import Tagger, Thresholds, load
 from ram.model.checkpoint import Checkpoint
 
 # A shortlist decodes other numbers of tags at once than a model without one: sums of single precision in another order,
-# over a few thousand products.
+# over the width of the model; scores are at most 1.
 ROUNDING = 1e-5
 
 
-def pictures(number: int, seed: int = 5) -> list[np.ndarray]:
-    """Each of one colour and some noise: pictures that a model tells apart."""
+def images(number: int, seed: int = 5) -> list[np.ndarray]:
+    """Each of one color and some noise: images that a model tells apart."""
     generator = np.random.default_rng(seed)
-    colour = generator.integers(0, 200, (number, 1, 1, 3))
-    return list((colour + generator.integers(0, 56, (number, 32, 32, 3))).astype(np.uint8))
+    color = generator.integers(0, 200, (number, 1, 1, 3))
+    return list((color + generator.integers(0, 56, (number, 32, 32, 3))).astype(np.uint8))
 
 
 def limits(tagger: Tagger) -> dict[str, float]:
-    """Thresholds that about half of the pictures reach."""
-    scores_BK = tagger.scores(pictures(30, seed=1))
+    """Thresholds that about half of the images reach."""
+    scores_BK = tagger.scores(images(30, seed=1))
     return dict(zip(tagger.label_system.names, np.median(scores_BK, axis=0).tolist(), strict=True))
 
 
 def test_a_shortlist_of_all_tags_says_what_no_shortlist_says(checkpoint: Checkpoint) -> None:
     thresholds = Thresholds(tags=limits(Tagger(checkpoint)))
     plain = Tagger(checkpoint, thresholds)
-    make_shortlist(plain, iter(pictures(40))).shortlist.save(checkpoint.directory)
-    some = pictures(6, seed=2)
+    make_shortlist(plain, iter(images(40))).shortlist.save(checkpoint.directory)
+    some = images(6, seed=2)
     wanted = plain(some)
     assert sum(map(len, wanted)) > 5
     for found, given in zip(wanted, Tagger(checkpoint, thresholds, shortlist=5)(some), strict=True):
@@ -53,14 +53,14 @@ def test_a_short_list_says_some_of_the_same_tags_with_the_same_scores_and_as_man
 ) -> None:
     thresholds = Thresholds(tags=limits(Tagger(checkpoint)))
     plain = Tagger(checkpoint, thresholds)
-    fitted = make_shortlist(plain, iter(pictures(60)), sizes=[1, 2, 4, 5, 9])
+    fitted = make_shortlist(plain, iter(images(60)), sizes=[1, 2, 4, 5, 9])
     assert [row.num_tags for row in fitted.measured] == [1, 2, 4]  # of 5 tags and more nothing is left out
     kept = [row.kept for row in fitted.measured]
     assert kept == sorted(kept)
     assert kept[0] < 1
     fitted.shortlist.save(checkpoint.directory)
     short = Tagger(checkpoint, thresholds, shortlist=2)
-    for found, given in zip(plain(pictures(12, seed=3)), short(pictures(12, seed=3)), strict=True):
+    for found, given in zip(plain(images(12, seed=3)), short(images(12, seed=3)), strict=True):
         assert len(given) <= 2
         scores = {t.name: t.score for t in found}
         for tag in given:
@@ -69,12 +69,12 @@ def test_a_short_list_says_some_of_the_same_tags_with_the_same_scores_and_as_man
 
 def test_named_tags_and_scores_are_decoded_whatever_the_shortlist(checkpoint: Checkpoint) -> None:
     plain = Tagger(checkpoint)
-    make_shortlist(plain, iter(pictures(40))).shortlist.save(checkpoint.directory)
-    short, (picture,) = Tagger(checkpoint, shortlist=1), pictures(1, seed=4)
+    make_shortlist(plain, iter(images(40))).shortlist.save(checkpoint.directory)
+    short, (image,) = Tagger(checkpoint, shortlist=1), images(1, seed=4)
     names = ["dog", "cat", "run"]
-    assert {t.name for t in short(picture, tags=names, threshold=0.0)[0]} == set(names)
-    assert len(short(picture, threshold=0.0)[0]) == 1
-    np.testing.assert_allclose(short.scores([picture]), plain.scores([picture]), atol=ROUNDING)
+    assert {t.name for t in short(image, tags=names, threshold=0.0)[0]} == set(names)
+    assert len(short(image, threshold=0.0)[0]) == 1
+    np.testing.assert_allclose(short.scores([image]), plain.scores([image]), atol=ROUNDING)
 
 
 def test_an_implied_tag_that_was_not_decoded_has_the_score_of_what_implies_it(checkpoint: Checkpoint) -> None:
@@ -91,12 +91,12 @@ def test_an_implied_tag_that_was_not_decoded_has_the_score_of_what_implies_it(ch
     assert sorted(zip(chosen.rows.tolist(), chosen.scores, strict=True)) == [(0, 0.75), (1, 0.75)]
 
 
-@pytest.mark.parametrize(("num_pictures", "width"), [(30, 8), (12, 20)])
-def test_the_guess_is_ridge_regression(num_pictures: int, width: int) -> None:
+@pytest.mark.parametrize(("num_images", "width"), [(30, 8), (12, 20)])
+def test_the_guess_is_ridge_regression(num_images: int, width: int) -> None:
     generator = torch.Generator().manual_seed(0)
     pooled, logits = (
-        torch.randn(num_pictures, width, generator=generator),
-        torch.randn(num_pictures, 3, generator=generator),
+        torch.randn(num_images, width, generator=generator),
+        torch.randn(num_images, 3, generator=generator),
     )
     weight, bias = _ridge(pooled, logits, 0.1)
     singular = np.linalg.svd((pooled - pooled.mean(0)).double().numpy(), compute_uv=False)
@@ -104,7 +104,7 @@ def test_the_guess_is_ridge_regression(num_pictures: int, width: int) -> None:
     np.testing.assert_allclose((pooled @ weight + bias).numpy(), reference.predict(pooled.double().numpy()), atol=1e-4)
 
 
-def test_what_is_kept_is_measured_on_pictures_that_the_fit_did_not_see() -> None:
+def test_what_is_kept_is_measured_on_images_that_the_fit_did_not_see() -> None:
     generator = torch.Generator().manual_seed(0)
     pooled = torch.randn(100, 60, generator=generator)
     noise = torch.randn(100, 40, generator=generator)  # which no guess can know
@@ -113,7 +113,7 @@ def test_what_is_kept_is_measured_on_pictures_that_the_fit_did_not_see() -> None
     known = pooled @ torch.randn(60, 40, generator=generator)
     _, (row,) = fit(pooled, known, torch.full((40,), 8.0), "v", [20])
     assert row.kept > 0.95
-    assert row.num_pictures == 20
+    assert row.num_images == 20
     said = float((known[::5] >= 8.0).sum() / 20)
     assert row.said == pytest.approx(said)
     assert row.equal == pytest.approx(1 - said * (1 - row.kept) / 40)
@@ -138,21 +138,21 @@ def test_a_shortlist_that_is_missing_broken_of_another_model_or_of_no_tag_is_ref
     path.write_bytes(b"no tensors")
     with pytest.raises(ValueError, match="is broken or not whole"):
         load_shortlist(checkpoint.directory, checkpoint.version, torch.device("cpu"))
-    with pytest.raises(ValueError, match="at least 20 pictures that can be read, got 3"):
-        make_shortlist(Tagger(checkpoint), iter(pictures(3)))
+    with pytest.raises(ValueError, match="at least 20 images that can be read, got 3"):
+        make_shortlist(Tagger(checkpoint), iter(images(3)))
 
 
 def test_the_command_writes_it_beside_the_model_whose_version_it_does_not_change(
     checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     (tmp_path / "photos").mkdir()
-    for i, picture in enumerate(pictures(24)):
-        Image.fromarray(picture).save(tmp_path / "photos" / f"{i:02d}.png")
+    for i, image in enumerate(images(24)):
+        Image.fromarray(image).save(tmp_path / "photos" / f"{i:02d}.png")
     (tmp_path / "photos" / "z.png").write_bytes(b"broken")
     arguments = ["shortlist", str(checkpoint.directory), "--images", str(tmp_path / "photos"), "--sizes", "4,2"]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
-    assert "fitted on 24 pictures" in done.output
+    assert "fitted on 24 images" in done.output
     assert [line.split("|")[1].strip() for line in done.output.splitlines() if line.startswith("| ")][1:] == ["2", "4"]
     assert "z.png" in done.stderr
     assert load(checkpoint.directory, shortlist=2).version == checkpoint.version

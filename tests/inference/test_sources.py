@@ -7,8 +7,8 @@ import pytest
 from tars import write_tar
 
 from ram.inference import sources
-from ram.inference.sources import named_pictures
-from ram.io.images import PictureError
+from ram.inference.sources import named_images
+from ram.io.images import ImageError
 
 
 @pytest.fixture
@@ -21,10 +21,10 @@ def tree(tmp_path: Path) -> Path:
 
 
 def names(*arguments: str, stdin: tuple[str, ...] = (), root: Path) -> list[str]:
-    return [p.name.removeprefix(f"{root}/") for p in named_pictures(arguments, stdin)]
+    return [p.name.removeprefix(f"{root}/") for p in named_images(arguments, stdin)]
 
 
-def test_a_folder_gives_its_pictures_and_shards_in_order(tree: Path) -> None:
+def test_a_folder_gives_its_images_and_shards_in_order(tree: Path) -> None:
     wanted = ["a.webp", "b/1.png", "b/2.JPG", "b/s.tar/x/0.jpg", "b/s.tar/1.png", "b/c/3.tiff"]
     assert names(str(tree), root=tree) == wanted
 
@@ -39,33 +39,33 @@ def test_patterns_files_and_a_list_on_stdin_are_taken_together(tree: Path) -> No
 
 def test_members_of_a_shard_are_read_without_extracting(tree: Path) -> None:
     before = sorted(tree.rglob("*"))
-    found = list(named_pictures([str(tree / "b" / "s.tar")]))
+    found = list(named_images([str(tree / "b" / "s.tar")]))
     assert [p.content for p in found] == [b"0", b"1"]
     assert sorted(tree.rglob("*")) == before
 
 
 def test_what_is_not_there_comes_with_its_reason(tree: Path) -> None:
     for argument in ("none.jpg", "none/*.jpg"):
-        (found,) = named_pictures([str(tree / argument)])
-        assert isinstance(found.content, PictureError)
+        (found,) = named_images([str(tree / argument)])
+        assert isinstance(found.content, ImageError)
         assert "no such file" in str(found.content)
 
 
 def test_a_file_that_has_a_pattern_in_its_name_is_that_file(tmp_path: Path) -> None:
     (tmp_path / "a[1].jpg").write_bytes(b"x")
-    (found,) = named_pictures([str(tmp_path / "a[1].jpg")])
+    (found,) = named_images([str(tmp_path / "a[1].jpg")])
     assert found.content == tmp_path / "a[1].jpg"
 
 
 def test_a_shard_that_is_cut_off_gives_what_is_whole_and_says_where_it_ends(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "s.tar", {"0.jpg": b"0" * 2000, "1.jpg": b"1" * 2000})
     path.write_bytes(path.read_bytes()[:3600])
-    first, *_, last = named_pictures([str(path)])
+    first, *_, last = named_images([str(path)])
     assert first.content == b"0" * 2000
-    assert isinstance(last.content, PictureError)
+    assert isinstance(last.content, ImageError)
     assert "broken archive" in str(last.content)
     path.write_bytes(b"no archive")
-    (only,) = named_pictures([str(path)])
+    (only,) = named_images([str(path)])
     assert "it has no whole member" in str(only.content)
 
 
@@ -78,7 +78,7 @@ def test_members_that_are_links_or_too_large_are_refused_unread(
         link = tarfile.TarInfo("link.jpg")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         tar.addfile(link)
-    large, small, linked = named_pictures([str(path)])
+    large, small, linked = named_images([str(path)])
     assert "11 bytes, more than 10" in str(large.content)
     assert small.content == b"x" * 10
     assert "a link or a device" in str(linked.content)
@@ -89,5 +89,5 @@ def test_nothing_is_read_before_it_is_asked_for(tree: Path) -> None:
         while True:
             yield f"{tree}/a.webp"
 
-    stream = named_pictures(["-"], endless())
+    stream = named_images(["-"], endless())
     assert [next(stream).name for _ in range(3)] == [f"{tree}/a.webp"] * 3

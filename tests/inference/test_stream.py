@@ -7,35 +7,35 @@ import numpy as np
 import pytest
 import torch
 
-from ram.inference.tagger import NamedPicture, Tagger
-from ram.io.images import PictureError
+from ram.inference.tagger import NamedImage, Tagger
+from ram.io.images import ImageError
 from ram.model.checkpoint import Checkpoint
 
 
-def pictures(number: int) -> list[np.ndarray]:
+def images(number: int) -> list[np.ndarray]:
     return list(np.random.default_rng(5).integers(0, 256, (number, 32, 32, 3), dtype=np.uint8))
 
 
 def test_a_stream_gives_what_calls_give_in_order(checkpoint: Checkpoint) -> None:
     tagger = Tagger(checkpoint)
-    some = pictures(7)
+    some = images(7)
     found = list(tagger.stream((p for p in some), batch_size=3, threshold=0.0))
     assert [result.index for result in found] == list(range(7))
-    for result, picture in zip(found, some, strict=True):
-        assert result.picture is picture
+    for result, image in zip(found, some, strict=True):
+        assert result.image is image
         assert result.error is None
         assert result.tags is not None
-        (alone,) = tagger(picture, threshold=0.0)
+        (alone,) = tagger(image, threshold=0.0)
         assert [t.name for t in result.tags] == [t.name for t in alone]
         np.testing.assert_allclose([t.score for t in result.tags], [t.score for t in alone], atol=1e-5)
 
 
-def test_broken_pictures_have_an_error_in_their_place_and_the_others_their_tags(
+def test_broken_images_have_an_error_in_their_place_and_the_others_their_tags(
     checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"text")
-    good = pictures(3)
-    mixed = [good[0], tmp_path / "bad.jpg", tmp_path / "missing.jpg", good[1], NamedPicture("in a tar", b"x"), good[2]]
+    good = images(3)
+    mixed = [good[0], tmp_path / "bad.jpg", tmp_path / "missing.jpg", good[1], NamedImage("in a tar", b"x"), good[2]]
     found = list(Tagger(checkpoint).stream(iter(mixed), batch_size=2, threshold=0.0))
     assert [result.tags is None for result in found] == [False, True, True, False, True, False]
     assert [result.name for result in found[1:3]] == [str(p) for p in mixed[1:3]]
@@ -47,8 +47,8 @@ def test_broken_pictures_have_an_error_in_their_place_and_the_others_their_tags(
         assert [t.score for t in result.tags or []] == pytest.approx([t.score for t in tags], abs=1e-5)
 
 
-def test_a_batch_of_broken_pictures_alone_is_no_end(checkpoint: Checkpoint) -> None:
-    mixed = [b"x", b"y", pictures(1)[0]]
+def test_a_batch_of_broken_images_alone_is_no_end(checkpoint: Checkpoint) -> None:
+    mixed = [b"x", b"y", images(1)[0]]
     assert [r.error is None for r in Tagger(checkpoint).stream(mixed, batch_size=2)] == [False, False, True]
 
 
@@ -59,7 +59,7 @@ def test_no_more_than_two_batches_are_read_ahead(checkpoint: Checkpoint) -> None
         nonlocal read
         while True:
             read += 1
-            yield pictures(1)[0]
+            yield images(1)[0]
 
     stream = Tagger(checkpoint).stream(endless(), batch_size=4)
     for given in range(1, 14):
@@ -70,7 +70,7 @@ def test_no_more_than_two_batches_are_read_ahead(checkpoint: Checkpoint) -> None
 
 def test_an_error_of_the_generator_itself_is_raised(checkpoint: Checkpoint) -> None:
     def broken() -> Iterator[np.ndarray]:
-        yield pictures(1)[0]
+        yield images(1)[0]
         raise RuntimeError("the disk is gone")
 
     with pytest.raises(RuntimeError, match="the disk is gone"):
@@ -78,16 +78,16 @@ def test_an_error_of_the_generator_itself_is_raised(checkpoint: Checkpoint) -> N
 
 
 def test_a_call_takes_generators_and_tensors_and_raises_the_first_error(checkpoint: Checkpoint) -> None:
-    tagger, some = Tagger(checkpoint), pictures(3)
+    tagger, some = Tagger(checkpoint), images(3)
     tensors = torch.from_numpy(np.stack(some)).permute(0, 3, 1, 2)
     by_array = tagger((p for p in some), threshold=0.0, batch_size=2)
     assert tagger(tensors, threshold=0.0, batch_size=2) == by_array
     assert tagger(iter([]), threshold=0.0) == []
-    with pytest.raises(PictureError, match="values from 0 to 1"):
+    with pytest.raises(ImageError, match="values from 0 to 1"):
         tagger(np.full((4, 4, 3), 7.0))
 
 
-def test_wrong_arguments_are_refused_before_a_picture_is_read(checkpoint: Checkpoint) -> None:
+def test_wrong_arguments_are_refused_before_an_image_is_read(checkpoint: Checkpoint) -> None:
     def untouched() -> Iterator[bytes]:
         raise AssertionError("read")
         yield b""
@@ -99,6 +99,6 @@ def test_wrong_arguments_are_refused_before_a_picture_is_read(checkpoint: Checkp
 
 
 def test_the_bound_of_pixels_is_the_taggers(checkpoint: Checkpoint) -> None:
-    with pytest.raises(PictureError, match="more than 1023"):
-        Tagger(checkpoint, max_pixels=1023)(pictures(1))
-    assert len(Tagger(checkpoint, max_pixels=1024)(pictures(1))) == 1
+    with pytest.raises(ImageError, match="more than 1023"):
+        Tagger(checkpoint, max_pixels=1023)(images(1))
+    assert len(Tagger(checkpoint, max_pixels=1024)(images(1))) == 1

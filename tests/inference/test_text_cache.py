@@ -62,29 +62,29 @@ def test_a_folder_that_cannot_be_written_is_warned_of_once_and_tagging_goes_on(
 ) -> None:
     (tmp_path / "file").write_text("")  # a folder cannot be made under a file, whoever asks
     tagger = Tagger(checkpoint, text_cache=TextCache(tmp_path / "file" / "cache"))
-    picture = np.zeros((8, 8, 3), np.uint8)
+    image = np.zeros((8, 8, 3), np.uint8)
     with pytest.warns(RuntimeWarning, match=FOLDER_VARIABLE):
-        (first,) = tagger(picture, tags=["a zeppelin"], threshold=0.0)
+        (first,) = tagger(image, tags=["a zeppelin"], threshold=0.0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        (second,) = tagger(picture, tags=["an airship"], threshold=0.0)
+        (second,) = tagger(image, tags=["an airship"], threshold=0.0)
     assert (first[0].name, second[0].name) == ("a zeppelin", "an airship")
 
 
 def test_names_on_disk_are_read_without_a_text_encoder(
     checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    picture = np.zeros((8, 8, 3), np.uint8)
-    wanted = Tagger(checkpoint, text_cache=TextCache(tmp_path)).scores([picture], ["a zeppelin", "dog"])
+    image = np.zeros((8, 8, 3), np.uint8)
+    wanted = Tagger(checkpoint, text_cache=TextCache(tmp_path)).scores([image], ["a zeppelin", "dog"])
 
     def unwanted(spec: str) -> None:
         raise AssertionError("loaded")
 
     monkeypatch.setattr("ram.inference.tagger.make_text_encoder", unwanted)
     again = Tagger(checkpoint, text_cache=TextCache(tmp_path))
-    np.testing.assert_array_equal(again.scores([picture], ["a zeppelin", "dog"]), wanted)
+    np.testing.assert_array_equal(again.scores([image], ["a zeppelin", "dog"]), wanted)
     with pytest.raises(AssertionError, match="loaded"):
-        again.scores([picture], ["an airship"])
+        again.scores([image], ["an airship"])
 
 
 def test_the_folder_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -44,6 +44,6 @@ def test_row_index_finds_what_is_there_and_nothing_else() -> None:
     assert RowIndex([]).find(np.array(["a"], object)).tolist() == [-1]
 
 
-def test_a_picture_that_is_named_twice_is_refused() -> None:
+def test_an_image_that_is_named_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="twice"):
         RowIndex([np.array(["a", "a"], object)])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ram.io.images import PictureError, as_image, open_image, upright_rgb
+from ram.io.images import ImageError, as_image, open_image, upright_rgb
 
 
 def _encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -15,7 +15,7 @@ def _encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def test_pictures_are_turned_upright_and_put_on_white() -> None:
+def test_images_are_turned_upright_and_put_on_white() -> None:
     lying = Image.new("RGB", (4, 2), "red")
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees
@@ -37,22 +37,22 @@ def test_large_jpegs_may_be_decoded_smaller_but_never_under_the_size_asked_for()
     ("data", "message"),
     [
         (b"", "not a readable"),
-        (b"no picture", "not a readable"),
+        (b"no image", "not a readable"),
         (_encoded(Image.new("RGB", (60, 60)), "JPEG")[:200], "not a readable"),
     ],
 )
-def test_what_is_no_whole_picture_is_refused(data: bytes, message: str) -> None:
-    with pytest.raises(PictureError, match=message):
+def test_what_is_no_whole_image_is_refused(data: bytes, message: str) -> None:
+    with pytest.raises(ImageError, match=message):
         open_image(data)
 
 
-def test_pictures_of_too_many_pixels_are_refused_before_they_are_decoded() -> None:
-    with pytest.raises(PictureError, match="60 x 60 pixels, more than 1000"):
+def test_images_of_too_many_pixels_are_refused_before_they_are_decoded() -> None:
+    with pytest.raises(ImageError, match="60 x 60 pixels, more than 1000"):
         open_image(_encoded(Image.new("RGB", (60, 60))), max_pixels=1000)
 
 
-def test_arrays_that_are_no_pictures_are_refused() -> None:
+def test_arrays_that_are_no_images_are_refused() -> None:
     assert as_image(np.zeros((4, 5, 3), np.uint8)).size == (5, 4)
     for array in (np.zeros((4, 5, 3), np.float32), np.zeros((3, 4, 5), np.uint8)):
-        with pytest.raises(PictureError, match="uint8"):
+        with pytest.raises(ImageError, match="uint8"):
             as_image(array)

@@ -167,7 +167,7 @@ def test_the_hash_of_a_version_follows_the_size_and_what_the_store_says(monkeypa
     )
 
 
-def test_pictures_are_read_inside_their_folder_only() -> None:
+def test_images_are_read_inside_their_folder_only() -> None:
     root = RemotePath("memory://b/in")
     assert read_inside(root, "2.tar") == b"two"
     assert read_inside(root, "deep/3.tar") == b"three"

@@ -111,10 +111,10 @@ def test_a_female_is_a_person_and_no_word_for_every_woman() -> None:
     assert parents["female"] == parents["woman"] == ("person",)
 
 
-def test_a_colour_leaves_the_plain_name_to_the_fruit() -> None:
+def test_a_color_leaves_the_plain_name_to_the_fruit() -> None:
     tags = build({("orange", "attribute"): 90, ("orange", "object"): 30})
-    fruit, colour = tags.find("orange"), tags.find("orange", "attribute")
-    assert [(tag.name, tag.kind, tag.frequency) for tag in (fruit, colour) if tag] == [
+    fruit, color = tags.find("orange"), tags.find("orange", "attribute")
+    assert [(tag.name, tag.kind, tag.frequency) for tag in (fruit, color) if tag] == [
         ("orange", "object", 30),
         ("orange color", "attribute", 90),
     ]
@@ -217,7 +217,7 @@ def test_of_two_listed_names_the_first_in_the_list_is_the_tags() -> None:
     assert (tag.name, tag.synonyms) == ("zuiop", ("qwertz",))
 
 
-def test_only_a_colour_is_called_a_color_where_a_thing_has_the_word() -> None:
+def test_only_a_color_is_called_a_color_where_a_thing_has_the_word() -> None:
     tags = build({(word, kind): 9 for word in ("orange", "rubber") for kind in ("object", "attribute")})
     assert sorted(tag.name for tag in tags if tag.kind == "attribute") == ["orange color", "rubber (attribute)"]
 

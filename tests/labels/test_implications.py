@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from wordfreq import zipf_frequency
 
-from ram.labels.forms import normalise
+from ram.labels.forms import normalize
 from ram.labels.implications import Implication, Implications, load_implications, read_implications
 
 TABLE = [
@@ -58,5 +58,5 @@ def test_the_table_has_no_line_twice_and_no_thing_that_implies_itself() -> None:
 
 def test_the_things_of_the_table_are_words_in_the_form_of_names() -> None:
     for thing in {thing for line in load_implications() for thing in line.things}:
-        assert thing == normalise(thing)
+        assert thing == normalize(thing)
         assert zipf_frequency(thing.split()[-1], "en") > 1, thing

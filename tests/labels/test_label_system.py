@@ -118,7 +118,7 @@ def test_malformed_tags_are_refused() -> None:
         with pytest.raises(ValueError):
             Tag(tag_id=0, **values)
     with pytest.raises(ValueError, match="unknown fields"):
-        LabelSystem.from_json({"tags": [{"tag_id": 0, "name": "dog", "colour": "red"}]})
+        LabelSystem.from_json({"tags": [{"tag_id": 0, "name": "dog", "color": "red"}]})
     with pytest.raises(ValueError, match="lacks"):
         LabelSystem.from_json({"tags": [{"name": "dog"}]})
     with pytest.raises(ValueError, match=r"has the key 'tags'; this document has \['labels'\]"):

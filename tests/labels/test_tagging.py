@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ram.labels import LabelSystem, Tag
-from ram.labels.tagging import CaptionTagger, Stated, pool, tag_pictures
+from ram.labels.tagging import CaptionTagger, Stated, pool, tag_images
 from ram.labels.wordnet import load_wordnet
 
 TAGS = LabelSystem(
@@ -68,12 +68,12 @@ def test_pooling_keeps_every_named_and_implied_tag_and_invents_none(captions: di
     assert all(numbers and numbers <= set(captions) for _, numbers in pooled.values())
 
 
-def test_pictures_come_in_their_order_with_captions_sorted() -> None:
+def test_images_come_in_their_order_with_captions_sorted() -> None:
     rows = [
         ("b", 2, "dog", "object"),
         ("b", 0, "dog", "object"),
         ("a", 0, "run", "action"),
         ("a", 0, "stone", "object"),
     ]
-    found = list(tag_pictures(rows, tagger(parents=False)))
+    found = list(tag_images(rows, tagger(parents=False)))
     assert found == [("b", {0: ("caption", [0, 2])}), ("a", {4: ("caption", [0])})]

@@ -94,13 +94,13 @@ def test_a_bow_is_neither_the_weapon_nor_the_ribbon_nor_the_ship_s(names: tuple[
 
 
 @pytest.mark.parametrize("names", [("coco80",), EVERYTHING])
-def test_an_orange_is_the_fruit_and_its_colour_is_called_so(names: tuple[str, ...]) -> None:
+def test_an_orange_is_the_fruit_and_its_color_is_called_so(names: tuple[str, ...]) -> None:
     tags = build({("orange", "object"): 30, ("orange", "attribute"): 90, ("fruit", "object"): 9}, *names)
-    fruit, colour = tags.find("orange", "object"), tags.find("orange", "attribute")
+    fruit, color = tags.find("orange", "object"), tags.find("orange", "attribute")
     assert fruit is not None
-    assert colour is not None
+    assert color is not None
     assert (fruit.name, fruit.kind, fruit.parents) == ("orange", "object", ("fruit",))
-    assert (colour.name, colour.kind, colour.parents) == ("orange color", "attribute", ())
+    assert (color.name, color.kind, color.parents) == ("orange color", "attribute", ())
     assert tags.find("orange") is fruit
 
 

@@ -15,7 +15,7 @@ GRID = (4, 5)
 @pytest.fixture
 def model(make_model: Callable[..., RAM]) -> RAM:
     model = make_model(text_alignment=True, caption=None).eval()
-    with torch.no_grad():  # an untrained decoder hardly looks at the picture
+    with torch.no_grad():  # an untrained decoder hardly looks at the image
         for parameter in model.tag_decoder.parameters():
             parameter.normal_(std=0.3, generator=torch.Generator().manual_seed(parameter.numel()))
     return model
@@ -27,23 +27,23 @@ def tokens_BND() -> Tensor:
     return torch.cat([spatial.mean(1, keepdim=True), spatial], dim=1)
 
 
-PICTURE_R, TAG_R = torch.tensor([0, 0, 2, 2, 2]), torch.tensor([3, 1, 0, 3, 6])  # picture 1 has no tag
+IMAGE_R, TAG_R = torch.tensor([0, 0, 2, 2, 2]), torch.tensor([3, 1, 0, 3, 6])  # image 1 has no tag
 
 
 @pytest.mark.parametrize("kind", list(RELEVANCES))
 @torch.inference_mode()
 def test_a_row_has_the_map_that_it_would_have_alone(kind: str, model: RAM, tokens_BND: Tensor) -> None:
-    together = relevance(kind, model, tokens_BND, PICTURE_R, TAG_R, GRID)
+    together = relevance(kind, model, tokens_BND, IMAGE_R, TAG_R, GRID)
     assert together.shape == (5, *GRID)
-    for row, (picture, tag) in enumerate(zip(PICTURE_R.tolist(), TAG_R.tolist(), strict=True)):
-        alone = relevance(kind, model, tokens_BND[picture][None], torch.tensor([0]), torch.tensor([tag]), GRID)
+    for row, (image, tag) in enumerate(zip(IMAGE_R.tolist(), TAG_R.tolist(), strict=True)):
+        alone = relevance(kind, model, tokens_BND[image][None], torch.tensor([0]), torch.tensor([tag]), GRID)
         torch.testing.assert_close(together[row], alone[0], atol=1e-5, rtol=1e-4)
-    assert relevance(kind, model, tokens_BND, PICTURE_R[:0], TAG_R[:0], GRID).shape == (0, *GRID)
+    assert relevance(kind, model, tokens_BND, IMAGE_R[:0], TAG_R[:0], GRID).shape == (0, *GRID)
 
 
 @torch.inference_mode()
 def test_occlusion_is_the_fall_of_the_logit_when_the_tokens_are_taken_out(model: RAM, tokens_BND: Tensor) -> None:
-    found = relevance("occlusion", model, tokens_BND, PICTURE_R, TAG_R, GRID)
+    found = relevance("occlusion", model, tokens_BND, IMAGE_R, TAG_R, GRID)
     tokens_ND = tokens_BND[2]
     whole_K = model.tag_logits(tokens_ND[None])[0]
     for y, x in ((0, 0), (2, 1), (3, 4)):
@@ -56,21 +56,21 @@ def test_occlusion_is_the_fall_of_the_logit_when_the_tokens_are_taken_out(model:
 
 @torch.inference_mode()
 def test_alignment_is_shared_out_over_the_cells(model: RAM, tokens_BND: Tensor) -> None:
-    found = relevance("alignment", model, tokens_BND, PICTURE_R, TAG_R, GRID)
+    found = relevance("alignment", model, tokens_BND, IMAGE_R, TAG_R, GRID)
     assert model.text_alignment is not None
     proj = model.text_alignment.proj
     projected_BE = proj(tokens_BND[:, 0]) - proj.bias
     similarity_BK = projected_BE @ model.tag_embedding_KE.T
     over_average_BK = similarity_BK - similarity_BK.mean(1, keepdim=True)
-    torch.testing.assert_close(found.mean((1, 2)), over_average_BK[PICTURE_R, TAG_R], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found.mean((1, 2)), over_average_BK[IMAGE_R, TAG_R], atol=1e-5, rtol=1e-4)
 
 
 def test_alignment_is_refused_for_a_model_that_has_none(make_model: Callable[..., RAM], tokens_BND: Tensor) -> None:
     with pytest.raises(ValueError, match=r"use occlusion, or set model\.text_alignment"):
-        relevance("alignment", make_model(text_alignment=False).eval(), tokens_BND, PICTURE_R, TAG_R, GRID)
+        relevance("alignment", make_model(text_alignment=False).eval(), tokens_BND, IMAGE_R, TAG_R, GRID)
 
 
-def test_a_window_of_cells_is_hidden_around_each_and_never_the_whole_picture() -> None:
+def test_a_window_of_cells_is_hidden_around_each_and_never_the_whole_image() -> None:
     hidden = hidden_cells((4, 5), 3)
     assert hidden.shape == (21, 20)
     assert not hidden[0].any()

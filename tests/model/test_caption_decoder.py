@@ -126,10 +126,10 @@ def test_a_sampled_caption_is_the_same_alone_and_among_others_and_differs_by_its
     ]
     assert together == alone
     assert model.generate_captions(tokens_BND, TAGS, top_p=0.9, seeds=[4, 6, 8])[0] != together
-    with pytest.raises(ValueError, match="a seed a picture"):
+    with pytest.raises(ValueError, match="a seed per image"):
         model.generate_captions(tokens_BND, TAGS, top_p=0.9, seeds=seeds[:1])
 
 
 def test_wrong_numbers_of_captions_are_refused(model: RAM, images_BCHW: torch.Tensor) -> None:
-    with pytest.raises(ValueError, match="3 pictures, 3 tag lists, 1 captions"):
+    with pytest.raises(ValueError, match="3 images, 3 tag lists, 1 captions"):
         model.caption_loss(model.encode(images_BCHW), TAGS, ["a dog"])

@@ -19,8 +19,8 @@ LABELS = LabelSystem([Tag(tag_id=i, name=f"tag {chr(97 + i)}") for i in range(7)
 def test_a_loaded_model_gives_what_the_saved_one_gave(
     tmp_path: Path, make_model: Callable[..., RAM], images_BCHW: torch.Tensor
 ) -> None:
-    model = make_model(pretrained=None, standardise_features=True).eval()
-    model.image_encoder.fit_standardisation([model.trunk(images_BCHW)])
+    model = make_model(pretrained=None, standardize_features=True).eval()
+    model.image_encoder.fit_standardization([model.trunk(images_BCHW)])
     version = save_checkpoint(tmp_path, model, LABELS, {"epoch": 3})
     loaded = load_checkpoint(tmp_path)
     assert loaded.version == version
@@ -100,7 +100,7 @@ def test_thresholds_join_the_label_system_without_changing_the_version(
     assert loaded.label_system.embeddings is not None
 
 
-def test_a_model_moved_to_larger_pictures_is_loaded_as_such(tmp_path: Path, make_model: Callable[..., RAM]) -> None:
+def test_a_model_moved_to_larger_images_is_loaded_as_such(tmp_path: Path, make_model: Callable[..., RAM]) -> None:
     model = make_model(image_encoder="swin_tiny_patch4_window7_224", num_frozen_blocks=0, caption=None).eval()
     model.set_image_size(128)
     save_checkpoint(tmp_path, model, LABELS)

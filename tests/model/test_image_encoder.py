@@ -109,10 +109,10 @@ def test_just_the_blocks_behind_the_cut_train(name: str) -> None:
     )
 
 
-def test_standardised_tokens_have_mean_0_and_deviation_1_in_every_channel() -> None:
-    encoder = build_image_encoder(_params("resnet10t", 2, token_width=None, standardise_features=True))
+def test_standardized_tokens_have_mean_0_and_deviation_1_in_every_channel() -> None:
+    encoder = build_image_encoder(_params("resnet10t", 2, token_width=None, standardize_features=True))
     batches = [encoder.trunk(torch.randn(n, 3, 64, 64)) for n in (4, 3)]
-    encoder.fit_standardisation(iter(batches))
+    encoder.fit_standardization(iter(batches))
     spatial = torch.cat([encoder.tail(batch)[:, 1:].flatten(0, 1) for batch in batches])
     varies = spatial.std(0) > 1e-3
     assert varies.float().mean() > 0.3
@@ -122,7 +122,7 @@ def test_standardised_tokens_have_mean_0_and_deviation_1_in_every_channel() -> N
         spatial[:, varies].std(0, correction=0), torch.ones(int(varies.sum())), atol=1e-2, rtol=0
     )
     with pytest.raises(ValueError, match="at least one batch"):
-        encoder.fit_standardisation(iter([]))
+        encoder.fit_standardization(iter([]))
 
 
 def test_folding_changes_no_output_and_not_the_encoder() -> None:

@@ -147,7 +147,7 @@ def test_tables_of_224_pixels_are_interpolated_to_384() -> None:
     for table in tables.values():
         grid = table[:, 0].reshape(15, 15)
         expected = torch.tensor([[-0.3, -0.2, -0.1], [-0.1, 0.0, 0.1], [0.1, 0.2, 0.3]])
-        torch.testing.assert_close(grid[6:9, 6:9], expected, atol=1e-5, rtol=0)  # of neighbours nothing changes
+        torch.testing.assert_close(grid[6:9, 6:9], expected, atol=1e-5, rtol=0)  # of neighbors nothing changes
         assert grid.diff(dim=0).min() > -1e-5
         assert grid.diff(dim=1).min() > -1e-5
         torch.testing.assert_close(grid, -grid.flip(0, 1), atol=1e-5, rtol=0)

@@ -10,7 +10,7 @@ from ram.cli.import_checkpoint import convert
 from ram.model.checkpoint import load_checkpoint
 from ram.model.ram import RAM
 
-# B pictures, L pieces of the caption, M pieces of the tags, W width
+# B images, L pieces of the caption, M pieces of the tags, W width
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 NAMES = [f"tag{letter}" for letter in "abcdefghijkl"]

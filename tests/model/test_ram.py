@@ -129,7 +129,7 @@ def test_a_model_without_caption_branch_says_so(make_model: Callable[..., RAM], 
         {"token_width": None, "distillation": DistillationParams(image_encoder="clip")},
     ],
 )
-def test_impossible_knobs_are_refused(make_params: Callable[..., ModelParams], changes: dict) -> None:
+def test_impossible_params_are_refused(make_params: Callable[..., ModelParams], changes: dict) -> None:
     with pytest.raises(ValueError):
         make_params(**changes)
 

@@ -42,8 +42,8 @@ class _Reference:
         return self.p[f"{name}.weight"] @ x + self.p[f"{name}.bias"]
 
     def norm(self, name: str, x: np.ndarray) -> np.ndarray:
-        centred = x - x.mean()
-        scaled = centred / np.sqrt((centred**2).mean() + 1e-12)
+        centered = x - x.mean()
+        scaled = centered / np.sqrt((centered**2).mean() + 1e-12)
         return scaled * self.p[f"{name}.weight"] + self.p[f"{name}.bias"]
 
     def cross_attention(self, name: str, x: np.ndarray, tokens_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -112,7 +112,7 @@ def test_chunks_and_subsets_give_the_logits_of_the_full_run(chunk: int, pre_norm
         torch.testing.assert_close(decoder(tokens_BND, embedding_KE), full, atol=1e-5, rtol=1e-5)
 
 
-def test_a_picture_gets_the_same_logits_alone_and_in_a_batch() -> None:
+def test_an_image_gets_the_same_logits_alone_and_in_a_batch() -> None:
     decoder = _decoder()
     tokens_BND, embedding_KE = _inputs(num_images=3)
     with torch.inference_mode():

@@ -18,7 +18,7 @@ class _Letters(TextEncoder):
         return np.array([[text.count(c) for c in "abcdefghijklmnopqrstuvwxyz"] for text in texts], dtype=np.float32)
 
 
-def test_ensemble_is_the_normalised_mean_of_normalised_prompts() -> None:
+def test_ensemble_is_the_normalized_mean_of_normalized_prompts() -> None:
     encoder = _Letters("letters", batch_size=2)
     embedding_KE = encoder.embed(["dog", "ice cream"], "short")
     for name, row in zip(["dog", "ice cream"], embedding_KE, strict=True):

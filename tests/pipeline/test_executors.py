@@ -117,7 +117,7 @@ def test_engine_is_chosen_by_its_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("knobs", "message"),
+    ("parameters", "message"),
     [
         ({"num_workers": -1}, "num_workers must be 0"),
         ({"num_model_workers": -1}, "num_model_workers must be 0"),
@@ -125,9 +125,9 @@ def test_engine_is_chosen_by_its_name() -> None:
         ({"max_retries": -1}, "max_retries must be 0 or more"),
     ],
 )
-def test_knobs_out_of_range_are_refused(knobs: dict[str, Any], message: str) -> None:
+def test_params_out_of_range_are_refused(parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        EngineParams(**knobs)
+        EngineParams(**parameters)
 
 
 @pytest.mark.slow

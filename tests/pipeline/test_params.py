@@ -16,7 +16,7 @@ class Inner:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knobs:
+class Parameters:
     rate: float
     name: str = "a"
     mode: Literal["x", "y"] = "x"
@@ -33,21 +33,25 @@ class Knobs:
 
 
 def test_values_become_the_dataclass_with_nested_parts_and_whole_numbers_as_floats() -> None:
-    knobs = from_mapping(
-        Knobs, {"rate": 1, "limit": 3, "sizes": [1, 2], "pair": [1, 2], "inner": {"width": 4}, "table": {"a": 1}}, "s"
+    parameters = from_mapping(
+        Parameters,
+        {"rate": 1, "limit": 3, "sizes": [1, 2], "pair": [1, 2], "inner": {"width": 4}, "table": {"a": 1}},
+        "s",
     )
-    assert knobs == Knobs(rate=1.0, limit=3, sizes=(1, 2), pair=(1, 2.0), inner=Inner(width=4), table={"a": 1.0})
-    assert isinstance(knobs.rate, float)
+    assert parameters == Parameters(
+        rate=1.0, limit=3, sizes=(1, 2), pair=(1, 2.0), inner=Inner(width=4), table={"a": 1.0}
+    )
+    assert isinstance(parameters.rate, float)
 
 
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"rate": 1.0, "ratte": 2}, ["s: unknown knob ratte", "known: rate"]),
-        ({}, ["missing knob rate"]),
+        ({"rate": 1.0, "ratte": 2}, ["s: unknown parameter ratte", "known: rate"]),
+        ({}, ["missing parameter rate"]),
         ({"rate": "1e-4"}, ["s.rate", "1.0e-4"]),
         ({"rate": 1.0, "mode": "z"}, ["s.mode must be one of x, y", "'z'"]),
-        ({"rate": 1.0, "inner": {"depth": 1}}, ["s.inner: unknown knob depth"]),
+        ({"rate": 1.0, "inner": {"depth": 1}}, ["s.inner: unknown parameter depth"]),
         ({"rate": 1.0, "limit": True}, ["s.limit must be int"]),
         ({"rate": 1.0, "sizes": "12"}, ["s.sizes must be a list"]),
         ({"rate": 1.0, "pair": [1]}, ["s.pair must have 2 entries"]),
@@ -57,14 +61,14 @@ def test_values_become_the_dataclass_with_nested_parts_and_whole_numbers_as_floa
 )
 def test_a_mistake_is_named_with_its_place_and_the_rule(values: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(ValueError) as error:
-        from_mapping(Knobs, values, "s")
+        from_mapping(Parameters, values, "s")
     assert all(word in str(error.value) for word in words), error.value
 
 
 @given(st.dictionaries(st.text(), st.one_of(st.none(), st.integers(), st.text(), st.lists(st.integers()))))
-def test_any_mapping_gives_the_knobs_or_a_value_error(values: dict[str, Any]) -> None:
+def test_any_mapping_gives_the_params_or_a_value_error(values: dict[str, Any]) -> None:
     try:
-        assert isinstance(from_mapping(Knobs, values, "s"), Knobs)
+        assert isinstance(from_mapping(Parameters, values, "s"), Parameters)
     except ValueError as error:
         assert str(error).startswith("s")
 

@@ -25,10 +25,10 @@ def test_a_part_is_found_again_by_its_content_and_under_any_name(
             raise OSError(errno.EXDEV, "another file system")
 
         monkeypatch.setattr(os, "link", refuse)
-    kept = KeptParts(tmp_path / "kept", {"knob": 1})
+    kept = KeptParts(tmp_path / "kept", {"parameter": 1})
     key = kept.key("a", ["b"])
     kept.keep(key, {"x": _write(tmp_path / "part-0", "one"), "absent": tmp_path / "none"})
-    again = KeptParts(tmp_path / "kept", {"knob": 1})
+    again = KeptParts(tmp_path / "kept", {"parameter": 1})
     targets = {"x": tmp_path / "other" / "part-7", "absent": tmp_path / "other" / "none"}
     assert again.restore(again.key("a", ["b"]), targets)
     assert targets["x"].read_text() == "one"
@@ -37,16 +37,16 @@ def test_a_part_is_found_again_by_its_content_and_under_any_name(
     assert again.num_restored == 1
 
 
-def test_other_knobs_or_another_model_find_nothing(tmp_path: Path) -> None:
-    kept = KeptParts(tmp_path / "kept", {"knob": 1}, "model a")
+def test_other_params_or_another_model_find_nothing(tmp_path: Path) -> None:
+    kept = KeptParts(tmp_path / "kept", {"parameter": 1}, "model a")
     kept.keep(kept.key("a"), {"x": _write(tmp_path / "part", "one")})
-    for facts in (({"knob": 2}, "model a"), ({"knob": 1}, "model b")):
+    for facts in (({"parameter": 2}, "model a"), ({"parameter": 1}, "model b")):
         other = KeptParts(tmp_path / "kept", *facts)
         assert not other.restore(other.key("a"), {"x": tmp_path / "y"})
 
 
 def test_what_is_not_wanted_any_more_is_forgotten(tmp_path: Path) -> None:
-    old, kept = (KeptParts(tmp_path / "kept", knob) for knob in (1, 2))
+    old, kept = (KeptParts(tmp_path / "kept", parameter) for parameter in (1, 2))
     old.keep(old.key("a"), {"x": _write(tmp_path / "part", "one")})
     for content in ("a", "b"):
         kept.keep(kept.key(content), {"x": tmp_path / "part"})

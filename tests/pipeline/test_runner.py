@@ -95,7 +95,7 @@ def test_a_killed_run_goes_on_from_the_parts_it_had_finished(workspace: Path) ->
     assert CALLS == ["part-00002.parquet"]
 
 
-def test_work_left_over_from_other_knobs_is_not_taken_up(workspace: Path) -> None:
+def test_work_left_over_from_other_params_is_not_taken_up(workspace: Path) -> None:
     FAIL_AT.add("part-00002.parquet")
     with pytest.raises(OSError, match="killed"):
         _run_toy(workspace)
@@ -163,7 +163,7 @@ def test_of_several_processes_the_first_alone_writes_and_the_others_run_what_the
     module = sys.modules["ram.stages.toy"]
     monkeypatch.setattr(module, "run", lambda *given: (ran.append("toy"), _run(*given))[1])
     monkeypatch.setattr(module, "SHARED_BY_PROCESSES", shared, raising=False)
-    unfinished = workspace / runner.PARTIAL_DIR / "toy" / "of other knobs"
+    unfinished = workspace / runner.PARTIAL_DIR / "toy" / "of other parameters"
     unfinished.mkdir(parents=True)
     monkeypatch.setenv("RANK", "1")
     stages.run_stage("toy", workspace / "params.yaml", workspace)

@@ -5,7 +5,7 @@ import numpy as np
 from ram.registry.confusion import confusion_counts, confusions, said_at
 
 
-def test_counts_are_pictures_that_miss_the_one_and_wrongly_have_the_other() -> None:
+def test_counts_are_images_that_miss_the_one_and_wrongly_have_the_other() -> None:
     generator = np.random.default_rng(0)
     said, positive = (generator.random((50, 4)) < 0.4 for _ in range(2))
     counts, expected = confusion_counts(said, positive)
@@ -25,7 +25,7 @@ def test_a_name_said_instead_of_another_comes_before_one_said_everywhere() -> No
     said[:4, 0] = said[4:10, 1] = said[:, 2] = True
     pairs = confusions(said, positive, names, 5)
     assert pairs.iloc[0].to_dict() == {
-        "missed": "cat", "said": "dog", "num_pictures": 6, "num_expected": 0.9, "num_positives": 10,
+        "missed": "cat", "said": "dog", "num_images": 6, "num_expected": 0.9, "num_positives": 10,
     }  # fmt: skip
     assert "sky" not in set(pairs["said"])
 

@@ -76,14 +76,14 @@ def download(workspace: Path, run_id: str, path: str, target: Path) -> Path:
     return Path(client.download_artifacts(run_id, path, str(target)))
 
 
-def test_the_run_has_figures_that_are_pictures(workspace: Path, run_id: str, tmp_path: Path) -> None:
+def test_the_run_has_figures_that_are_images(workspace: Path, run_id: str, tmp_path: Path) -> None:
     from PIL import Image
 
     names = {"tags_by_frequency.png", "average_precision.png", "confusion_drawn.png"}
     assert artifacts(workspace, run_id, "figures") == {f"figures/{name}" for name in names}
     for name in names:
-        with Image.open(download(workspace, run_id, f"figures/{name}", tmp_path)) as picture:
-            assert min(picture.size) > 300
+        with Image.open(download(workspace, run_id, f"figures/{name}", tmp_path)) as image:
+            assert min(image.size) > 300
 
 
 def test_the_run_has_the_label_system_the_thresholds_and_the_page_of_the_data(workspace: Path, run_id: str) -> None:
@@ -97,8 +97,8 @@ def test_confusions_are_of_names_of_the_benchmark(workspace: Path, run_id: str, 
     names = set(read_json(workspace / artifact("benchmarks").path)["drawn"]["names"])
     assert len(pairs) > 0
     assert set(pairs["missed"]) | set(pairs["said"]) <= names
-    assert (pairs["num_pictures"] <= pairs["num_positives"]).all()
-    assert (pairs["num_pictures"] > pairs["num_expected"]).all()
+    assert (pairs["num_images"] <= pairs["num_positives"]).all()
+    assert (pairs["num_images"] > pairs["num_expected"]).all()
 
 
 def test_a_models_run_has_system_metrics_and_curves(workspace: Path, run_id: str) -> None:

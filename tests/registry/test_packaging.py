@@ -21,9 +21,9 @@ from ram.registry.packaging import save
 from ram.tracking.server import connect, import_mlflow
 
 
-def _picture(colour: str) -> bytes:
+def _image(color: str) -> bytes:
     buffer = io.BytesIO()
-    Image.new("RGB", (16, 16), colour).save(buffer, "PNG")
+    Image.new("RGB", (16, 16), color).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -38,9 +38,9 @@ def test_a_registered_model_is_served_by_mlflow_and_a_bad_row_spoils_no_other(
     before = list(sys.path)
     model = import_mlflow().pyfunc.load_model(source)
     sys.path[:] = before
-    good = base64.b64encode(_picture("red")).decode()
-    (tmp_path / "picture.png").write_bytes(_picture("blue"))
-    rows = [good, f"data:image/png;base64,{good}", "no picture!", "aGVsbG8=", str(tmp_path / "picture.png")]
+    good = base64.b64encode(_image("red")).decode()
+    (tmp_path / "image.png").write_bytes(_image("blue"))
+    rows = [good, f"data:image/png;base64,{good}", "no image!", "aGVsbG8=", str(tmp_path / "image.png")]
     answers = model.predict(pd.DataFrame({"image": rows}))
     assert [answer["tags"] for answer in answers] == [["cat", "dog"], ["cat", "dog"], [], [], []]
     assert answers[0] == {"tags": ["cat", "dog"], "scores": [0.9, 0.6], "error": None}
@@ -77,10 +77,10 @@ def test_a_packaged_checkpoint_tags_as_the_checkpoint_does(tmp_path: Path) -> No
     before = list(sys.path)
     model = import_mlflow().pyfunc.load_model(str(tmp_path / "model"))
     sys.path[:] = before
-    pictures = [_picture("red"), _picture("green")]
-    rows = pd.DataFrame({"image": [base64.b64encode(picture).decode() for picture in pictures]})
+    images = [_image("red"), _image("green")]
+    rows = pd.DataFrame({"image": [base64.b64encode(image).decode() for image in images]})
     answers = model.predict(rows, params={"threshold": 0.0})
-    expected = load(checkpoint)(pictures, threshold=0.0)
+    expected = load(checkpoint)(images, threshold=0.0)
     assert [answer["tags"] for answer in answers] == [[tag.name for tag in tags] for tags in expected]
     for answer, tags in zip(answers, expected, strict=True):
         assert answer["scores"] == pytest.approx([tag.score for tag in tags], abs=1e-5)
@@ -97,14 +97,14 @@ def test_mlflows_own_server_answers_with_the_same_tags(tmp_path: Path) -> None:
     sys.path[:] = before
     from mlflow.pyfunc import scoring_server  # what `mlflow models serve` runs
 
-    good = base64.b64encode(_picture("red")).decode()
+    good = base64.b64encode(_image("red")).decode()
     question = {"dataframe_split": {"columns": ["image"], "data": [[good], ["broken"]]}, "params": {"threshold": 0.0}}
     with TestClient(scoring_server.init(model)) as client:
         assert client.get("/ping").status_code == 200
         answer = client.post("/invocations", json=question)
         assert answer.status_code == 200
         first, second = answer.json()["predictions"]
-        (wanted,) = load(checkpoint)([_picture("red")], threshold=0.0)
+        (wanted,) = load(checkpoint)([_image("red")], threshold=0.0)
         assert first["tags"] == [tag.name for tag in wanted]
         assert first["scores"] == pytest.approx([tag.score for tag in wanted], abs=1e-5)
         assert (second["tags"], bool(second["error"])) == ([], True)

@@ -81,7 +81,7 @@ def test_only_a_better_model_replaces_the_champion(finished_workspace: Make) -> 
 
 def test_a_refusal_names_every_rule_that_was_broken(finished_workspace: Make) -> None:
     _promote(finished_workspace, 0.5, b"one")
-    decision = _promote(finished_workspace, 0.2, b"two", test_pictures=4)
+    decision = _promote(finished_workspace, 0.2, b"two", test_images=4)
     assert [finding["rule"] for finding in decision["rules"] if not finding["passed"]] == [
         "minimum drawn/mAP",
         "same evaluation on drawn",
@@ -90,11 +90,11 @@ def test_a_refusal_names_every_rule_that_was_broken(finished_workspace: Make) ->
     ]
 
 
-def test_scores_on_other_pictures_do_not_count_until_the_champion_is_scored_on_them(finished_workspace: Make) -> None:
+def test_scores_on_other_images_do_not_count_until_the_champion_is_scored_on_them(finished_workspace: Make) -> None:
     _promote(finished_workspace, 0.5, b"one")
-    assert _promote(finished_workspace, 0.9, b"two", test_pictures=4)["outcome"] == "refused"
-    _register(finished_workspace, 0.55, b"one", test_pictures=4)  # the champion, evaluated anew
-    assert _promote(finished_workspace, 0.9, b"two", test_pictures=4)["outcome"] == "promoted"
+    assert _promote(finished_workspace, 0.9, b"two", test_images=4)["outcome"] == "refused"
+    _register(finished_workspace, 0.55, b"one", test_images=4)  # the champion, evaluated anew
+    assert _promote(finished_workspace, 0.9, b"two", test_images=4)["outcome"] == "promoted"
 
 
 def test_a_person_may_override_the_rules_and_the_decision_says_so(finished_workspace: Make) -> None:
@@ -154,7 +154,7 @@ def test_the_champion_comes_as_the_folder_that_was_registered(finished_workspace
 
 
 def _scored(workspace: Path, scores: list[list[float]]) -> None:
-    """Replace the test scores; pictures take turns in showing a cat."""
+    """Replace the test scores; images take turns in showing a cat."""
     rows = [
         {"benchmark": "drawn", "image_id": f"drawn/{i}", "scores": row, "positive": [i % 2 == 0, i % 2 == 1]}
         for i, row in enumerate(scores)
@@ -165,20 +165,20 @@ def _scored(workspace: Path, scores: list[list[float]]) -> None:
     write_table(rows, workspace / entry.path, entry.schema)
 
 
-def _with_knobs(workspace: Path, **knobs: object) -> None:
+def _with_params(workspace: Path, **parameters: object) -> None:
     params = yaml.safe_load((workspace / "params.yaml").read_text())
-    params["promotion"] |= knobs
+    params["promotion"] |= parameters
     (workspace / "params.yaml").write_text(yaml.safe_dump(params))
 
 
-def test_a_gain_that_the_pictures_do_not_bear_out_is_refused_and_one_that_they_do_is_promoted(
+def test_a_gain_that_the_images_do_not_bear_out_is_refused_and_one_that_they_do_is_promoted(
     finished_workspace: Make,
 ) -> None:
     right = [[0.9, 0.1] if i % 2 == 0 else [0.1, 0.9] for i in range(60)]
     half = [row if i % 3 else row[::-1] for i, row in enumerate(right)]
     for mean_ap, weights, scores in ((0.5, b"one", half), (0.6, b"two", half), (0.6, b"three", right)):
         workspace = finished_workspace(mean_ap, weights)
-        _with_knobs(workspace, confidence=0.95, num_bootstrap=50)
+        _with_params(workspace, confidence=0.95, num_bootstrap=50)
         _scored(workspace, scores)
         publish.register(workspace)
         decision = publish.promote(workspace)
@@ -213,7 +213,7 @@ def test_a_version_has_what_it_is_judged_by(finished_workspace: Make) -> None:
     assert float(row["latency_ms"]) >= 0
     assert float(row["size_mib"]) > 0
     assert row["data_hash"] == content_hash(workspace / artifact("sources").path)[:16]
-    _with_knobs(workspace, require_checks=True, max_size_mib=0, max_calibration_error=0.05)
+    _with_params(workspace, require_checks=True, max_size_mib=0, max_calibration_error=0.05)
     failures = publish.promote(workspace)["failures"]
     assert [failure.partition(":")[0] for failure in failures] == ["calibration error", "size", "data checks"]
 
@@ -238,7 +238,7 @@ def test_nothing_is_registered_before_the_model_is_evaluated(finished_workspace:
         publish.promote(workspace)
 
 
-def test_a_wrong_knob_of_the_promotion_is_named(finished_workspace: Make) -> None:
+def test_a_wrong_param_of_the_promotion_is_named(finished_workspace: Make) -> None:
     workspace, _ = _register(finished_workspace, 0.5, b"one")
     params = yaml.safe_load((workspace / "params.yaml").read_text())
     params["promotion"]["min_gain"] = -0.1

@@ -52,7 +52,7 @@ def registered(finished_workspace: Make, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(packaging, "save", save)
     monkeypatch.setattr(packaging, "try_out", lambda path: None)
     source = tmp_path.parent / f"{tmp_path.name}-source.txt"
-    source.write_text("three pictures")
+    source.write_text("three images")
     monkeypatch.setenv("SOURCE", str(source))
     workspace = finished_workspace(0.5)
     shutil.rmtree(workspace / "data" / "models" / "finetuned")
@@ -112,7 +112,7 @@ def test_code_that_gives_other_metrics_is_found_out(registered: Path, tmp_path: 
     assert not found.same
 
 
-def test_knobs_that_were_never_committed_are_those_of_the_version(registered: Path, tmp_path: Path) -> None:
+def test_params_that_were_never_committed_are_those_of_the_version(registered: Path, tmp_path: Path) -> None:
     root = reproduce("1", registered, tmp_path / "anew", run=False)
     assert isinstance(root, Path)
     (root / "params.yaml").unlink()
@@ -140,7 +140,7 @@ def test_data_that_is_not_what_it_was_stops_it_before_any_training(
     registered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = tmp_path / "other.txt"
-    other.write_text("four pictures")
+    other.write_text("four images")
     monkeypatch.setenv("SOURCE", str(other))
     with pytest.raises(ValueError, match="the sources are not those of the version any more"):
         reproduce("1", registered, tmp_path / "anew")

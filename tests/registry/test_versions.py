@@ -27,18 +27,18 @@ Score = namedtuple("Score", "tag_id name score threshold kind")
 def two_versions(finished_workspace: Make, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A champion of weights `cat dog` and a challenger of weights `cat cup`, each of which finds just that.
 
-    On a black picture both find nothing; in a picture called odd the challenger finds only a cup.
+    On a black image both find nothing; in an image called odd the challenger finds only a cup.
     """
 
     def load(directory: str) -> Callable[[list], list[list[Score]]]:
         words = Path(directory, "model.safetensors").read_bytes().decode().split()
 
         def found(images: list) -> list[list[Score]]:
-            picture = images[0]
-            if isinstance(picture, str):
-                with Image.open(picture) as opened:
+            image = images[0]
+            if isinstance(image, str):
+                with Image.open(image) as opened:
                     dark = not np.asarray(opened).any()
-                mine = [] if dark else words[1:] if "odd" in picture and "cup" in words else words
+                mine = [] if dark else words[1:] if "odd" in image and "cup" in words else words
             else:
                 mine = words
             return [[Score(0, word, 0.9, 0.5, "object") for word in mine]]
@@ -61,12 +61,12 @@ def two_versions(finished_workspace: Make, monkeypatch: pytest.MonkeyPatch) -> P
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    folder = tmp_path / "pictures"
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
     folder.mkdir()
-    for name, colour in {"a.png": "white", "black.png": "black", "odd.png": "white"}.items():
-        Image.new("RGB", (8, 8), colour).save(folder / name)
-    (folder / "broken.jpg").write_text("no picture")
+    for name, color in {"a.png": "white", "black.png": "black", "odd.png": "white"}.items():
+        Image.new("RGB", (8, 8), color).save(folder / name)
+    (folder / "broken.jpg").write_text("no image")
     return folder
 
 
@@ -83,42 +83,38 @@ def test_a_diff_names_what_changed_and_nothing_else(two_versions: Path) -> None:
     assert not any(same[part] for part in ("origin", "metrics", "measured", "thresholds"))
 
 
-def test_a_shadow_run_tells_how_much_people_would_see_change(two_versions: Path, pictures: Path) -> None:
-    found = shadow(pictures, two_versions)
+def test_a_shadow_run_tells_how_much_people_would_see_change(two_versions: Path, images: Path) -> None:
+    found = shadow(images, two_versions)
     # cat of {cat, dog, cup}; nothing of nothing, which is the same; nothing of {cat, dog, cup}
     assert found["agreement"] == pytest.approx((1 / 3 + 1 + 0) / 3)
-    assert (found["num_pictures"], found["num_same"]) == (3, 1)
+    assert (found["num_images"], found["num_same"]) == (3, 1)
     assert found["gained"] == {"cup": 2}
     assert found["lost"] == {"dog": 2, "cat": 1}
-    assert [row["picture"] for row in found["least_alike"]] == ["odd.png", "a.png", "black.png"]
-    assert found["tags_per_picture"] == {"challenger": 1.0, "champion": pytest.approx(4 / 3)}
+    assert [row["image"] for row in found["least_alike"]] == ["odd.png", "a.png", "black.png"]
+    assert found["tags_per_image"] == {"challenger": 1.0, "champion": pytest.approx(4 / 3)}
     assert len(found["refused"]) == 1
     assert read_json(two_versions / ".state" / "shadow" / "v2-v1.json") == found
 
 
-def test_a_promotion_may_ask_for_a_shadow_run(two_versions: Path, pictures: Path) -> None:
+def test_a_promotion_may_ask_for_a_shadow_run(two_versions: Path, images: Path) -> None:
     params = yaml.safe_load((two_versions / "params.yaml").read_text())
     params["promotion"]["min_shadow_agreement"] = 0.4
     (two_versions / "params.yaml").write_text(yaml.safe_dump(params))
     assert publish.promote(two_versions)["failures"][0].startswith("shadow agreement: no shadow run against champion")
-    shadow(pictures, two_versions)
+    shadow(images, two_versions)
     assert publish.promote(two_versions)["outcome"] == "promoted"
 
 
-def test_a_shadow_run_of_a_model_against_itself_and_of_no_picture_is_refused(
-    two_versions: Path, pictures: Path
-) -> None:
+def test_a_shadow_run_of_a_model_against_itself_and_of_no_image_is_refused(two_versions: Path, images: Path) -> None:
     with pytest.raises(ValueError, match="are the same version 1"):
-        shadow(pictures, two_versions, "1", "champion")
-    for path in pictures.glob("*.png"):
+        shadow(images, two_versions, "1", "champion")
+    for path in images.glob("*.png"):
         path.unlink()
-    with pytest.raises(ValueError, match="none of the 1 pictures"):
-        shadow(pictures, two_versions)
+    with pytest.raises(ValueError, match="none of the 1 images"):
+        shadow(images, two_versions)
 
 
-def test_people_get_tables_and_programs_json(
-    two_versions: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_people_get_tables_and_programs_json(two_versions: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(two_versions)
 
     def said(*command: str) -> str:
@@ -133,19 +129,19 @@ def test_people_get_tables_and_programs_json(
     assert [row["version"] for row in json.loads(said("list", "--json"))] == ["2", "1"]
     assert "drawn/mAP  0.5000  0.6000  +0.1000" in said("diff", "1", "2")
     assert json.loads(said("diff", "1", "2", "--json"))["thresholds"] == {"default": [0.5, 0.4]}
-    assert "agreement 0.444, 1 with the same tags" in said("shadow", str(pictures))
+    assert "agreement 0.444, 1 with the same tags" in said("shadow", str(images))
     assert "version 2 is the champion now, in place of version 1" in said("promote")
     assert json.loads(said("rollback", "--json"))["champion"] == "1"
     assert "no  " in said("promote")
 
 
-def test_the_champion_is_scored_anew_only_where_the_challenger_saw_other_pictures(
+def test_the_champion_is_scored_anew_only_where_the_challenger_saw_other_images(
     finished_workspace: Make, two_versions: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scored: list[str] = []
     monkeypatch.setattr(versions, "evaluate_version", lambda name, workspace: scored.append(name))
     assert versions.make_comparable(two_versions) is None
-    workspace = finished_workspace(0.6, b"cat bird", test_pictures=4)
+    workspace = finished_workspace(0.6, b"cat bird", test_images=4)
     publish.register(workspace)
     assert versions.make_comparable(workspace) == "1"
     assert scored == ["champion"]

@@ -28,10 +28,10 @@ def run(
     world: World, *models: str, mapping: Path | None = None, options: Options = OPTIONS, **fields: object
 ) -> Comparison:
     scorers = [make_scorer(model.replace("MODEL", str(world.model)), Settings()) for model in models or ("MODEL",)]
-    paths = {"pictures": str(world.pictures), "captions": str(world.captions)}
+    paths = {"images": str(world.images), "captions": str(world.captions)}
     description = describe("table", labels=[str(world.labels)], **(paths | fields))
-    looks = any(scorer.looks_at_pictures for scorer in scorers)
-    return compare(scorers, open_benchmark(description, with_pictures=looks), mapping, Settings(), options)
+    looks = any(scorer.looks_at_images for scorer in scorers)
+    return compare(scorers, open_benchmark(description, with_images=looks), mapping, Settings(), options)
 
 
 def truth(world: World, model: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
@@ -39,7 +39,7 @@ def truth(world: World, model: Path) -> tuple[list[str], np.ndarray, np.ndarray]
     rows = pd.read_csv(world.labels)
     names, files = sorted(rows["tag"].unique()), list(dict.fromkeys(rows["image"]))
     positive = np.array([[((rows["image"] == f) & (rows["tag"] == n)).any() for n in names] for f in files])
-    return names, load(model).scores([world.pictures / f for f in files], names), positive
+    return names, load(model).scores([world.images / f for f in files], names), positive
 
 
 def test_the_figures_are_those_of_the_taggers_scores(world: World) -> None:
@@ -53,26 +53,26 @@ def test_the_figures_are_those_of_the_taggers_scores(world: World) -> None:
     assert rows.loc["trees", ["tags", "how"]].tolist() == ["tree", "form"]
 
 
-def test_all_models_are_judged_on_the_same_pictures(world: World) -> None:
-    (world.pictures / sorted(p.name for p in world.pictures.iterdir())[0]).write_bytes(b"no picture")
-    (world.pictures / sorted(p.name for p in world.pictures.iterdir())[1]).unlink()
+def test_all_models_are_judged_on_the_same_images(world: World) -> None:
+    (world.images / sorted(p.name for p in world.images.iterdir())[0]).write_bytes(b"no image")
+    (world.images / sorted(p.name for p in world.images.iterdir())[1]).unlink()
     found = run(world, "MODEL", "prior:MODEL", "captions:MODEL")
     problems = found.document["problems"]
-    assert {reason: facts["num"] for reason, facts in problems.items()} == {"missing_picture": 1, "broken_picture": 1}
+    assert {reason: facts["num"] for reason, facts in problems.items()} == {"missing_image": 1, "broken_image": 1}
     assert {model["num_images"] for model in found.document["models"]} == {16}
     prior = found.document["models"][1]
-    assert prior["mAP"] == pytest.approx(prior["chance_mAP"])  # all its pictures tie
+    assert prior["mAP"] == pytest.approx(prior["chance_mAP"])  # all its images tie
     assert prior["difference_from_first"]["mAP"] == pytest.approx(prior["mAP"] - found.document["models"][0]["mAP"])
     captions = found.document["models"][2]
-    assert captions["mAP"] > 0.9  # the drawings' captions name shape and colour
+    assert captions["mAP"] > 0.9  # the drawings' captions name shape and color
     assert captions["recall_macro"] > 0.9  # any caption that says so is a yes
 
 
-def test_baselines_that_look_at_no_picture_need_none(world: World) -> None:
-    found = run(world, "captions:MODEL", pictures=None)
+def test_baselines_that_look_at_no_image_need_none(world: World) -> None:
+    found = run(world, "captions:MODEL", images=None)
     assert found.document["models"][0]["num_images"] == 18
-    with pytest.raises(ValueError, match="these models look at pictures"):
-        run(world, pictures=None)
+    with pytest.raises(ValueError, match="these models look at images"):
+        run(world, images=None)
 
 
 def test_a_reviewed_mapping_decides(world: World, tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_scores_that_do_not_fit_memory_lie_in_a_file_and_give_the_same(
 
 
 def test_another_number_of_names_than_published_is_said(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    run(world, num_names=80, num_pictures=18)
+    run(world, num_names=80, num_images=18)
     assert "table: 7 names, the published benchmark has 80; figures do not compare" in capsys.readouterr().err
 
 

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    """One in which the sample's pictures have been ingested."""
+    """One in which the sample's images have been ingested."""
     params = load_yaml(ROOT / "recipes" / "sample.yaml")
     params["list_sources"]["sources"][0] |= {"num_train": 12, "num_finetune": 2, "num_dev": 2, "num_test": 4}
     params["engine"] = {"kind": "local", "num_workers": 1}

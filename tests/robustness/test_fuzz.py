@@ -8,17 +8,17 @@ import json
 import os
 from typing import Any
 
-import hostile_pictures
+import hostile_images
 import hostile_tars
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ram.datasets.coco_json import read_coco
-from ram.datasets.image_info import PictureFacts, PictureLimits, Refused, examine
+from ram.datasets.image_info import ImageInfo, ImageLimits, Refused, examine
 from ram.datasets.webdataset import WebDataset
 from ram.io.documents import parse_yaml
-from ram.io.images import PictureError, open_image
+from ram.io.images import ImageError, open_image
 from ram.io.tars import TarError, each_member
 
 fuzzed = settings(
@@ -26,10 +26,9 @@ fuzzed = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     deadline=None,
 )
-LIMITS = PictureLimits(min_side=1, max_pixels=100_000, max_aspect=100)
-PICTURES = [
-    hostile_pictures.encoded(hostile_pictures.noise(16, 12), kind)
-    for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+LIMITS = ImageLimits(min_side=1, max_pixels=100_000, max_aspect=100)
+IMAGES = [
+    hostile_images.encoded(hostile_images.noise(16, 12), kind) for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 ]
 TAR = hostile_tars.pax((b"path", b"x" * 120)) + hostile_tars.pair(b"a") + hostile_tars.pair(b"b") + hostile_tars.END
 
@@ -46,16 +45,16 @@ def harmed(draw: st.DrawFn, wholes: list[bytes]) -> bytes:
 
 
 @fuzzed
-@given(harmed(PICTURES))
-def test_bytes_are_a_picture_within_bounds_or_refused_with_a_reason(data: bytes) -> None:
+@given(harmed(IMAGES))
+def test_bytes_are_an_image_within_bounds_or_refused_with_a_reason(data: bytes) -> None:
     try:
-        picture = open_image(data, max_pixels=100_000, min_size=8)
-    except PictureError as error:
+        image = open_image(data, max_pixels=100_000, min_size=8)
+    except ImageError as error:
         assert error.reason.isidentifier()
     else:
-        assert picture.mode == "RGB"
-        assert picture.width * picture.height <= 100_000
-    assert isinstance(examine(data, LIMITS), PictureFacts | Refused)
+        assert image.mode == "RGB"
+        assert image.width * image.height <= 100_000
+    assert isinstance(examine(data, LIMITS), ImageInfo | Refused)
 
 
 @fuzzed
@@ -143,9 +142,9 @@ def test_yaml_of_any_kind_is_plain_values_or_refused_by_its_name(text: str) -> N
 
 _KINDS = ["application/json", "multipart/form-data; boundary=b", "multipart/form-data", "text/html", "",
           'multipart/form-data; boundary="', "application/json; charset=utf-7"]  # fmt: skip
-_FORM = b'--b\r\nContent-Disposition: form-data; name="image"; filename="p"\r\n\r\n' + PICTURES[1] + b"\r\n"
+_FORM = b'--b\r\nContent-Disposition: form-data; name="image"; filename="p"\r\n\r\n' + IMAGES[1] + b"\r\n"
 _FORM += b'--b\r\nContent-Disposition: form-data; name="tags"\r\n\r\ndog\r\n--b--\r\n'
-_JSON = json.dumps({"images": [base64.b64encode(PICTURES[1]).decode()], "tags": ["dog"], "top_k": 3}).encode()
+_JSON = json.dumps({"images": [base64.b64encode(IMAGES[1]).decode()], "tags": ["dog"], "top_k": 3}).encode()
 
 
 @fuzzed
@@ -165,6 +164,6 @@ def test_a_question_over_http_is_read_or_refused_and_never_our_failure(kind: str
         assert refused.message
         refused.message.encode("utf-8")
     else:
-        assert question.pictures
+        assert question.images
         for tag in question.options.tags or ():
             assert tag.isprintable()

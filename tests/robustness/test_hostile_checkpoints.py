@@ -195,7 +195,7 @@ def harmed(saved: Path, tmp_path: Path, **files: Callable[[Any], Any]) -> Path:
     return tmp_path
 
 
-def knob(name: str, value: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+def parameter(name: str, value: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return lambda config: {**config, "params": {**config["params"], name: value}}
 
 
@@ -213,18 +213,18 @@ HARMS: dict[str, tuple[dict[str, Callable[[Any], Any]], str]] = {
     "an embedding width that is text": ({"config": lambda c: c | {"embedding_width": "8"}}, "embedding_width must be int"),
     "a config that is no JSON": ({"config": lambda c: "{"}, r"config\.json is no JSON"),
     "a config that is a list": ({"config": lambda c: []}, "must hold an object"),
-    "a config without knobs": ({"config": lambda c: {"format_version": 1}}, "params must be dict"),
-    "a typo in a knob": ({"config": knob("token_widht", 16)}, r"unknown knob token_widht \(did you mean token_width\?\)"),
-    "a knob of another type": ({"config": knob("width", "16")}, r"params\.width must be int"),
-    "an unknown backbone": ({"config": knob("image_encoder", "no_such_net")}, "no_such_net"),
-    "a backbone that is a path": ({"config": knob("image_encoder", "../../etc/passwd")}, "passwd"),
-    "a width that is not that of the weights": ({"config": knob("width", 32)}, "does not fit its configuration"),
-    "a width for all the memory": ({"config": knob("width", 10**8)}, "does not fit its configuration"),
-    "a width beyond numbers": ({"config": knob("width", 2**62)}, "cannot be built"),
-    "layers without end": ({"config": knob("num_layers", 10**9)}, "num_layers must be 1 to 256"),
+    "a config without parameters": ({"config": lambda c: {"format_version": 1}}, "params must be dict"),
+    "a typo in a parameter": ({"config": parameter("token_widht", 16)}, r"unknown parameter token_widht \(did you mean token_width\?\)"),  # noqa: E501
+    "a parameter of another type": ({"config": parameter("width", "16")}, r"params\.width must be int"),
+    "an unknown backbone": ({"config": parameter("image_encoder", "no_such_net")}, "no_such_net"),
+    "a backbone that is a path": ({"config": parameter("image_encoder", "../../etc/passwd")}, "passwd"),
+    "a width that is not that of the weights": ({"config": parameter("width", 32)}, "does not fit its configuration"),
+    "a width for all the memory": ({"config": parameter("width", 10**8)}, "does not fit its configuration"),
+    "a width beyond numbers": ({"config": parameter("width", 2**62)}, "cannot be built"),
+    "layers without end": ({"config": parameter("num_layers", 10**9)}, "num_layers must be 1 to 256"),
     "a backbone of all the memory": (
-        {"config": knob("image_encoder_options", {"stem_width": 10**7})}, "does not fit its configuration"),
-    "a backbone without end": ({"config": knob("image_encoder_options", {"layers": [10**9, 1, 1, 1]})}, "at most 1000"),
+        {"config": parameter("image_encoder_options", {"stem_width": 10**7})}, "does not fit its configuration"),
+    "a backbone without end": ({"config": parameter("image_encoder_options", {"layers": [10**9, 1, 1, 1]})}, "at most 1000"),
     "labels that are no JSON": ({"labels": lambda c: "not"}, r"label_system\.json is no JSON"),
     "labels with an id twice": (
         {"labels": lambda c: c | {"tags": [c["tags"][0]] * 2}}, "tag ids must be 0"),

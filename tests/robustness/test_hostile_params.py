@@ -76,12 +76,12 @@ def params_of(text: str, stage: str) -> Any:
 
 
 TYPOS: dict[str, tuple[str, str, str, str]] = {
-    "a knob": ("ingest_pairs", "max_hash_distance:", "max_hash_distence:", r"ingest_pairs: unknown knob max_hash_distence "
+    "a parameter": ("ingest_pairs", "max_hash_distance:", "max_hash_distence:", r"ingest_pairs: unknown parameter max_hash_distence "  # noqa: E501
                r"\(did you mean max_hash_distance\?\)"),
-    "a knob of a group": ("ingest_pairs", "min_side:", "min_sides:",
-                          r"limits: unknown knob min_sides \(did you mean min_side\?\)"),
+    "a parameter of a group": ("ingest_pairs", "min_side:", "min_sides:",
+                          r"limits: unknown parameter min_sides \(did you mean min_side\?\)"),
     "a section": ("ingest_pairs", "ingest_pairs:", "ingest_pair:", "has no section ingest_pairs; is 'ingest_pair' meant"),
-    "a knob of no known name": ("ingest_pairs", "min_side:", "zzz:", "unknown knob zzz; known: min_side"),
+    "a parameter of no known name": ("ingest_pairs", "min_side:", "zzz:", "unknown parameter zzz; known: min_side"),
     "a text for a number": ("ingest_pairs", "min_side: ", "min_side: x", "min_side must be int, got 'x"),
     "a list for a number": ("ingest_pairs", "min_side: ", "min_side: []  # ", r"min_side must be int, got \[\]"),
     "true for a number": ("ingest_pairs", "min_side: ", "min_side: true # ", "min_side must be int, got True"),
@@ -92,7 +92,7 @@ TYPOS: dict[str, tuple[str, str, str, str]] = {
 
 
 @pytest.mark.parametrize("what", TYPOS)
-def test_a_typo_names_the_knob_and_the_nearest_one(what: str) -> None:
+def test_a_typo_names_the_param_and_the_nearest_one(what: str) -> None:
     stage, right, wrong, said = TYPOS[what]
     assert right in RECIPE
     params_of(RECIPE, stage)
@@ -106,7 +106,7 @@ def test_a_section_that_is_no_mapping_is_named() -> None:
         width: int
 
     for value in (3, "text", [1]):
-        with pytest.raises(ValueError, match=r"draw of params\.yaml must be a mapping of knobs"):
+        with pytest.raises(ValueError, match=r"draw of params\.yaml must be a mapping of parameters"):
             stage_params({"draw": value}, "draw", Params)
 
 

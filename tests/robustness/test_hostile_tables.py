@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import hostile_pictures
+import hostile_images
 import hostile_tars
 import pandas as pd
 import pyarrow as pa
@@ -17,12 +17,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from ram.datasets import Refusal, Sample, make_source
-from ram.datasets.image_info import PictureLimits
+from ram.datasets.image_info import ImageLimits
 from ram.datasets.staging import Spool, SpoolItem, SpoolWriter, tidy_captions
 from ram.evaluation.label_formats import Problems, describe, read_labels
 from ram.finetuning.table import read_table
 
-PICTURE = hostile_pictures.encoded(hostile_pictures.noise(), "PNG")
+IMAGE = hostile_images.encoded(hostile_images.noise(), "PNG")
 COCO: dict[str, Any] = {
     "images": [{"id": 1, "file_name": "a.png", "width": 64, "height": 48}],
     "categories": [{"id": 7, "name": "dog"}],
@@ -31,10 +31,10 @@ COCO: dict[str, Any] = {
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def images(tmp_path: Path) -> Path:
     (tmp_path / "p").mkdir()
-    (tmp_path / "p" / "a.png").write_bytes(PICTURE)
-    (tmp_path / "secret.png").write_bytes(PICTURE)
+    (tmp_path / "p" / "a.png").write_bytes(IMAGE)
+    (tmp_path / "secret.png").write_bytes(IMAGE)
     return tmp_path / "p"
 
 
@@ -43,18 +43,18 @@ def spooled(source: Any, directory: Path) -> tuple[list[dict[str, Any]], list[di
     spool, accepted, refused = Spool(directory / "spool"), [], []
     spool.directory.mkdir(exist_ok=True)
     for number, chunk in enumerate(source.chunks(source.files())):
-        limits = PictureLimits(min_side=1, max_pixels=1_000_000, max_aspect=100)
+        limits = ImageLimits(min_side=1, max_pixels=1_000_000, max_aspect=100)
         SpoolWriter(spool, limits)(SpoolItem(number, source, chunk))
         accepted += spool.records(number).to_pylist()
         refused += spool.refused(number).to_pylist()
     return accepted, refused
 
 
-def coco(pictures: Path, text: bytes | str | dict[str, Any]) -> Any:
-    path = pictures.parent / "labels.json"
+def coco(images: Path, text: bytes | str | dict[str, Any]) -> Any:
+    path = images.parent / "labels.json"
     text = json.dumps(text) if isinstance(text, dict) else text
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    entry = {"name": "c", "kind": "coco", "path": str(pictures), "benchmark_name": "b", "annotations": [str(path)]}
+    entry = {"name": "c", "kind": "coco", "path": str(images), "benchmark_name": "b", "annotations": [str(path)]}
     return make_source(entry)
 
 
@@ -68,7 +68,7 @@ BAD_COCO: dict[str, tuple[Any, str]] = {
     "nothing": (b"", "no JSON"),
     "text": (b"dogs: 3", "no JSON"),
     "half of it": (json.dumps(COCO)[:90], "no JSON"),
-    "a picture": (PICTURE, "no JSON"),
+    "an image": (IMAGE, "no JSON"),
     "nesting without end": (b"[" * 200_000, "nested too deeply"),
     "objects without end": (b'{"a":' * 200_000, "nested too deeply"),
     "a number of 5,000 digits": (b"9" * 5000, "no JSON"),
@@ -96,17 +96,17 @@ BAD_COCO: dict[str, tuple[Any, str]] = {
     "a box without end": (changed("annotations", bbox=[float("inf"), 2, 3, 4]), "must be .x, y, width, height"),
     "a box of negative width": (changed("annotations", bbox=[9, 9, -3, 4]), "must be .x, y, width, height"),
     "a box that is a number": (changed("annotations", bbox=3), "bbox must be list"),
-    "a box in a picture of no width": (changed("images", width=0), "no width and height"),
-    "a box in a picture of a text's width": (changed("images", width="64"), "no width and height"),
+    "a box in an image of no width": (changed("images", width=0), "no width and height"),
+    "a box in an image of a text's width": (changed("images", width="64"), "no width and height"),
     "a caption that is a number": (COCO | {"annotations": [{"image_id": 1, "caption": 7}]}, "caption must be str"),
     "a caption that is null": (COCO | {"annotations": [{"image_id": 1, "caption": None}]}, "caption must be str"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("what", BAD_COCO)
-def test_a_coco_file_that_is_wrong_is_an_error_that_names_file_and_entry(pictures: Path, what: str) -> None:
+def test_a_coco_file_that_is_wrong_is_an_error_that_names_file_and_entry(images: Path, what: str) -> None:
     document, said = BAD_COCO[what]
-    source = coco(pictures, document)
+    source = coco(images, document)
     with pytest.raises(ValueError, match=said) as refused:
         _ = source.benchmark(), source.chunks(source.files())
     assert "labels.json" in str(refused.value) or "a.png" in str(refused.value)
@@ -116,17 +116,15 @@ def test_a_coco_file_that_is_wrong_is_an_error_that_names_file_and_entry(picture
     "name", ["../secret.png", "/etc/passwd", "a.png/../../secret.png", "a\0.png", "\ud800.png", "n" * 5000 + ".png",
              "/".join(["d"] * 3000), "nothing.png", ".", "..", "~root/.bashrc", "link.png", "ring.png", "pipe.png"],
 )  # fmt: skip
-def test_a_file_name_of_a_coco_file_or_a_table_leads_to_no_other_file(
-    pictures: Path, name: str, tmp_path: Path
-) -> None:
-    (pictures / "link.png").symlink_to(tmp_path / "secret.png")
-    (pictures / "ring.png").symlink_to(pictures / "ring.png")
-    os.mkfifo(pictures / "pipe.png")
-    accepted, refused = spooled(coco(pictures, changed("images", file_name=name)), tmp_path)
+def test_a_file_name_of_a_coco_file_or_a_table_leads_to_no_other_file(images: Path, name: str, tmp_path: Path) -> None:
+    (images / "link.png").symlink_to(tmp_path / "secret.png")
+    (images / "ring.png").symlink_to(images / "ring.png")
+    os.mkfifo(images / "pipe.png")
+    accepted, refused = spooled(coco(images, changed("images", file_name=name)), tmp_path)
     assert (accepted, [row["reason"] for row in refused]) == ([], ["unreadable"])
     if "\ud800" not in name:
         pd.DataFrame({"path": [name], "caption": ["x"]}).to_csv(tmp_path / "t.csv", index=False)
-        table = {"name": "t", "kind": "table", "path": str(tmp_path / "t.csv"), "picture_root": str(pictures)}
+        table = {"name": "t", "kind": "table", "path": str(tmp_path / "t.csv"), "image_root": str(images)}
         accepted, refused = spooled(make_source(table), tmp_path)
         assert (accepted, [row["reason"] for row in refused]) == ([], ["unreadable"])
 
@@ -164,31 +162,29 @@ WRONG_TABLES: dict[str, tuple[bytes | pa.Table, str]] = {
 
 @pytest.mark.parametrize("what", WRONG_TABLES)
 def test_a_table_that_is_wrong_is_an_error_that_names_it_and_the_remedy(
-    pictures: Path, tmp_path: Path, what: str
+    images: Path, tmp_path: Path, what: str
 ) -> None:
     content, said = WRONG_TABLES[what]
     path = csv_or_parquet(tmp_path / "t", content)
-    source = make_source({"name": "t", "kind": "table", "path": str(path), "picture_root": str(pictures)})
+    source = make_source({"name": "t", "kind": "table", "path": str(path), "image_root": str(images)})
     with pytest.raises(ValueError, match=said) as refused:
         spooled(source, tmp_path)
     assert str(path) in str(refused.value)
 
 
-def test_a_table_of_excel_begins_with_a_mark_and_is_read(pictures: Path, tmp_path: Path) -> None:
+def test_a_table_of_excel_begins_with_a_mark_and_is_read(images: Path, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(b"\xef\xbb\xbfpath,caption\r\na.png,a dog\r\n,no path\r\n")
-    source = make_source({"name": "t", "kind": "table", "path": str(tmp_path / "t.csv"), "picture_root": str(pictures)})
+    source = make_source({"name": "t", "kind": "table", "path": str(tmp_path / "t.csv"), "image_root": str(images)})
     accepted, refused = spooled(source, tmp_path)
     assert [row["captions"] for row in accepted] == [["a dog"]]
     assert [(row["key"], row["detail"]) for row in refused] == [("t.csv, row 2", "the path is empty")]
 
 
-def test_a_parquet_file_that_is_broken_anywhere_is_an_error_or_read(pictures: Path, tmp_path: Path) -> None:
+def test_a_parquet_file_that_is_broken_anywhere_is_an_error_or_read(images: Path, tmp_path: Path) -> None:
     texts = [f"a dog and {i} cats" for i in range(500)]
     pq.write_table(columns(path=["a.png"] * 500, caption=texts), tmp_path / "whole.parquet")
     whole = (tmp_path / "whole.parquet").read_bytes()
-    source = make_source(
-        {"name": "t", "kind": "table", "path": str(tmp_path / "t.parquet"), "picture_root": str(pictures)}
-    )
+    source = make_source({"name": "t", "kind": "table", "path": str(tmp_path / "t.parquet"), "image_root": str(images)})
     broken = [whole[:cut] for cut in range(0, len(whole), len(whole) // 12)]
     for at in range(0, len(whole), len(whole) // 40):
         broken.append(whole[:at] + b"\xff" * 6 + whole[at + 6 :])
@@ -205,14 +201,12 @@ def test_a_parquet_file_that_is_broken_anywhere_is_an_error_or_read(pictures: Pa
     assert num_refused > 40
 
 
-def test_a_text_of_a_megabyte_in_every_row_takes_the_memory_of_one(pictures: Path, tmp_path: Path) -> None:
+def test_a_text_of_a_megabyte_in_every_row_takes_the_memory_of_one(images: Path, tmp_path: Path) -> None:
     once = pa.array(["x" * 1_000_000])
     caption = pa.DictionaryArray.from_arrays(pa.array([0] * 5000, pa.int32()), once)
     pq.write_table(columns(path=["a.png"] * 5000, caption=caption), tmp_path / "t.parquet")
     assert (tmp_path / "t.parquet").stat().st_size < 2_000_000
-    source = make_source(
-        {"name": "t", "kind": "table", "path": str(tmp_path / "t.parquet"), "picture_root": str(pictures)}
-    )
+    source = make_source({"name": "t", "kind": "table", "path": str(tmp_path / "t.parquet"), "image_root": str(images)})
     tracemalloc.start()
     (item,) = [item for chunk in source.chunks(source.files()) for item in source.read(chunk)]
     peak = tracemalloc.get_traced_memory()[1]
@@ -223,14 +217,12 @@ def test_a_text_of_a_megabyte_in_every_row_takes_the_memory_of_one(pictures: Pat
 
 
 def test_a_column_that_is_too_large_when_unpacked_is_refused_before_it_is(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = columns(path=["a.png"] * 3, caption=[c * 1_000_000 for c in "abc"], other=["y" * 9_000_000] * 3)
     pq.write_table(table, tmp_path / "t.parquet", compression="zstd")
     assert (tmp_path / "t.parquet").stat().st_size < 100_000
-    source = make_source(
-        {"name": "t", "kind": "table", "path": str(tmp_path / "t.parquet"), "picture_root": str(pictures)}
-    )
+    source = make_source({"name": "t", "kind": "table", "path": str(tmp_path / "t.parquet"), "image_root": str(images)})
     monkeypatch.setattr("ram.datasets.table.MAX_COLUMN_BYTES", 5_000_000)
     assert len(list(source.read(source.chunks(source.files())[0]))) == 1, "a column that nobody reads does no harm"
     monkeypatch.setattr("ram.datasets.table.MAX_COLUMN_BYTES", 2_000_000)
@@ -295,7 +287,7 @@ OWN_TABLES: dict[str, tuple[bytes | pa.Table, str]] = {
     "nothing": (b"", "must name the columns"),
     "a header alone": (b"image,tag\n", "has no row"),
     "an archive": (b"PK\x03\x04\0" * 50, "must name the columns"),
-    "other columns": (b"picture,name\na,b\n", "no column 'image'"),
+    "other columns": (b"photo,tag\na,b\n", "no column 'image'"),
     "a field too many": (b"image,tag\na.png,dog,1\n", "3 fields for 2 columns"),
     "Latin 1": (b"image,tag\na.png,\xe9\n", "UTF-8"),
     "Parquet: tags that are lists": (columns(image=["a"], tag=[["dog"]]), "column 'tag' must hold one text or number"),
@@ -337,10 +329,8 @@ def test_xml_that_grows_and_xml_that_is_none_are_problems_of_their_files(
     (tmp_path / "bytes.xml").write_bytes(b"\xff\xfe\x00broken")
     (tmp_path / "half.xml").write_text("<annotation><object>")
     problems = Problems()
-    description = describe(
-        "voc", labels=(str(tmp_path),), names=str(tmp_path / "names.txt"), num_names=1, num_pictures=1
-    )
+    description = describe("voc", labels=(str(tmp_path),), names=str(tmp_path / "names.txt"), num_names=1, num_images=1)
     with within(30):
         labels = read_labels(description, problems)
-    assert labels.pictures == ("good",)
+    assert labels.images == ("good",)
     assert dict(problems.items()) == {"broken_labels": 4}

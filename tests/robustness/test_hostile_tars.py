@@ -12,15 +12,15 @@ import hostile_tars as hostile
 import pytest
 
 from ram.datasets import Refusal, Sample, make_source
-from ram.datasets.image_info import PictureLimits
+from ram.datasets.image_info import ImageLimits
 from ram.datasets.staging import Spool, SpoolItem, SpoolWriter
-from ram.evaluation.images import find_pictures
+from ram.evaluation.images import find_images
 from ram.inference.sources import of_shard
-from ram.io.images import PictureError
+from ram.io.images import ImageError
 from ram.io.tars import TarError, each_member
 
 Within = Callable[[float], Any]
-LIMITS = PictureLimits(min_side=1, max_pixels=1_000_000, max_aspect=100)
+LIMITS = ImageLimits(min_side=1, max_pixels=1_000_000, max_aspect=100)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_name_that_leads_elsewhere_leads_nowhere(
     assert len(accepted) + len(refused) == 2
     assert accepted[0]["key"] == "good"
     assert len(tagged) == 2
-    assert all(isinstance(picture.content, bytes) for picture in tagged)
+    assert all(isinstance(image.content, bytes) for image in tagged)
     assert everything_under(tmp_path) == before
 
 
@@ -80,7 +80,7 @@ def test_an_entry_that_is_no_file_is_refused_and_not_followed(write: Callable[[b
     assert [row["key"] for row in accepted] == ["good", "last"]
     assert [(row["key"], row["reason"]) for row in refused] in ([("a", "unreadable")], [("a", "empty")])
     assert [isinstance(p.content, bytes) and len(p.content) > 0 for p in of_shard(path)] == [True, False, True]
-    finder = find_pictures(str(path))
+    finder = find_images(str(path))
     finder.open("good.jpg")
     assert "good.jpg" not in finder.broken
     assert finder.find("a.jpg") == [] or (finder.open("a.jpg") and "a.jpg" in finder.broken)
@@ -95,14 +95,14 @@ def test_a_broken_archive_gives_what_was_whole_and_says_where_it_ends(
         accepted, refused = ingested(path)
         tagged = list(of_shard(path))
         with pytest.raises(ValueError, match=r"x\.tar: a broken archive, it ends after '(good\.json|a\.jpg)'"):
-            find_pictures(str(path))
+            find_images(str(path))
     assert [row["key"] for row in accepted] == ["good"]
     assert refused[0]["reason"] == "broken_archive"
     assert refused[0]["key"] == "x.tar"
     assert len(refused[0]["detail"]) < 700
     assert {row["reason"] for row in refused[1:]} <= {"unreadable"}
     assert isinstance(tagged[0].content, bytes)
-    assert isinstance(tagged[-1].content, PictureError)
+    assert isinstance(tagged[-1].content, ImageError)
     assert "broken archive" in str(tagged[-1].content)
 
 
@@ -113,9 +113,9 @@ def test_what_is_no_plain_tar_is_refused_as_a_whole(write: Callable[[bytes], Pat
     assert isinstance(refused, Refusal)
     assert (refused.key, refused.reason) == ("x.tar", "broken_archive")
     (tagged,) = of_shard(path)
-    assert isinstance(tagged.content, PictureError)
+    assert isinstance(tagged.content, ImageError)
     with pytest.raises(ValueError, match="no whole member"):
-        find_pictures(str(path))
+        find_images(str(path))
     if what in ("gzip", "bzip2", "xz", "zip"):
         assert f"is {what}: unpack it" in refused.detail
 
@@ -145,12 +145,12 @@ def test_members_that_are_too_long_are_refused_unread(write: Callable[[bytes], P
     assert peak < 16 << 20
 
 
-def test_a_member_that_comes_again_and_a_second_picture_are_on_record(write: Callable[[bytes], Path]) -> None:
+def test_a_member_that_comes_again_and_a_second_image_are_on_record(write: Callable[[bytes], Path]) -> None:
     again = hostile.pair(b"a") + hostile.pair(b"a") + hostile.member(b"b.jpg") + hostile.member(b"b.jpg")
     two = hostile.member(b"c.jpg") + hostile.member(b"c.png") + hostile.member(b"c.json", hostile.CAPTION)
     found = samples(write(again + two + hostile.END))
     assert [(item.key, getattr(item, "reason", "read")) for item in found] == [
-        ("a", "read"), ("a", "read"), ("b", "read"), ("b", "read"), ("c", "second_picture"), ("c", "read"),
+        ("a", "read"), ("a", "read"), ("b", "read"), ("b", "read"), ("c", "second_image"), ("c", "read"),
     ]  # fmt: skip
 
 

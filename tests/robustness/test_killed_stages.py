@@ -46,7 +46,7 @@ def _is_tidy(workspace: Path, stage: str) -> bool:
 def test_an_ingestion_that_is_killed_again_and_again_gives_the_bytes_of_an_undisturbed_one(tmp_path: Path) -> None:
     params = load_yaml(ROOT / "recipes" / "sample.yaml")
     params["list_sources"]["sources"][0] |= {"num_train": 24, "num_finetune": 4, "num_dev": 4, "num_test": 8}
-    params["ingest_pairs"]["pictures_per_shard"] = 12
+    params["ingest_pairs"]["images_per_shard"] = 12
     params["engine"] = {"kind": "local", "num_workers": 1}
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     for workspace in (undisturbed, killed):
@@ -77,14 +77,14 @@ def test_a_training_that_is_killed_again_and_again_gives_the_bytes_of_an_undistu
 
 
 def _prepare_training(drawn: Path, workspace: Path) -> None:
-    """The drawn workspace with tag embeddings, and knobs of a training that saves after every step."""
+    """The drawn workspace with tag embeddings, and parameters of a training that saves after every step."""
     shutil.copytree(drawn, workspace)
     for name in ("preliminary_model", "preliminary_curves"):
         path = workspace / artifact(name).path
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     model: dict[str, Any] = {
         "image_encoder": "resnet10t", "image_size": 32, "num_frozen_blocks": 2, "token_width": 16, "width": 16,
-        "num_heads": 2, "ffn_ratio": 2.0, "pre_norm": True, "standardise_features": True,
+        "num_heads": 2, "ffn_ratio": 2.0, "pre_norm": True, "standardize_features": True,
         "text_encoder": "package:wordllama", "templates": "plain",
     }  # fmt: skip
     training = {
@@ -94,7 +94,7 @@ def _prepare_training(drawn: Path, workspace: Path) -> None:
         "save_every_s": 0.0,
     }
     params: dict[str, Any] = {"seed": 3, "model": model, "embed_tags": {"min_similarity": 0.85}}
-    params["pretrain"] = {"training": training, "num_pictures_standardising": 16}
+    params["pretrain"] = {"training": training, "num_calibration_images": 16}
     (workspace / "params.yaml").write_text(yaml.safe_dump(params))
     check = workspace / artifact("parsed_tags_check").path  # the drawn one tells of a failure, for its report
     write_json({**read_json(check), "passed": True}, check)

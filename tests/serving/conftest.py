@@ -1,4 +1,4 @@
-"""A model that sees colours, small pictures, and a server on a port of its own."""
+"""A model that sees colors, small images, and a server on a port of its own."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from ram.model.preprocess import Preprocess
 
 pytest.importorskip("fastapi", reason="the server needs ram-tagger[serve]")
 
-COLOURS = ("red", "green", "blue")
+COLORS = ("red", "green", "blue")
 
 
-class ColourModel:
-    """Stands for `ServedModel`: the score of a colour is its share of the picture's first pixel, 0 … 1."""
+class ColorModel:
+    """Stands for `ServedModel`: the score of a color is its share of the image's first pixel, 0 … 1."""
 
     preprocess = Preprocess(image_size=8, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-    labels = b'{"model_version":"colours","label_system_version":"l","open_set_threshold":0.5,"labels":[]}'
+    labels = b'{"model_version":"colors","label_system_version":"l","open_set_threshold":0.5,"labels":[]}'
 
-    def __init__(self, directory: Path = Path("colours"), version: str = "colours") -> None:
+    def __init__(self, directory: Path = Path("colors"), version: str = "colors") -> None:
         self.directory, self.version = directory, version
         self.batches: list[int] = []
         self.may_answer = threading.Event()
@@ -46,7 +46,7 @@ class ColourModel:
         least = 0.5 if options.threshold is None else options.threshold
         answers = []
         for image in images:
-            pixel = dict(zip(COLOURS, image.getpixel((0, 0)), strict=True))
+            pixel = dict(zip(COLORS, image.getpixel((0, 0)), strict=True))
             rows = [
                 {
                     "name": name,
@@ -55,7 +55,7 @@ class ColourModel:
                     "kind": "attribute",
                     "tag_id": None,
                 }
-                for name in options.tags or COLOURS
+                for name in options.tags or COLORS
             ]
             rows = sorted((row for row in rows if row["score"] >= least), key=lambda row: -row["score"])
             for row in rows[: options.num_explained]:
@@ -64,31 +64,31 @@ class ColourModel:
         return answers
 
 
-def picture(colour: str | tuple[int, int, int] = "red", size: tuple[int, int] = (5, 4), kind: str = "PNG") -> bytes:
+def image(color: str | tuple[int, int, int] = "red", size: tuple[int, int] = (5, 4), kind: str = "PNG") -> bytes:
     buffer = io.BytesIO()
-    Image.new("RGB", size, colour).save(buffer, kind)
+    Image.new("RGB", size, color).save(buffer, kind)
     return buffer.getvalue()
 
 
 @pytest.fixture
-def make_picture() -> Callable[..., bytes]:
-    return picture
+def make_image() -> Callable[..., bytes]:
+    return image
 
 
 @pytest.fixture
-def colour_model() -> Callable[..., ColourModel]:
-    return ColourModel
+def color_model() -> Callable[..., ColorModel]:
+    return ColorModel
 
 
 @pytest.fixture
 def make_app() -> Callable[..., Any]:
-    """An application over colour models, by name; other arguments are limits, `keys` or fields of `ServerParams`."""
+    """An application over color models, by name; other arguments are limits, `keys` or fields of `ServerParams`."""
     from ram.serving.limits import Limits
     from ram.serving.models import Models
     from ram.serving.server import ServerParams, create_app
 
     def make(champion: Any = None, challenger: Any = None, keys: Any = None, **others: Any) -> Any:
-        served = {"champion": champion or ColourModel()} | ({"challenger": challenger} if challenger else {})
+        served = {"champion": champion or ColorModel()} | ({"challenger": challenger} if challenger else {})
         models = Models(
             {name: (lambda model=model: model.directory) for name, model in served.items()},
             lambda directory: next(m for m in served.values() if m.directory == directory),

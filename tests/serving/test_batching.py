@@ -87,7 +87,7 @@ def test_a_batch_waits_for_what_is_on_its_way_and_somebody_alone_does_not_wait()
 
     async def body(batcher: Batcher) -> float:
         async def late() -> int:
-            with batcher.reserve(1):  # its picture is still being decoded
+            with batcher.reserve(1):  # its image is still being decoded
                 await asyncio.sleep(0.2)
                 return await batcher.submit("a", 2)
 

@@ -22,12 +22,12 @@ _CARD = "document.querySelector('.card[aria-label=\"{name}\"]')"
 @pytest.fixture
 def page(
     write_checkpoint: Callable[..., Path],
-    make_picture: Callable[..., bytes],
+    make_image: Callable[..., bytes],
     listen: Callable[..., Any],
     tmp_path: Path,
 ) -> Iterator[browser.Page]:
     """The page of a server of two models that call a tag <b>cat</b>; red.png and broken.png lie beside it."""
-    (tmp_path / "red.png").write_bytes(make_picture("red", (120, 90)))
+    (tmp_path / "red.png").write_bytes(make_image("red", (120, 90)))
     (tmp_path / "broken.png").write_bytes(b"\x89PNG broken")
     folders = {name: write_checkpoint(tmp_path / name, seed) for seed, name in enumerate(("champion", "challenger"))}
     models = Models({name: (lambda f=folder: f) for name, folder in folders.items()}, ServedModel)
@@ -62,7 +62,7 @@ def _set_threshold(page: browser.Page, value: float) -> None:
     )
 
 
-def test_a_person_tags_pictures(page: browser.Page, tmp_path: Path) -> None:
+def test_a_person_tags_images(page: browser.Page, tmp_path: Path) -> None:
     page.choose_files("#files", [tmp_path / "red.png", tmp_path / "broken.png"])
     for name in ("red.png", "broken.png"):
         _wait_for_card(page, name)
@@ -70,7 +70,7 @@ def test_a_person_tags_pictures(page: browser.Page, tmp_path: Path) -> None:
     # A broken file says why, beside the others, and in words for those who do not see it.
     broken = _CARD.format(name="broken.png")
     assert page.run(f"{broken}.classList.contains('failed')")
-    assert "not a readable picture" in page.run(f"{broken}.querySelector('.note').textContent")
+    assert "not a readable image" in page.run(f"{broken}.querySelector('.note').textContent")
     page.wait("document.getElementById('status').textContent === '1 tagged; 1 could not be.'")
 
     # The slider shows more or fewer without a question to the server.
@@ -106,7 +106,7 @@ def test_a_person_tags_pictures(page: browser.Page, tmp_path: Path) -> None:
     )
     page.run("document.getElementById('copy-all').click()")
     (row,) = json.loads(page.wait("window.copied"))
-    assert (row["picture"], row["model"]) == ("red.png", "champion")
+    assert (row["image"], row["model"]) == ("red.png", "champion")
     assert {tag["name"]: round(tag["score"], 2) for tag in row["tags"]} == pytest.approx(_chips(page, "red.png"))
 
     # What is taken away is gone.
@@ -116,7 +116,7 @@ def test_a_person_tags_pictures(page: browser.Page, tmp_path: Path) -> None:
     assert page.run("document.querySelectorAll('.card').length") == 1
 
 
-def test_a_tag_is_shown_in_the_picture_to_the_pointer_and_to_the_keyboard(page: browser.Page, tmp_path: Path) -> None:
+def test_a_tag_is_shown_in_the_image_to_the_pointer_and_to_the_keyboard(page: browser.Page, tmp_path: Path) -> None:
     page.choose_files("#files", [tmp_path / "red.png"])
     _wait_for_card(page, "red.png")
     _set_threshold(page, 0)
@@ -168,7 +168,7 @@ def test_every_control_can_be_reached_and_has_a_name(page: browser.Page, tmp_pat
     for role, found in names.items():
         if role in ("button", "textbox", "slider", "checkbox", "toolbar", "article", "main"):
             assert all(found), (role, found)
-    assert "Picture red.png" in names["image"]
+    assert "Image red.png" in names["image"]
     reached = []
     page.run("document.activeElement.blur(); document.body.focus()")
     for _ in range(25):
@@ -183,10 +183,10 @@ def test_texts_stand_out_from_their_ground_in_light_and_dark(page: browser.Page,
     pairs = page.run(
         """(() => {
           const style = getComputedStyle(document.documentElement);
-          const colour = (name) => style.getPropertyValue(name).trim().match(/[0-9a-f]{2}/gi).map((h) => parseInt(h, 16));
+          const color = (name) => style.getPropertyValue(name).trim().match(/[0-9a-f]{2}/gi).map((h) => parseInt(h, 16));
           return [['--ink', '--card'], ['--ink', '--paper'], ['--soft', '--card'], ['--soft', '--paper'],
             ['--accent', '--card'], ['--accent-ink', '--accent'], ['--own', '--card'], ['--bad', '--bad-paper']]
-            .map(([a, b]) => [a, b, colour(a), colour(b)]);
+            .map(([a, b]) => [a, b, color(a), color(b)]);
         })()"""
     )
     assert len(pairs) == 8
@@ -195,7 +195,7 @@ def test_texts_stand_out_from_their_ground_in_light_and_dark(page: browser.Page,
         assert (light + 0.05) / (dark + 0.05) >= 4.5, (theme, ink, ground)  # WCAG 2.2, 1.4.3
 
 
-def _luminance(colour: list[int]) -> float:
+def _luminance(color: list[int]) -> float:
     """Relative luminance, as WCAG 2.2 defines it."""
-    linear = [c / 255 / 12.92 if c / 255 <= 0.04045 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour]
+    linear = [c / 255 / 12.92 if c / 255 <= 0.04045 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in color]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

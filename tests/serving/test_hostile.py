@@ -1,4 +1,4 @@
-"""The server under pictures, bodies and bytes that are meant to break it: each has its answer, and the next is served."""
+"""The server under images, bodies and bytes that are meant to break it: each has its answer, and the next is served."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-import hostile_pictures as hostile
+import hostile_images as hostile
 import pytest
 from starlette.testclient import TestClient
 
@@ -29,18 +29,18 @@ GROUPS = {
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_every_hostile_picture_has_its_reason_and_a_good_one_beside_them_its_tags(
-    make_app: Make, make_picture: Make, group: str
+def test_every_hostile_image_has_its_reason_and_a_good_one_beside_them_its_tags(
+    make_app: Make, make_image: Make, group: str
 ) -> None:
-    pictures = [*GROUPS[group].values(), make_picture("red")]
-    with TestClient(make_app(max_pictures=40, max_waiting=40)) as client:
-        texts = [base64.b64encode(picture).decode() for picture in pictures]
+    images = [*GROUPS[group].values(), make_image("red")]
+    with TestClient(make_app(max_images=40, max_waiting=40)) as client:
+        texts = [base64.b64encode(image).decode() for image in images]
         answer = client.post("/v1/tags", json={"images": texts})
         assert answer.status_code == 200
         *broken, good = answer.json()["results"]
         assert [tag["name"] for tag in good["tags"]] == ["red"]
         assert all(result["error"] and not result["tags"] for result in broken)
-        assert client.post("/v1/tags", files=[("image", ("p", pictures[0]))]).status_code == 422
+        assert client.post("/v1/tags", files=[("image", ("p", images[0]))]).status_code == 422
 
 
 def test_a_body_that_says_it_is_compressed_is_not_unpacked(make_app: Make) -> None:
@@ -74,10 +74,10 @@ def test_a_question_that_makes_no_sense_is_422_in_json_and_repeats_nothing_as_ma
     assert len(answer.content) < 3000
 
 
-def test_tags_that_are_markup_come_back_as_json_alone(make_app: Make, make_picture: Make) -> None:
+def test_tags_that_are_markup_come_back_as_json_alone(make_app: Make, make_image: Make) -> None:
     tags = ["<img src=x onerror=alert(1)>", "</script><script>alert(1)</script>", "javascript:alert(1)", "{{7*7}}"]
     with TestClient(make_app()) as client:
-        text = base64.b64encode(make_picture()).decode()
+        text = base64.b64encode(make_image()).decode()
         answer = client.post("/v1/tags", json={"images": [text], "tags": tags, "threshold": 0})
         assert sorted(tag["name"] for tag in answer.json()["results"][0]["tags"]) == sorted(tags)
         assert answer.headers["content-type"] == "application/json"
@@ -112,9 +112,9 @@ def test_a_key_of_any_kind_that_is_none_is_401(make_app: Make, tmp_path: Any, he
         assert client.get("/v1/models", headers=twice).status_code == 401
 
 
-def test_bytes_of_any_kind_on_the_wire_leave_the_server_well(make_app: Make, listen: Make, make_picture: Make) -> None:
-    picture = make_picture()
-    body = b'--b\r\nContent-Disposition: form-data; name="image"\r\n\r\n' + picture + b"\r\n--b--\r\n"
+def test_bytes_of_any_kind_on_the_wire_leave_the_server_well(make_app: Make, listen: Make, make_image: Make) -> None:
+    image = make_image()
+    body = b'--b\r\nContent-Disposition: form-data; name="image"\r\n\r\n' + image + b"\r\n--b--\r\n"
     head = (
         b"POST /v1/tags HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: multipart/form-data; boundary=b\r\n"
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ram.io.images import FORMATS, PictureError, open_image
+from ram.io.images import FORMATS, ImageError, open_image
 from ram.model.preprocess import Preprocess
 from ram.serving.images import decode
 
@@ -17,7 +17,7 @@ PREPROCESS = Preprocess(image_size=8, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_a_picture_is_what_the_model_would_have_made_of_it(kind: str) -> None:
+def test_an_image_is_what_the_model_would_have_made_of_it(kind: str) -> None:
     values = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(values).save(buffer, kind)
@@ -30,14 +30,14 @@ def test_a_header_that_promises_too_many_pixels_is_refused_before_any_is_decoded
     chunk = b"IHDR" + header
     bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
     bomb += struct.pack(">I", 9) + b"IDAT" + b"x\x9c"
-    with pytest.raises(PictureError, match="more than 1000"):
+    with pytest.raises(ImageError, match="more than 1000"):
         decode(bomb, PREPROCESS, 1000)
 
 
-def test_a_picture_of_just_so_many_pixels_is_read_and_of_one_more_is_not(make_picture: Callable[..., bytes]) -> None:
-    assert decode(make_picture(size=(10, 10)), PREPROCESS, 100).size == (8, 8)
-    with pytest.raises(PictureError, match="10 x 10 pixels"):
-        decode(make_picture(size=(10, 10)), PREPROCESS, 99)
+def test_an_image_of_just_so_many_pixels_is_read_and_of_one_more_is_not(make_image: Callable[..., bytes]) -> None:
+    assert decode(make_image(size=(10, 10)), PREPROCESS, 100).size == (8, 8)
+    with pytest.raises(ImageError, match="10 x 10 pixels"):
+        decode(make_image(size=(10, 10)), PREPROCESS, 99)
 
 
 @pytest.mark.parametrize(
@@ -48,12 +48,12 @@ def test_a_picture_of_just_so_many_pixels_is_read_and_of_one_more_is_not(make_pi
         b"P6 2 2 255 " + b"0" * 12,
     ],
 )
-def test_what_is_no_picture_of_a_known_kind_is_refused(data: bytes) -> None:
-    with pytest.raises(PictureError, match="JPEG, PNG"):
+def test_what_is_no_image_of_a_known_kind_is_refused(data: bytes) -> None:
+    with pytest.raises(ImageError, match="JPEG, PNG"):
         decode(data, PREPROCESS, 10_000)
 
 
-def test_half_a_picture_is_refused(make_picture: Callable[..., bytes]) -> None:
-    data = make_picture(size=(200, 200), kind="JPEG")
-    with pytest.raises(PictureError):
+def test_half_an_image_is_refused(make_image: Callable[..., bytes]) -> None:
+    data = make_image(size=(200, 200), kind="JPEG")
+    with pytest.raises(ImageError):
         decode(data[: len(data) // 2], PREPROCESS, 100_000)

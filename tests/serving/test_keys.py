@@ -74,7 +74,7 @@ def test_over_a_long_time_a_key_gets_its_rate_and_no_more(tmp_path: Path) -> Non
     secret = add_key(tmp_path / "keys", "anna", rate=4)
     keys = Keys(tmp_path / "keys", clock=lambda: now_s[0])
     taken = 0
-    for tick in range(10_000):  # 100 s, a question every 10 ms, of 1 to 3 pictures
+    for tick in range(10_000):  # 100 s, a question every 10 ms, of 1 to 3 images
         now_s[0] = tick / 100
         if _status(keys, f"Bearer {secret}") == 200:
             keys.charge(keys.check(f"Bearer {secret}"), tick % 3 + 1)

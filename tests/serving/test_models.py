@@ -24,7 +24,7 @@ from ram.serving.server import ServerParams, create_app
 Make = Callable[..., Any]
 
 
-def _pictures(count: int) -> list[bytes]:
+def _images(count: int) -> list[bytes]:
     generator = np.random.default_rng(0)
     found = []
     for _ in range(count):
@@ -41,10 +41,10 @@ def _pictures(count: int) -> list[bytes]:
 )
 def test_a_served_model_says_what_the_tagger_says(write_checkpoint: Make, tmp_path: Path, options: Options) -> None:
     directory = write_checkpoint(tmp_path / "a")
-    served, pictures = ServedModel(directory), _pictures(3)
-    found = served.tag([decode(picture, served.preprocess, 10_000) for picture in pictures], options)
+    served, images = ServedModel(directory), _images(3)
+    found = served.tag([decode(image, served.preprocess, 10_000) for image in images], options)
     tags = None if options.tags is None else list(options.tags)
-    wanted = load(directory)(pictures, tags=tags, threshold=options.threshold, top_k=options.top_k)
+    wanted = load(directory)(images, tags=tags, threshold=options.threshold, top_k=options.top_k)
     assert [[row["name"] for row in rows] for rows in found] == [[tag.name for tag in tags] for tags in wanted]
     for rows, scores in zip(found, wanted, strict=True):
         assert [row["score"] for row in rows] == pytest.approx([tag.score for tag in scores], abs=1e-4)
@@ -56,7 +56,7 @@ def test_a_served_model_says_what_the_tagger_says(write_checkpoint: Make, tmp_pa
 @pytest.mark.parametrize("aligned", [False, True])
 def test_the_best_tags_and_new_ones_have_their_place(write_checkpoint: Make, tmp_path: Path, aligned: bool) -> None:
     served = ServedModel(write_checkpoint(tmp_path / "a", aligned=aligned))
-    image = decode(_pictures(1)[0], served.preprocess, 10_000)
+    image = decode(_images(1)[0], served.preprocess, 10_000)
     (rows,) = served.tag([image], Options(tags=("zeppelin", "dog", "cloud"), threshold=0.0, num_explained=2))
     assert ["place" in row for row in rows] == [True, True, False]
     for row in rows[:2]:
@@ -80,7 +80,7 @@ def test_the_place_of_a_tag_does_not_depend_on_what_else_is_asked(
     write_checkpoint: Make, tmp_path: Path, aligned: bool
 ) -> None:
     served = ServedModel(write_checkpoint(tmp_path / "a", aligned=aligned))
-    image = decode(_pictures(1)[0], served.preprocess, 10_000)
+    image = decode(_images(1)[0], served.preprocess, 10_000)
 
     def place(*tags: str) -> Any:
         (rows,) = served.tag([image], Options(tags=tags, threshold=0.0, num_explained=9))
@@ -125,8 +125,8 @@ class _Registry:
         return Models({name: (lambda name=name: find(name)) for name in module.NAMES}, load_, **options)
 
 
-def test_a_model_that_moves_is_loaded_and_one_that_stays_is_not_loaded_again(colour_model: Make) -> None:
-    registry = _Registry(colour_model, champion="one", challenger="two")
+def test_a_model_that_moves_is_loaded_and_one_that_stays_is_not_loaded_again(color_model: Make) -> None:
+    registry = _Registry(color_model, champion="one", challenger="two")
     models = registry.models()
     models.load()
     assert not asyncio.run(models.refresh("champion"))
@@ -141,13 +141,13 @@ def test_a_model_that_moves_is_loaded_and_one_that_stays_is_not_loaded_again(col
         models.get("challenger")
 
 
-def test_without_a_champion_nothing_is_served(colour_model: Make) -> None:
+def test_without_a_champion_nothing_is_served(color_model: Make) -> None:
     with pytest.raises(ValueError, match="no champion"):
-        _Registry(colour_model, challenger="two").models().load()
+        _Registry(color_model, challenger="two").models().load()
 
 
-def test_the_old_model_goes_on_while_the_registry_is_away_or_the_new_one_is_broken(colour_model: Make) -> None:
-    registry = _Registry(colour_model, champion="one")
+def test_the_old_model_goes_on_while_the_registry_is_away_or_the_new_one_is_broken(color_model: Make) -> None:
+    registry = _Registry(color_model, champion="one")
     told: list[tuple[str, str]] = []
     models = registry.models(on_reload=lambda name, outcome: told.append((name, outcome)))
     models.load()
@@ -167,8 +167,8 @@ def test_the_old_model_goes_on_while_the_registry_is_away_or_the_new_one_is_brok
     assert ("champion", "failed") in told
 
 
-def test_no_request_is_lost_while_the_champion_moves_again_and_again(colour_model: Make, make_picture: Make) -> None:
-    registry = _Registry(colour_model, champion="v0")
+def test_no_request_is_lost_while_the_champion_moves_again_and_again(color_model: Make, make_image: Make) -> None:
+    registry = _Registry(color_model, champion="v0")
     models = registry.models()
     models.load()
     app = create_app(models, ServerParams(refresh_s=0.01))
@@ -180,7 +180,7 @@ def test_no_request_is_lost_while_the_champion_moves_again_and_again(colour_mode
             version = -1
             while len(registry.loaded) < 6:
                 assert time.monotonic() < end_s
-                answer = client.post("/v1/tags", files=[("image", ("p", make_picture()))])
+                answer = client.post("/v1/tags", files=[("image", ("p", make_image()))])
                 assert answer.status_code == 200
                 assert int(answer.json()["model_version"][1:]) >= version, "an older model never comes back"
                 version = int(answer.json()["model_version"][1:])

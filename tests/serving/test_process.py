@@ -24,17 +24,17 @@ Make = Callable[..., Any]
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _form(picture: bytes, **fields: str) -> tuple[bytes, dict[str, str]]:
-    body = b'--b\r\nContent-Disposition: form-data; name="image"; filename="p"\r\n\r\n' + picture + b"\r\n"
+def _form(image: bytes, **fields: str) -> tuple[bytes, dict[str, str]]:
+    body = b'--b\r\nContent-Disposition: form-data; name="image"; filename="p"\r\n\r\n' + image + b"\r\n"
     for name, value in fields.items():
         body += f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
     return body + b"--b--\r\n", {"Content-Type": "multipart/form-data; boundary=b"}
 
 
-def _ask(port: int, picture: bytes, **fields: str) -> tuple[int, Any]:
+def _ask(port: int, image: bytes, **fields: str) -> tuple[int, Any]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     with contextlib.closing(connection):
-        connection.request("POST", "/v1/tags", *_form(picture, **fields))
+        connection.request("POST", "/v1/tags", *_form(image, **fields))
         answer = connection.getresponse()
         return answer.status, json.loads(answer.read())
 
@@ -50,13 +50,13 @@ def _received(connection: socket.socket) -> bytes:
 
 
 def test_a_head_that_trickles_is_cut_off_and_others_are_served_meanwhile(
-    make_app: Make, listen: Make, make_picture: Make
+    make_app: Make, listen: Make, make_image: Make
 ) -> None:
     with listen(make_app(header_timeout_s=0.5)) as port:
         slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(30)]
         for connection in slow:
             connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-")
-        assert _ask(port, make_picture())[0] == 200
+        assert _ask(port, make_image())[0] == 200
         began_s = time.monotonic()
         with contextlib.suppress(OSError):  # the server ends it while we are still at it
             while time.monotonic() < began_s + 20:
@@ -92,14 +92,14 @@ def test_a_body_that_trickles_is_408(make_app: Make, listen: Make) -> None:
         assert answer.startswith(b"HTTP/1.1 408 ")
 
 
-def test_a_client_that_sends_too_much_reads_why(make_app: Make, listen: Make, make_picture: Make) -> None:
+def test_a_client_that_sends_too_much_reads_why(make_app: Make, listen: Make, make_image: Make) -> None:
     with listen(make_app(max_body_bytes=1000)) as port:
         assert _ask(port, b"x" * 3_000_000)[0] == 413
-        assert _ask(port, make_picture())[0] == 200
+        assert _ask(port, make_image())[0] == 200
 
 
-def test_a_client_that_takes_no_answer_is_cut_off(make_app: Make, listen: Make, colour_model: Make) -> None:
-    model = colour_model()
+def test_a_client_that_takes_no_answer_is_cut_off(make_app: Make, listen: Make, color_model: Make) -> None:
+    model = color_model()
     model.labels = b" " * 30_000_000
     with listen(make_app(model, send_timeout_s=0.5)) as port, socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -149,14 +149,14 @@ def test_what_is_no_http_is_refused(make_app: Make, listen: Make, request_: byte
             assert good.getresponse().status == 200
 
 
-def test_a_client_that_leaves_takes_its_pictures_with_it(
-    make_app: Make, listen: Make, colour_model: Make, make_picture: Make
+def test_a_client_that_leaves_takes_its_images_with_it(
+    make_app: Make, listen: Make, color_model: Make, make_image: Make
 ) -> None:
-    model = colour_model()
+    model = color_model()
     model.may_answer.clear()
     app = make_app(model, max_batch=1)
     with listen(app) as port:
-        body, headers = _form(make_picture())
+        body, headers = _form(make_image())
         head = f"POST /v1/tags HTTP/1.1\r\nHost: a\r\nContent-Type: {headers['Content-Type']}\r\n"
         head += f"Content-Length: {len(body)}\r\n\r\n"
         for _ in range(5):
@@ -168,7 +168,7 @@ def test_a_client_that_leaves_takes_its_pictures_with_it(
             assert time.monotonic() < deadline_s
             time.sleep(0.01)
         model.may_answer.set()
-        assert _ask(port, make_picture())[0] == 200
+        assert _ask(port, make_image())[0] == 200
     assert len(model.batches) <= 2  # the one that was under way, and the last
 
 
@@ -180,7 +180,7 @@ import conftest
 from ram.serving import process
 from ram.serving.models import Models
 from ram.serving.server import ServerParams, create_app
-model = conftest.ColourModel()
+model = conftest.ColorModel()
 model.may_answer.clear()
 models = Models({{"champion": lambda: model.directory}}, lambda directory: model)
 models.load()
@@ -198,9 +198,7 @@ print("ended", flush=True)
 
 
 @pytest.mark.parametrize("drain_s", [0.0, 4.0])
-def test_sigterm_ends_the_process_when_all_that_were_asked_have_their_answers(
-    make_picture: Make, drain_s: float
-) -> None:
+def test_sigterm_ends_the_process_when_all_that_were_asked_have_their_answers(make_image: Make, drain_s: float) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     code = _SERVE.format(tests=str(Path(__file__).parent), port=port, drain_s=drain_s)
@@ -212,7 +210,7 @@ def test_sigterm_ends_the_process_when_all_that_were_asked_have_their_answers(
     try:
         _wait_for_port(process, port)
         with ThreadPoolExecutor(3) as pool:
-            answers = [pool.submit(_ask, port, make_picture()) for _ in range(3)]
+            answers = [pool.submit(_ask, port, make_image()) for _ in range(3)]
             assert process.stdout.readline() == b"asked\n"
             process.send_signal(signal.SIGTERM)
             if drain_s:

@@ -1,4 +1,4 @@
-"""Every stage of the graph, in its order, on a handful of drawn pictures: from nothing to a tagger and its report."""
+"""Every stage of the graph, in its order, on a handful of drawn images: from nothing to a tagger and its report."""
 
 from __future__ import annotations
 
@@ -74,10 +74,8 @@ def test_every_model_is_evaluated_and_every_table_checked(workspace: Path) -> No
 
 
 @pytest.mark.slow
-def test_the_finetuned_model_tags_a_picture_with_its_own_tags_and_with_new_ones(
-    workspace: Path, tmp_path: Path
-) -> None:
-    path = tmp_path / "picture.png"
+def test_the_finetuned_model_tags_an_image_with_its_own_tags_and_with_new_ones(workspace: Path, tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
     Image.new("RGB", (90, 70), (200, 30, 30)).save(path)
     tagger = ram.load(str(workspace / "data" / "models" / "finetuned"))
     (own,) = tagger([path], threshold=0.0, top_k=5)
@@ -101,14 +99,14 @@ def test_the_ablation_of_the_model_measures_what_the_evaluation_does(workspace: 
 def test_captions_that_people_judged_are_judged_by_the_engine_and_the_last_line_is_json(
     workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    colours = {"red": (220, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 220)}
+    colors = {"red": (220, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 220)}
     generator, rows, members = np.random.default_rng(0), [], {}
-    for name, colour in colours.items():
-        picture = io.BytesIO()
+    for name, color in colors.items():
+        image = io.BytesIO()
         noise = generator.integers(-20, 20, (80, 80, 3))
-        Image.fromarray(np.uint8(np.clip(np.array(colour) + noise, 0, 255))).save(picture, "PNG")
-        members[f"{name}.png"] = picture.getvalue()
-        for said in colours:
+        Image.fromarray(np.uint8(np.clip(np.array(color) + noise, 0, 255))).save(image, "PNG")
+        members[f"{name}.png"] = image.getvalue()
+        for said in colors:
             votes = {"yes": 3 * (said == name), "no": 3 * (said != name)}
             rows.append({"image": name, "caption": f"a {said} car on a street", **votes})
     write_tar(tmp_path / "images.tar", members)

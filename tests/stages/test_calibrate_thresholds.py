@@ -28,7 +28,7 @@ def outputs(drawn_workspace: Path) -> Outputs:
     return run(inputs_of(drawn_workspace), Params(**PARAMS))
 
 
-def test_every_labelled_tag_has_a_threshold_and_its_support(outputs: Outputs) -> None:
+def test_every_labeled_tag_has_a_threshold_and_its_support(outputs: Outputs) -> None:
     found = outputs.thresholds
     assert (
         set(found["tags"]) == {"ball", "box", "tree", "toy", "red", "blue", "green", "hexagon"} == set(found["support"])
@@ -67,11 +67,11 @@ def test_no_labels_on_dev_are_refused(drawn_workspace: Path) -> None:
     inputs = inputs_of(drawn_workspace)
     empty = Table(inputs.labels.path, inputs.labels.schema)
     empty.part_paths = []
-    with pytest.raises(ValueError, match="no picture of split dev has a label"):
+    with pytest.raises(ValueError, match="no image of split dev has a label"):
         run(inputs._replace(labels=empty), Params(**PARAMS))
 
 
-@pytest.mark.parametrize("knob", ["min_precision", "prior_positives", "open_set_factor"])
-def test_knobs_out_of_range_are_refused(knob: str) -> None:
-    with pytest.raises(ValueError, match=knob):
-        Params(**PARAMS | {knob: -1.0})
+@pytest.mark.parametrize("parameter", ["min_precision", "prior_positives", "open_set_factor"])
+def test_params_out_of_range_are_refused(parameter: str) -> None:
+    with pytest.raises(ValueError, match=parameter):
+        Params(**PARAMS | {parameter: -1.0})

@@ -100,7 +100,7 @@ def test_every_broken_rule_is_named_and_shown(workspace: Path) -> None:
     broken = [
         cleaned(0, 0),  # stands there twice
         cleaned(0, 7),  # no such tag
-        cleaned(99, 0),  # no such picture
+        cleaned(99, 0),  # no such image
         cleaned(1, 1, score=1.5),
         cleaned(2, 1, reason="cluster_outlier"),
         cleaned(3, 1, kept=False),

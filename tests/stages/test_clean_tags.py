@@ -25,7 +25,7 @@ PARAMS = Params(
         probe_weight=1.0, outlier_weight=2.0, region_weight=1.0, image_weight=0.0,
     ),
     rules=RuleParams(max_wrong_probability=0.5, outlier_share=None, min_outlier_score=None, min_region_score=None),
-    honour_verdicts=True,
+    honor_verdicts=True,
     max_rows_at_once=150,
 )  # fmt: skip
 TAGS = LabelSystem([Tag(tag_id=i, name=name) for i, name in enumerate(["dog", "cat", "zebra"])])
@@ -42,7 +42,7 @@ def write(tmp_path: Path, name: str, rows: pd.DataFrame, num_parts: int = 1) -> 
 
 @pytest.fixture
 def given(tmp_path: Path) -> Inputs:
-    """Pictures with a dog each, and every second with a cat that in 15 of 100 is none: its region looks otherwise."""
+    """Images with a dog each, and every second with a cat that in 15 of 100 is none: its region looks otherwise."""
     rng = np.random.default_rng(0)
     looks_TD = rng.normal(size=(2, 12))
     rows: list[dict[str, Any]] = []
@@ -151,7 +151,7 @@ def test_verdicts_without_effect_are_counted_with_their_line(given: Inputs) -> N
     report = run(given, PARAMS).cleaning_report["verdicts"]
     assert report["without_effect"] == [
         "verdicts.csv:2: keep 'unicorn' of 'home/000': the label system has no such tag",
-        "verdicts.csv:3: wrong 'dog' of 'nowhere/9': there is no such picture",
+        "verdicts.csv:3: wrong 'dog' of 'nowhere/9': there is no such image",
     ]
     assert (report["num_keep"], report["num_wrong"], report["num_wrong_without_row"]) == (0, 2, 1)
 
@@ -160,7 +160,7 @@ def test_every_judged_row_names_its_detector_and_the_report_counts_the_others(gi
     few = detector_params(points={"min_regions": 120})
     outputs = run(given, dataclasses.replace(PARAMS, detectors=few, max_rows_at_once=1000))
     rows = cleaned(outputs)
-    judged = rows["tag_id"] == 0  # every second picture has a cat: 100 regions are too few
+    judged = rows["tag_id"] == 0  # every second image has a cat: 100 regions are too few
     assert (rows.loc[judged, "detector"] == "hdbscan").all()
     assert rows.loc[judged, "outlier_score"].notna().all()
     assert rows.loc[~judged, ["detector", "outlier_score"]].isna().all(axis=None)

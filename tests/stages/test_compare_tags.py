@@ -12,12 +12,12 @@ from ram.stages.compare_tags import Inputs, Params, run
 PARAMS = Params(max_inflation=10.0, num_paired_tags=5, min_pair_images=1, num_shown=5)
 
 
-def test_only_train_pictures_are_counted(drawn_workspace: Path) -> None:
+def test_only_train_images_are_counted(drawn_workspace: Path) -> None:
     entries = stage_call("compare_tags").inputs()
     report = run(Inputs(**{f: read_artifact(e, drawn_workspace) for f, e in entries.items()}), PARAMS).balance
     assert report["num_images"] == 24
     assert [report["steps"][step]["num_rows"] for step in ("parsed", "generated", "cleaned")] == [48, 72, 56]
-    # Every second picture got a roll and a toy; of these every third kept them.
+    # Every second image got a roll and a toy; of these every third kept them.
     assert {name: c["num"] for name, c in report["changed_images"].items()} == {
         "generation": 12,
         "cleaning": 8,

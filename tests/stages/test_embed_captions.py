@@ -96,7 +96,7 @@ def test_captions_of_other_splits_alone_give_an_empty_table(workspace: Path) -> 
     assert embedded(workspace).empty
 
 
-def test_an_array_has_the_captions_of_the_pictures_that_are_asked_for(workspace: Path, tmp_path: Path) -> None:
+def test_an_array_has_the_captions_of_the_images_that_are_asked_for(workspace: Path, tmp_path: Path) -> None:
     write_pairs(workspace, 0, CAPTIONS)
     table = embed_pairs(workspace / artifact("pairs").path, tmp_path / "embeddings")
     index = RowIndex([np.array(["s/0-2", "s/none", "s/0-0"], object)])
@@ -124,7 +124,7 @@ def test_embeddings_that_lack_a_caption_are_refused(drawn_workspace: Path, tmp_p
     (tmp_path / "examples" / "caption_embeddings.npy").unlink()
     rows = table.read().slice(3)
     write_part(rows, tmp_path / "fewer", 0, table.schema)
-    with pytest.raises(ValueError, match=r"captions of the pictures to train on.*run embed_captions again"):
+    with pytest.raises(ValueError, match=r"captions of the images to train on.*run embed_captions again"):
         example_embeddings(examples, Table(tmp_path / "fewer", table.schema), WORDLLAMA)
 
 

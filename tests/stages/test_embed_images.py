@@ -53,7 +53,7 @@ def inputs(tmp_path: Path) -> Inputs:
     return Inputs(Table(tmp_path / "images", artifact("images").schema), shards, scratch)
 
 
-def test_view_0_is_the_trunks_output_of_the_plain_picture(inputs: Inputs) -> None:
+def test_view_0_is_the_trunks_output_of_the_plain_image(inputs: Inputs) -> None:
     store = FeatureStore(run(inputs, PARAMS).image_features)
     images, encoder = ImageStore(inputs.images, inputs.image_shards), build_image_encoder(MODEL, seed=1).eval()
     assert store.covers(list(SPLITS))
@@ -62,7 +62,7 @@ def test_view_0_is_the_trunks_output_of_the_plain_picture(inputs: Inputs) -> Non
         np.testing.assert_allclose(store.read([image_id]), wanted, atol=2e-3, rtol=2e-3)
 
 
-def test_the_model_built_of_the_same_knobs_takes_the_features_for_its_own(inputs: Inputs) -> None:
+def test_the_model_built_of_the_same_params_takes_the_features_for_its_own(inputs: Inputs) -> None:
     store = FeatureStore(run(inputs, PARAMS).image_features)
     model = build_model(MODEL, torch.nn.functional.normalize(torch.randn(3, 16), dim=1), seed=1)
     assert store.fits(model.trunk_fingerprint())
@@ -91,7 +91,7 @@ def test_a_killed_run_goes_on_after_its_last_whole_shard(inputs: Inputs) -> None
     assert view_file(folder, 0, 0).stat().st_mtime_ns == kept
 
 
-@pytest.mark.usefixtures("bf16_allowed")
+@pytest.mark.usefixtures("force_bf16")
 def test_bfloat16_gives_about_the_same_features(inputs: Inputs) -> None:
     exact = FeatureStore(run(inputs, PARAMS).image_features).read(list(SPLITS)).astype(np.float32)
     half = inputs._replace(scratch=inputs.scratch / "bf16")
@@ -110,15 +110,15 @@ def test_nothing_is_stored_where_it_is_off_or_nothing_is_frozen(inputs: Inputs, 
     assert not FeatureStore(folder).enabled
 
 
-def test_a_shard_of_the_same_pictures_is_not_embedded_again(
+def test_a_shard_of_the_same_images_is_not_embedded_again(
     inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    open_picture = ImageStore.open
+    open_image = ImageStore.open
 
     def counted(self: ImageStore, image_id: str, min_size: int | None = None) -> Image.Image:
         opened.append(image_id)
-        return open_picture(self, image_id, min_size)
+        return open_image(self, image_id, min_size)
 
     monkeypatch.setattr(ImageStore, "open", counted)
     rows = inputs.images.to_pandas()

@@ -25,7 +25,7 @@ from ram.stages.embed_regions import Inputs, Outputs, Params, run
 
 PARAMS = Params(
     seed=0,
-    localiser=LocaliserParams(
+    localizer=LocaliserParams(
         kind="attention",
         fallback="attention",
         relevance="occlusion",
@@ -73,31 +73,31 @@ def test_rows_and_parts_are_those_of_generated_tags(given: Inputs) -> None:
     assert rows[["x0", "y0", "x1", "y1", "region_score"]].stack().between(0, 1).all()
 
 
-def test_a_region_that_is_the_whole_picture_has_its_pooled_token_and_its_score(given: Inputs) -> None:
-    # As many parts as the picture has tokens (1 x 1 at 32 px): the region then is the picture, token by token.
-    localiser = dataclasses.replace(PARAMS.localiser, kind="whole")
+def test_a_region_that_is_the_whole_image_has_its_pooled_token_and_its_score(given: Inputs) -> None:
+    # As many parts as the image has tokens (1 x 1 at 32 px): the region then is the image, token by token.
+    localizer = dataclasses.replace(PARAMS.localizer, kind="whole")
     region = dataclasses.replace(PARAMS.region, num_parts=1)
-    rows = regions(run(given, dataclasses.replace(PARAMS, localiser=localiser, region=region)))
+    rows = regions(run(given, dataclasses.replace(PARAMS, localizer=localizer, region=region)))
     model = load_checkpoint(given.preliminary_model).model
     store = ImageStore(given.images, given.image_shards)
     for image_id, mine in list(rows.groupby("image_id"))[:4]:
         with torch.inference_mode():
-            picture = store.open(str(image_id), min_size=model.preprocess.image_size)
-            tokens = model.encode(model.preprocess(picture)[None])
+            image = store.open(str(image_id), min_size=model.preprocess.image_size)
+            tokens = model.encode(model.preprocess(image)[None])
             scores_K = model.tag_logits(tokens)[0].sigmoid().numpy()
         for row in mine.itertuples():
             np.testing.assert_allclose(row.feature, tokens[0, 0].numpy(), atol=1e-4)
             assert row.region_score == pytest.approx(scores_K[row.tag_id], abs=1e-4)
 
 
-def test_a_crop_of_the_whole_picture_is_the_picture(given: Inputs) -> None:
-    localiser = dataclasses.replace(PARAMS.localiser, kind="whole")
+def test_a_crop_of_the_whole_image_is_the_image(given: Inputs) -> None:
+    localizer = dataclasses.replace(PARAMS.localizer, kind="whole")
     crops = dataclasses.replace(PARAMS.region, view="crop")
-    by_crop = regions(run(given, dataclasses.replace(PARAMS, localiser=localiser, region=crops)))
+    by_crop = regions(run(given, dataclasses.replace(PARAMS, localizer=localizer, region=crops)))
     model = load_checkpoint(given.preliminary_model).model
-    picture = ImageStore(given.images, given.image_shards).open(by_crop["image_id"][0])
+    image = ImageStore(given.images, given.image_shards).open(by_crop["image_id"][0])
     with torch.inference_mode():
-        pooled = model.encode(model.preprocess(picture)[None])[0, 0]
+        pooled = model.encode(model.preprocess(image)[None])[0, 0]
     np.testing.assert_allclose(by_crop["feature"][0], pooled.numpy(), atol=1e-4)
 
 
@@ -108,10 +108,10 @@ def test_boxes_of_the_labels_are_used_and_what_they_lack_is_left_to_the_fallback
     boxed = labels["image_id"].unique()[:3]
     labels.loc[labels["image_id"].isin(boxed), ["x0", "y0", "x1", "y1"]] = [0.25, 0.125, 0.75, 0.5]
     write_part(as_arrow(labels, given.labels.schema), tmp_path / "labels", 0, given.labels.schema)
-    localiser = dataclasses.replace(PARAMS.localiser, kind="boxes", fallback="grid")
+    localizer = dataclasses.replace(PARAMS.localizer, kind="boxes", fallback="grid")
     outputs = run(
         given._replace(labels=Table(tmp_path / "labels", given.labels.schema)),
-        dataclasses.replace(PARAMS, localiser=localiser),
+        dataclasses.replace(PARAMS, localizer=localizer),
     )
     rows = regions(outputs)
     found = rows[rows["found_by"] == "boxes"]
@@ -123,28 +123,28 @@ def test_boxes_of_the_labels_are_used_and_what_they_lack_is_left_to_the_fallback
     assert report["num_rows"] == len(rows)
 
 
-def test_labels_are_not_opened_where_another_localiser_is_chosen(given: Inputs) -> None:
+def test_labels_are_not_opened_where_another_localizer_is_chosen(given: Inputs) -> None:
     unread = given._replace(labels=None)  # type: ignore[arg-type]
     assert len(regions(run(unread, PARAMS))) == given.generated_tags.num_rows
-    boxes = dataclasses.replace(PARAMS.localiser, kind="boxes")
+    boxes = dataclasses.replace(PARAMS.localizer, kind="boxes")
     with pytest.raises(AttributeError):
-        run(unread._replace(scratch=given.scratch.parent), dataclasses.replace(PARAMS, localiser=boxes))
+        run(unread._replace(scratch=given.scratch.parent), dataclasses.replace(PARAMS, localizer=boxes))
 
 
-def test_rows_that_no_localiser_finds_have_the_whole_picture_and_are_counted(given: Inputs) -> None:
-    # The map of these pictures is a single cell, in which nothing can be found.
+def test_rows_that_no_localizer_finds_have_the_whole_image_and_are_counted(given: Inputs) -> None:
+    # The map of these images is a single cell, in which nothing can be found.
     outputs = run(given, PARAMS)
     rows = regions(outputs)
     assert (rows[["x0", "y0", "x1", "y1"]] == [0, 0, 1, 1]).all(axis=None)
     assert outputs.region_report["found_by"] == {"whole": len(rows)}
-    assert outputs.region_report["whole_picture_share"] == 1
+    assert outputs.region_report["whole_image_share"] == 1
 
 
 @pytest.mark.parametrize("view", ["tokens", "roi_align", "crop"])
 def test_every_view_describes_every_row(given: Inputs, view: str) -> None:
-    localiser = dataclasses.replace(PARAMS.localiser, kind="grid")
+    localizer = dataclasses.replace(PARAMS.localizer, kind="grid")
     region = dataclasses.replace(PARAMS.region, view=view)
-    rows = regions(run(given, dataclasses.replace(PARAMS, localiser=localiser, region=region)))
+    rows = regions(run(given, dataclasses.replace(PARAMS, localizer=localizer, region=region)))
     assert len(rows) == given.generated_tags.num_rows
     assert np.isfinite(np.stack(rows["feature"])).all()
 
@@ -163,14 +163,14 @@ def test_without_any_tag_there_are_no_regions(given: Inputs, tmp_path: Path) -> 
     assert regions(outputs).empty
 
 
-def test_rows_of_a_picture_that_do_not_stand_together_are_refused(given: Inputs, tmp_path: Path) -> None:
+def test_rows_of_an_image_that_do_not_stand_together_are_refused(given: Inputs, tmp_path: Path) -> None:
     rows = given.generated_tags.to_pandas().iloc[[0, 5, 1]]
     write_part(as_arrow(rows, given.generated_tags.schema), tmp_path / "mixed", 0, given.generated_tags.schema)
     with pytest.raises(ValueError, match="do not stand together; run generate_tags again"):
         run(given._replace(generated_tags=Table(tmp_path / "mixed", given.generated_tags.schema)), PARAMS)
 
 
-def test_regions_of_the_same_pictures_and_tags_are_not_looked_for_again(
+def test_regions_of_the_same_images_and_tags_are_not_looked_for_again(
     given: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found_in: list[int] = []

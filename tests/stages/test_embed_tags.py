@@ -13,7 +13,7 @@ from ram.labels import LabelSystem, Tag
 from ram.model.params import ModelParams
 from ram.model.tag_embeddings import EMBEDDINGS, load_tag_embeddings, save_tag_embeddings
 from ram.model.text_encoder import make_text_encoder
-from ram.stages.embed_tags import Inputs, Params, neighbours, run
+from ram.stages.embed_tags import Inputs, Params, neighbors, run
 
 pytest.importorskip("wordllama")
 
@@ -76,19 +76,19 @@ def test_tags_that_are_each_other_s_nearest_are_suggested_as_one() -> None:
     )
     angles = np.array([0, 5, 60, 62, 120, 121, 2]) * np.pi / 180  # blue lies between sea and ocean, and is no thing
     embedding_KE = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
-    frame = neighbours(labels, embedding_KE, min_similarity=0.9)
+    frame = neighbors(labels, embedding_KE, min_similarity=0.9)
     assert frame[["decision", "action", "tag", "value"]].to_numpy().tolist() == [["", "merge", "sea", "ocean"]]
-    assert neighbours(labels, embedding_KE, min_similarity=0.999).empty
+    assert neighbors(labels, embedding_KE, min_similarity=0.999).empty
 
 
 @given(st.integers(2, 40), st.integers(0, 99))
-def test_neighbours_are_those_of_all_pairs_compared(num_tags: int, seed: int) -> None:
+def test_neighbors_are_those_of_all_pairs_compared(num_tags: int, seed: int) -> None:
     rows = np.random.default_rng(seed).normal(size=(num_tags, 3))
     embedding_KE = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     names = [f"{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(num_tags)]
     labels = LabelSystem([Tag(tag_id=i, name=name) for i, name in enumerate(names)])
     with mock.patch("ram.stages.embed_tags._CHUNK", 7):
-        found = neighbours(labels, embedding_KE, min_similarity=0.8)
+        found = neighbors(labels, embedding_KE, min_similarity=0.8)
     similar = embedding_KE @ embedding_KE.T - 3 * np.eye(num_tags)
     best = similar.argmax(axis=1)
     wanted = {(i, j) for i, j in enumerate(best) if best[j] == i and i < j and 0.8 <= similar[i, j] < 1}

@@ -63,7 +63,7 @@ def test_map_is_that_of_scikit_learn_over_scores_of_the_tagger(outputs: Outputs,
         assert rows[name] == pytest.approx(expected[name], abs=1e-6)
 
 
-def test_seen_means_named_by_captions_or_labelled_and_not_declared_unseen(outputs: Outputs) -> None:
+def test_seen_means_named_by_captions_or_labeled_and_not_declared_unseen(outputs: Outputs) -> None:
     def seen(model: str) -> set[str]:
         rows = outputs.per_tag_metrics.query(f"model == '{model}'")
         return set(rows["name"][rows["seen"]])
@@ -98,7 +98,7 @@ def test_only_the_finetuned_model_uses_the_thresholds_of_its_tags(outputs: Outpu
     assert origin["retrained"] == "the best F1 on dev, one for all names"
 
 
-def test_children_are_used_as_the_knob_says(drawn_workspace: Path, outputs: Outputs) -> None:
+def test_children_are_used_as_the_param_says(drawn_workspace: Path, outputs: Outputs) -> None:
     never = run(inputs_of(drawn_workspace), Params(seed=0, use_children="never", num_bootstrap=0))
     assert never.evaluation["preliminary"]["drawn"]["mapping"]["children"] == {}
     assert never.evaluation["preliminary"]["drawn"]["mAP_ci95"] is None
@@ -113,7 +113,7 @@ def test_the_table_has_the_columns_of_the_catalog(outputs: Outputs) -> None:
     assert np.isnan(outputs.per_tag_metrics.set_index("name").loc["hexagon", "average_precision"]).all()
 
 
-def test_a_workspace_without_test_pictures_has_no_metrics(drawn_workspace: Path) -> None:
+def test_a_workspace_without_test_images_has_no_metrics(drawn_workspace: Path) -> None:
     outputs = run(inputs_of(drawn_workspace)._replace(benchmarks={}), PARAMS)
     assert outputs.evaluation == {model: {} for model in MODELS}
     assert as_arrow(outputs.per_tag_metrics, artifact("per_tag_metrics").schema).num_rows == 0

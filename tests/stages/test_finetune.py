@@ -46,7 +46,7 @@ def corpora(monkeypatch: pytest.MonkeyPatch) -> list[Corpus]:
     return found
 
 
-def test_labelled_names_become_tags_and_unseen_and_held_out_ones_are_never_labels(
+def test_labeled_names_become_tags_and_unseen_and_held_out_ones_are_never_labels(
     inputs: Inputs, corpora: list[Corpus]
 ) -> None:
     outputs = run(inputs, PARAMS)
@@ -73,7 +73,7 @@ def test_dev_is_measured_on_seen_and_unseen_names_apart(inputs: Inputs) -> None:
     assert {"mAP/drawn", "mAP_seen/drawn", "mAP_unseen/drawn"} <= set(curves["metric"])
 
 
-def test_pictures_of_split_train_are_mixed_in_but_say_nothing_of_added_tags(
+def test_images_of_split_train_are_mixed_in_but_say_nothing_of_added_tags(
     inputs: Inputs, corpora: list[Corpus]
 ) -> None:
     run(inputs, dataclasses.replace(PARAMS, mix_share=0.5))
@@ -85,12 +85,12 @@ def test_pictures_of_split_train_are_mixed_in_but_say_nothing_of_added_tags(
     assert {names[tag] for tag in np.flatnonzero(~corpus.extra.known_K[:-1])} == {"box", "green"}
 
 
-def test_pictures_may_be_larger_from_here_on(inputs: Inputs) -> None:
+def test_images_may_be_larger_from_here_on(inputs: Inputs) -> None:
     loaded = load_checkpoint(run(inputs, dataclasses.replace(PARAMS, image_size=64)).finetuned_model)
     assert loaded.params.image_size == 64
     assert loaded.model.preprocess.image_size == 64
 
 
-def test_without_a_labelled_picture_it_says_what_is_missing(inputs: Inputs) -> None:
+def test_without_a_labeled_image_it_says_what_is_missing(inputs: Inputs) -> None:
     with pytest.raises(ValueError, match="split finetune"):
         run(inputs._replace(benchmarks={}), PARAMS)

@@ -35,7 +35,7 @@ PARAMS = Params(
 
 
 def write_scores(given: Inputs, directory: Path, sizes: tuple[int, ...], model_version: str = "m" * 12) -> Table:
-    """Scores of train pictures in parts of these sizes, then of dev pictures: drawn, whatever a picture shows."""
+    """Scores of train images in parts of these sizes, then of dev images: drawn, whatever an image shows."""
     images = given.images.to_pandas(["image_id", "split"])
     train = sorted(images["image_id"][images["split"] == "train"])
     cuts = np.cumsum((0, *sizes))
@@ -99,7 +99,7 @@ def test_all_parsed_tags_of_split_train_come_back_and_others_join_them(drawn_wor
     assert report["num_images"] == 24
 
 
-def test_every_row_has_the_stored_score_of_its_tag_on_the_picture_and_the_models_version(
+def test_every_row_has_the_stored_score_of_its_tag_on_the_image_and_the_models_version(
     drawn_workspace: Path, tmp_path: Path
 ) -> None:
     given = inputs(drawn_workspace, tmp_path / "scratch")
@@ -117,7 +117,7 @@ def test_tags_that_a_generated_caption_names_join_where_their_score_is_high_enou
     rows = table(run(inputs(drawn_workspace, tmp_path / "all", captions="a blue ball"), named))
     of_captions = rows[rows["origin"] == "generated_caption"]
     assert set(of_captions["tag_id"]) == {0, 3, 5}  # a ball is a toy
-    # each of the 24 pictures has all three, by its own caption or by the generated one
+    # each of the 24 images has all three, by its own caption or by the generated one
     assert (rows[rows["tag_id"].isin([0, 3, 5])].groupby("image_id").size() == 3).all()
     strict = dataclasses.replace(named, caption=CaptionTagParams(implied_parents=True, min_precision=0.4))
     fewer = table(run(inputs(drawn_workspace, tmp_path / "few", captions="a blue ball"), strict))
@@ -149,7 +149,7 @@ def test_a_killed_run_goes_on_with_the_parts_that_are_missing(drawn_workspace: P
     assert storage.part_path(again.generated_tags, 0).stat().st_mtime_ns == before
 
 
-def test_new_pictures_leave_the_thresholds_and_the_parts_of_the_others_as_they_were(
+def test_new_images_leave_the_thresholds_and_the_parts_of_the_others_as_they_were(
     drawn_workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[int] = []

@@ -22,8 +22,8 @@ from ram.stages import run_stage
 LIMITS = {"min_side": 16, "max_pixels": 1_000_000, "max_aspect": 4.0}
 
 
-def picture(seed: int, kind: str = "JPEG", size: tuple[int, int] = (48, 40)) -> bytes:
-    """A smooth random picture: its hash is far from those of others."""
+def image(seed: int, kind: str = "JPEG", size: tuple[int, int] = (48, 40)) -> bytes:
+    """A smooth random image: its hash is far from those of others."""
     coarse = np.random.default_rng(seed).integers(0, 255, (8, 8, 3), dtype=np.uint8)
     stream = io.BytesIO()
     Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(stream, kind, quality=92)
@@ -37,12 +37,12 @@ def write_shard(path: Path, samples: dict[str, tuple[bytes, Any]]) -> None:
     write_tar(path, members)
 
 
-def ingest(workspace: Path, sources: list[dict[str, Any]], **knobs: Any) -> None:
+def ingest(workspace: Path, sources: list[dict[str, Any]], **parameters: Any) -> None:
     workspace.mkdir(parents=True, exist_ok=True)
     sections = {
         "engine": {"num_workers": 1},
         "list_sources": {"sources": sources, "whole_hash_mib": 256},
-        "ingest_pairs": {"limits": LIMITS, "max_hash_distance": 4, "pictures_per_shard": 4} | knobs,
+        "ingest_pairs": {"limits": LIMITS, "max_hash_distance": 4, "images_per_shard": 4} | parameters,
     }
     storage.write_json(sections, workspace / "params.yaml")  # JSON is YAML
     run_stage("list_sources", workspace / "params.yaml", workspace)
@@ -58,27 +58,27 @@ def rows(workspace: Path, name: str) -> list[dict[str, Any]]:
 def sources(tmp_path: Path) -> list[dict[str, Any]]:
     folder = tmp_path / "raw"
     folder.mkdir()
-    smaller = Image.open(io.BytesIO(picture(1))).resize((44, 37), Image.Resampling.LANCZOS)
+    smaller = Image.open(io.BytesIO(image(1))).resize((44, 37), Image.Resampling.LANCZOS)
     stream = io.BytesIO()
     smaller.save(stream, "JPEG", quality=95)
     write_shard(
         folder / "train-0.tar",
         {
-            "good": (picture(1), ["a dog", " a  dog", "", "two dogs"]),
-            "leaked": (picture(2), ["a picture of the test split"]),
-            "again": (picture(1), ["the same bytes"]),
+            "good": (image(1), ["a dog", " a  dog", "", "two dogs"]),
+            "leaked": (image(2), ["an image of the test split"]),
+            "again": (image(1), ["the same bytes"]),
             "smaller": (stream.getvalue(), ["nearly the same"]),
-            "silent": (picture(3), []),
-            "blank": (picture(4), [" ", "?"]),
-            "cut": (picture(5)[:600], ["a cut picture"]),
-            "tiny": (picture(6, size=(8, 8)), ["a tiny picture"]),
+            "silent": (image(3), []),
+            "blank": (image(4), [" ", "?"]),
+            "cut": (image(5)[:600], ["a cut image"]),
+            "tiny": (image(6, size=(8, 8)), ["a tiny image"]),
         },
     )
     write_shard(
         folder / "train-1.tar",
-        {f"n{i}": (picture(10 + i), [f"number {i}"]) for i in range(5)} | {"good": (picture(20), ["a key twice"])},
+        {f"n{i}": (image(10 + i), [f"number {i}"]) for i in range(5)} | {"good": (image(20), ["a key twice"])},
     )
-    write_shard(folder / "test-0.tar", {"t": (picture(2), ["the test picture"]), "u": (picture(30), [])})
+    write_shard(folder / "test-0.tar", {"t": (image(2), ["the test image"]), "u": (image(30), [])})
     return [
         {"name": "web", "kind": "webdataset", "path": str(folder / "train-*.tar")},
         {"name": "held", "kind": "webdataset", "path": str(folder / "test-*.tar"), "split": "test"},
@@ -105,8 +105,8 @@ def test_every_key_is_accepted_or_in_quarantine_with_its_reason(tmp_path: Path, 
     assert accepted == {
         "web/good", *(f"web/n{i}" for i in range(5)), "held/t", "held/u", *(f"world/{i:06d}" for i in range(9))
     }  # fmt: skip
-    of_pictures = [row for row in refused if row[1] not in CAPTION_REASONS]
-    assert len(accepted) + len(of_pictures) == 14 + 2 + 9, "accepted + quarantined = read"
+    of_images = [row for row in refused if row[1] not in CAPTION_REASONS]
+    assert len(accepted) + len(of_images) == 14 + 2 + 9, "accepted + quarantined = read"
     details = {row["key"]: row["detail"] for row in rows(tmp_path / "ws", "quarantine")}
     assert details["leaked"] == "held/t stays"
 
@@ -130,7 +130,7 @@ def test_offsets_lead_to_bytes_that_have_the_hash_in_the_table(tmp_path: Path, s
         assert len(inside) <= 4
 
 
-def test_pairs_labels_and_benchmarks_belong_to_the_accepted_pictures(
+def test_pairs_labels_and_benchmarks_belong_to_the_accepted_images(
     tmp_path: Path, sources: list[dict[str, Any]]
 ) -> None:
     ingest(tmp_path / "ws", sources)
@@ -203,17 +203,17 @@ def test_a_file_that_changed_since_it_was_listed_stops_the_stage(tmp_path: Path,
         run_stage("ingest_pairs", tmp_path / "ws/params.yaml", tmp_path / "ws")
 
 
-def test_sources_without_one_good_picture_are_an_error_with_the_reasons(tmp_path: Path) -> None:
-    write_shard(tmp_path / "x.tar", {"a": (b"nothing", ["a"]), "b": (picture(0), [])})
+def test_sources_without_one_good_image_are_an_error_with_the_reasons(tmp_path: Path) -> None:
+    write_shard(tmp_path / "x.tar", {"a": (b"nothing", ["a"]), "b": (image(0), [])})
     source = {"name": "web", "kind": "webdataset", "path": str(tmp_path / "x.tar")}
-    with pytest.raises(ValueError, match=r"no picture could be accepted.*1 wrong_type"):
+    with pytest.raises(ValueError, match=r"no image could be accepted.*1 wrong_type"):
         ingest(tmp_path / "ws", [source])
 
 
-def test_two_sources_of_a_benchmark_must_be_labelled_for_the_same_names(tmp_path: Path) -> None:
+def test_two_sources_of_a_benchmark_must_be_labeled_for_the_same_names(tmp_path: Path) -> None:
     entries = []
     for name, category in (("one", "dog"), ("two", "cat")):
-        write_shard(tmp_path / f"{name}.tar", {"a": (picture(0), [])})
+        write_shard(tmp_path / f"{name}.tar", {"a": (image(0), [])})
         document = {"images": [], "annotations": [], "categories": [{"id": 1, "name": category}]}
         (tmp_path / f"{name}.json").write_text(json.dumps(document))
         paths = {"path": str(tmp_path / f"{name}.tar"), "annotations": [str(tmp_path / f"{name}.json")]}

@@ -44,7 +44,7 @@ def changed(given: Inputs, pairs: pd.DataFrame, tmp_path: Path) -> Inputs:
     return given._replace(caption_embeddings=table, scratch=tmp_path / "again")
 
 
-def test_every_caption_of_a_train_picture_has_a_row(given: Inputs, pairs: pd.DataFrame) -> None:
+def test_every_caption_of_a_train_image_has_a_row(given: Inputs, pairs: pd.DataFrame) -> None:
     found = evidence(run(given, PARAMS))
     pairs = pairs[pairs["split"] == "train"]
     keys = ["image_id", "caption_index"]
@@ -52,7 +52,7 @@ def test_every_caption_of_a_train_picture_has_a_row(given: Inputs, pairs: pd.Dat
     assert np.isfinite(found["evidence"]).all()
 
 
-def test_a_foreign_caption_has_less_evidence_than_the_picture_s_own(
+def test_a_foreign_caption_has_less_evidence_than_the_image_s_own(
     given: Inputs, pairs: pd.DataFrame, tmp_path: Path
 ) -> None:
     plain = evidence(run(given, PARAMS)).set_index("image_id")["evidence"]
@@ -72,7 +72,7 @@ def test_parts_and_batches_change_nothing(
     given: Inputs, pairs: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = evidence(run(given, PARAMS))
-    monkeypatch.setattr(judge_captions, "_PICTURES_AT_ONCE", 10_000)
+    monkeypatch.setattr(judge_captions, "_IMAGES_AT_ONCE", 10_000)
     again = evidence(run(changed(given, pairs, tmp_path), PARAMS))
     pd.testing.assert_frame_equal(whole, again)
 

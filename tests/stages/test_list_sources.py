@@ -48,7 +48,7 @@ def test_a_large_file_is_known_by_its_size_and_its_ends(tmp_path: Path) -> None:
     assert len({same, hash_after(0), hash_after((3 << 20) - 1), hash_after(None, b"\0")}) == 4
 
 
-def test_the_sample_world_is_known_by_its_knobs_and_its_code() -> None:
+def test_the_sample_world_is_known_by_its_params_and_its_code() -> None:
     (entry,) = listing({"name": "world", "kind": "sample_world", "num_train": 3})
     assert entry["files"] == []
     assert len(entry["provenance"]["generator"]) == 12

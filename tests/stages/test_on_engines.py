@@ -32,7 +32,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def workspace(drawn_workspace: Path, tmp_path: Path) -> Path:
-    """A workspace of its own, with pairs in 4 parts and a recipe that cuts pictures into 3 or more."""
+    """A workspace of its own, with pairs in 4 parts and a recipe that cuts images into 3 or more."""
     root = tmp_path / "ws"
     shutil.copytree(drawn_workspace, root)
     pairs = read_artifact(artifact("pairs"), root)
@@ -48,7 +48,7 @@ def workspace(drawn_workspace: Path, tmp_path: Path) -> Path:
     sections["score_images"] |= {"caption": None, "images_per_part": 8, "batch_size": 4}
     sections["generate_tags"]["caption"] = None
     sections["generate_tags"]["thresholds"] |= {"target_precision": 0.1, "caution": 0.0, "min_score": 0.02}
-    sections["embed_regions"]["localiser"]["relevance"] = "occlusion"  # the drawn model is not aligned with texts
+    sections["embed_regions"]["localizer"]["relevance"] = "occlusion"  # the drawn model is not aligned with texts
     sections["clean_tags"]["max_rows_at_once"] = 20
     (root / "params.yaml").write_text(yaml.safe_dump(sections))
     return root

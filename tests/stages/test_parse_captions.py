@@ -15,8 +15,8 @@ from ram.stages.parse_captions import Inputs, Outputs, Params, parse_part, run
 PARAMS = Params(max_words=20, max_chars=200, parser="dependency", num_distilled=1000, seed=1)
 DICTIONARY = dataclasses.replace(PARAMS, parser="dictionary")
 CAPTIONS = [
-    f"a {colour} {animal} {act} {place}"
-    for colour in ("red", "small", "black", "wet")
+    f"a {color} {animal} {act} {place}"
+    for color in ("red", "small", "black", "wet")
     for animal in ("dog", "cat", "horse")
     for act in ("runs", "sleeps", "is standing")
     for place in ("in a park", "on the beach")

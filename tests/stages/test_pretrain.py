@@ -21,7 +21,7 @@ from ram.training.params import OptimizerParams, TrainingParams
 
 MODEL = ModelParams(
     image_encoder="resnet10t", image_size=32, num_frozen_blocks=2, token_width=16, width=16, num_heads=2, ffn_ratio=2.0,
-    pre_norm=True, standardise_features=True, text_encoder="package:wordllama", templates="plain",
+    pre_norm=True, standardize_features=True, text_encoder="package:wordllama", templates="plain",
     caption=CaptionParams(vocabulary_size=60, num_heads=2, max_tokens=12),
 )  # fmt: skip
 PARAMS = Params(
@@ -33,7 +33,7 @@ PARAMS = Params(
         optimizer=OptimizerParams(learning_rate=1e-3, ema_decay=0.9, clip_norm=1.0),
         loss=LossParams(caption_weight=1.0, balance=True),
     ),
-    num_pictures_standardising=16,
+    num_calibration_images=16,
 )
 
 
@@ -60,7 +60,7 @@ def test_preliminary_model_tags_and_captions_and_its_curves_say_how_it_trained(i
     outputs = run(inputs, PARAMS)
     loaded = load_checkpoint(outputs.preliminary_model)
     assert loaded.label_system.names == LabelSystem.from_json(inputs.label_system).names
-    assert loaded.extra["num_pictures"] + loaded.extra["num_pictures_without_tags"] == 24
+    assert loaded.extra["num_images"] + loaded.extra["num_images_without_tags"] == 24
     with torch.no_grad():
         tokens_BND = loaded.model.encode(torch.randn(2, 3, 32, 32))
     assert loaded.model.tag_logits(tokens_BND).isfinite().all()
@@ -70,7 +70,7 @@ def test_preliminary_model_tags_and_captions_and_its_curves_say_how_it_trained(i
     assert set(curves[curves["split"] == "dev"]["metric"]) == {"mAP/drawn", "mAP_seen/drawn", "mAP_unseen/drawn"}
 
 
-def test_features_are_standardised_over_the_training_pictures(inputs: Inputs) -> None:
+def test_features_are_standardized_over_the_training_images(inputs: Inputs) -> None:
     encoder = load_checkpoint(run(inputs, PARAMS).preliminary_model).model.image_encoder
     assert (encoder.channel_mean_C != 0).any()
     assert (encoder.channel_scale_C != 1).any()
@@ -84,18 +84,18 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another(inputs: Inp
     assert versions[0] == versions[1] != versions[2]
 
 
-def test_cached_features_are_used_where_they_fit_and_pictures_where_not(
+def test_cached_features_are_used_where_they_fit_and_images_where_not(
     inputs: Inputs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "features").mkdir()
     given = embed_images.Inputs(inputs.images, inputs.image_shards, tmp_path / "features")
-    knobs = embed_images.Params(seed=3, model=MODEL, enabled=True, num_views=2, augment=AugmentParams())
-    features = embed_images.run(given, knobs).image_features
+    parameters = embed_images.Params(seed=3, model=MODEL, enabled=True, num_views=2, augment=AugmentParams())
+    features = embed_images.run(given, parameters).image_features
     rerun(inputs._replace(image_features=features), PARAMS, tmp_path / "cached")
     assert "cached features an epoch" in capsys.readouterr().err
     other = dataclasses.replace(PARAMS, model=dataclasses.replace(MODEL, num_frozen_blocks=1))
-    rerun(inputs._replace(image_features=features), other, tmp_path / "pictures")
-    assert "pictures an epoch" in capsys.readouterr().err
+    rerun(inputs._replace(image_features=features), other, tmp_path / "images")
+    assert "images an epoch" in capsys.readouterr().err
 
 
 def test_a_tag_that_a_benchmark_calls_unseen_is_no_label(inputs: Inputs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +116,7 @@ def test_a_tag_that_a_benchmark_calls_unseen_is_no_label(inputs: Inputs, monkeyp
     assert ball.tag_id in seen
 
 
-def test_captions_align_the_pictures_where_that_is_asked_for(inputs: Inputs) -> None:
+def test_captions_align_the_images_where_that_is_asked_for(inputs: Inputs) -> None:
     model = dataclasses.replace(MODEL, text_alignment=True, caption=None)
     training = dataclasses.replace(PARAMS.training, loss=LossParams(alignment_weight=0.5))
     curves = run(inputs, dataclasses.replace(PARAMS, model=model, training=training)).preliminary_curves

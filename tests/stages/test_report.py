@@ -18,7 +18,7 @@ from ram.stages import run_stage, stage_call
 from ram.stages.report import Inputs, Params, plain_facts, run
 from ram.validation.data_docs import external_references
 
-PARAMS = "\n  ".join(["report:", "num_pictures: 4", "thumbnail_size: 64", "num_tags_shown: 3"])
+PARAMS = "\n  ".join(["report:", "num_images: 4", "thumbnail_size: 64", "num_tags_shown: 3"])
 STAGES = """seed: 0
 calibrate_thresholds: {target: f1, min_precision: 0.5, prior_positives: 5.0, min_kind_positives: 1,
   min_open_set_positives: 50,
@@ -26,7 +26,7 @@ calibrate_thresholds: {target: f1, min_precision: 0.5, prior_positives: 5.0, min
 evaluate: {use_children: unseen, num_bootstrap: 20}
 compare_tags: {max_inflation: 10.0, num_paired_tags: 10, min_pair_images: 1, num_shown: 5}
 review_gallery: {num_tags: 2, rows_per_tag: 4, sampled_share: 0.5, num_looks: 2, context: 0.5, thumbnail_size: 32,
-  picture_size: 0}
+  image_size: 0}
 """
 
 
@@ -52,7 +52,7 @@ def test_the_page_needs_no_network_and_no_script(page: str) -> None:
     assert "<script" not in page
 
 
-def test_pictures_are_in_the_page_at_the_size_asked_for(page: str) -> None:
+def test_images_are_in_the_page_at_the_size_asked_for(page: str) -> None:
     uris = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page)
     assert len(uris) == 8
     assert {Image.open(io.BytesIO(base64.b64decode(uri))).size for uri in uris} == {(64, 64)}
@@ -73,7 +73,7 @@ def test_the_page_names_failed_checks_refusals_and_models(page: str) -> None:
     for words in (
         "3 of 4",
         "1 of 9 rows do not",
-        "broken picture",
+        "broken image",
         "too long",
         "+ fine-tuning",
         "hexagon",
@@ -106,7 +106,7 @@ def test_the_page_says_how_well_the_dictionary_agrees_with_the_parser(
         **{f: read_artifact(e, workspace) for f, e in stage_call("report").inputs().items()}, scratch=tmp_path
     )
     in_full = inputs._replace(phrase_table={"parser": "dependency", "num_distilled": 0, "agreement": None})
-    other = run(in_full, Params(num_pictures=1, thumbnail_size=32, num_tags_shown=1)).report / "index.html"
+    other = run(in_full, Params(num_images=1, thumbnail_size=32, num_tags_shown=1)).report / "index.html"
     assert "Every caption was read in full by the dependency parser" in other.read_text()
 
 
@@ -118,7 +118,7 @@ def test_data_cannot_inject_markup(workspace: Path, tmp_path: Path) -> None:
     tags = {f"<img src=x onerror=alert(2)>{name}": counts for name, counts in inputs.balance["tags"].items()}
     outputs = run(
         inputs._replace(pairs_check=evil, balance={**inputs.balance, "tags": tags}),
-        Params(num_pictures=1, thumbnail_size=32, num_tags_shown=1),
+        Params(num_images=1, thumbnail_size=32, num_tags_shown=1),
     )
     assert "<img src=x" not in (outputs.report / "index.html").read_text()
 
@@ -131,7 +131,7 @@ def test_a_workspace_without_benchmarks_has_a_page_as_well(workspace: Path, tmp_
     table = inputs.per_tag_metrics
     table.part_paths = []
     bare = inputs._replace(evaluation=empty, benchmarks={}, per_tag_metrics=table)
-    page = (run(bare, Params(num_pictures=1, thumbnail_size=32, num_tags_shown=1)).report / "index.html").read_text()
+    page = (run(bare, Params(num_images=1, thumbnail_size=32, num_tags_shown=1)).report / "index.html").read_text()
     assert "nothing to compare the models by" in page
 
 
@@ -147,9 +147,9 @@ def test_facts_of_a_report_are_flat_and_short() -> None:
     assert plain_facts(report) == {"num rows": "1,234", "share": "0.1235", "by: a": "1"}
 
 
-def test_knobs_must_be_positive() -> None:
-    with pytest.raises(ValueError, match="num_pictures must be at least 1, got 0"):
-        Params(num_pictures=0, thumbnail_size=1, num_tags_shown=1)
+def test_params_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="num_images must be at least 1, got 0"):
+        Params(num_images=0, thumbnail_size=1, num_tags_shown=1)
 
 
 def test_the_report_starts_on_a_failed_check(workspace: Path) -> None:

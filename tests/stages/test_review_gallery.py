@@ -20,7 +20,7 @@ from ram.stages.review_gallery import Inputs, Params, run
 from ram.validation.data_docs import external_references
 
 PARAMS = Params(
-    seed=0, num_tags=8, rows_per_tag=8, sampled_share=0.5, num_looks=2, context=0.5, thumbnail_size=32, picture_size=48
+    seed=0, num_tags=8, rows_per_tag=8, sampled_share=0.5, num_looks=2, context=0.5, thumbnail_size=32, image_size=48
 )
 EVIL = '<img src=x onerror="document.title=1">'
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -81,8 +81,8 @@ def test_kept_and_removed_rows_stand_side_by_side_with_their_evidence(inputs: In
     assert set(data(page, "wholes")) == {row["image_id"] for row in rows}
 
 
-def test_the_size_is_bounded_by_the_knobs(inputs: Inputs) -> None:
-    page = made(inputs, dataclasses.replace(PARAMS, num_tags=2, rows_per_tag=4, picture_size=0))
+def test_the_size_is_bounded_by_the_params(inputs: Inputs) -> None:
+    page = made(inputs, dataclasses.replace(PARAMS, num_tags=2, rows_per_tag=4, image_size=0))
     assert page.count("<section class=") == 2
     assert len(data(page, "rows")) <= 8
     assert data(page, "wholes") == {}
@@ -168,6 +168,6 @@ def test_filters_leave_the_rows_that_they_name(inputs: Inputs, tmp_path: Path) -
     assert found["reset"] == len(rows)
 
 
-def test_knobs_without_meaning_are_refused() -> None:
+def test_params_without_meaning_are_refused() -> None:
     with pytest.raises(ValueError, match=r"sampled_share must be in \[0, 1\], got 2"):
         dataclasses.replace(PARAMS, sampled_share=2)

@@ -36,7 +36,7 @@ def table(outputs: Outputs) -> pd.DataFrame:
     return Table(outputs.tag_scores, artifact("tag_scores").schema).to_pandas()  # type: ignore[arg-type]
 
 
-def test_every_train_picture_and_labelled_dev_picture_has_its_highest_scores_and_those_of_its_tags(
+def test_every_train_image_and_labeled_dev_image_has_its_highest_scores_and_those_of_its_tags(
     drawn_workspace: Path, tmp_path: Path
 ) -> None:
     given = inputs(drawn_workspace, tmp_path / "scratch")
@@ -104,8 +104,8 @@ def test_a_model_without_a_caption_branch_writes_no_captions_and_says_so(drawn_w
         run(inputs(drawn_workspace, tmp_path / "scratch"), dataclasses.replace(PARAMS, caption=caption))
 
 
-def _pictures_looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The ids of the pictures whose tokens the model is asked for, from now on."""
+def _images_looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ids of the images whose tokens the model is asked for, from now on."""
     seen: list[str] = []
     tokens = Scorer.tokens
 
@@ -117,7 +117,7 @@ def _pictures_looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-def test_the_next_run_looks_only_at_new_pictures_and_gives_what_a_run_over_all_gives(
+def test_the_next_run_looks_only_at_new_images_and_gives_what_a_run_over_all_gives(
     drawn_workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     params = dataclasses.replace(PARAMS, images_per_part=6)
@@ -126,7 +126,7 @@ def test_the_next_run_looks_only_at_new_pictures_and_gives_what_a_run_over_all_g
     train = sorted(rows["image_id"][rows["split"] == "train"])
     storage.write_table(rows[~rows["image_id"].isin(train[12:])], tmp_path / "images", whole.images.schema)
     before = whole._replace(images=Table(tmp_path / "images", whole.images.schema), state=tmp_path / "state")
-    looked_at = _pictures_looked_at(monkeypatch)
+    looked_at = _images_looked_at(monkeypatch)
     run(before._replace(scratch=tmp_path / "first"), params)
     assert len(looked_at) == 12 + 18
 
@@ -148,7 +148,7 @@ def test_parts_begin_anew_at_every_source() -> None:
     assert list(chunks_of_sources([], 2)) == []
 
 
-@pytest.mark.parametrize(("knobs", "message"), [({"top_k": 0}, "top_k"), ({"floor": 1.0}, "floor must be in")])
-def test_knobs_that_keep_nothing_are_refused(knobs: dict[str, Any], message: str) -> None:
+@pytest.mark.parametrize(("parameters", "message"), [({"top_k": 0}, "top_k"), ({"floor": 1.0}, "floor must be in")])
+def test_params_that_keep_nothing_are_refused(parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        dataclasses.replace(PARAMS, **knobs)
+        dataclasses.replace(PARAMS, **parameters)

@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MODEL = {
     "image_encoder": "resnet10t", "image_size": 32, "num_frozen_blocks": 3, "token_width": 16, "width": 16,
     "num_heads": 2, "ffn_ratio": 2.0, "pre_norm": True, "dropout": 0.0, "num_tags_per_chunk": 3,
-    "text_encoder": "package:wordllama", "templates": "plain", "standardise_features": True,
+    "text_encoder": "package:wordllama", "templates": "plain", "standardize_features": True,
     "caption": {"vocabulary_size": 60, "num_heads": 2, "max_tokens": 12, "dropout": 0.0},
 }  # fmt: skip
 TRAINING = {
@@ -60,7 +60,7 @@ FSDP = {
 
 @pytest.fixture
 def workspace(drawn_workspace: Path, tmp_path: Path) -> Path:
-    """The drawn workspace with embeddings and knobs, before pre-training."""
+    """The drawn workspace with embeddings and parameters, before pre-training."""
     path = tmp_path / "workspace"
     shutil.copytree(drawn_workspace, path)
     shutil.rmtree(path / artifact("preliminary_model").path)
@@ -70,7 +70,7 @@ def workspace(drawn_workspace: Path, tmp_path: Path) -> Path:
     embeddings = make_text_encoder("package:wordllama").embed(system.names, "plain")
     save_tag_embeddings(path / artifact("tag_embeddings").path, embeddings, system, "package:wordllama", "plain")
     sections: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
-    sections |= {"model": MODEL, "pretrain": {"training": TRAINING, "num_pictures_standardising": 8}}
+    sections |= {"model": MODEL, "pretrain": {"training": TRAINING, "num_calibration_images": 8}}
     (path / "params.yaml").write_text(yaml.safe_dump(sections))
     return path
 
@@ -103,7 +103,7 @@ def test_a_stage_on_two_processes_gives_the_artifacts_of_one(
     (together / "accelerate.yaml").write_text(yaml.safe_dump(ONE_MACHINE | config))
     pretrain(workspace, [])
     printed = pretrain(together, launcher)
-    assert printed.count("pretrain: 24 pictures an epoch") == 1, "the main process alone tells"
+    assert printed.count("pretrain: 24 images an epoch") == 1, "the main process alone tells"
     assert f"2 processes, {said}" in printed
     curves = [pd.read_csv(path / artifact("preliminary_curves").path) for path in (together, workspace)]
     first_step = [curve[(curve["step"] == 1) & (curve["split"] == "train")] for curve in curves]

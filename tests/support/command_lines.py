@@ -139,11 +139,11 @@ def check_dvc(arguments: Sequence[str]) -> None:
     if names["cmd"] in ("repro", "commit"):
         _check_stages(names["targets"])
     for change in names.get("set_param") or []:
-        check_knob(change.partition("=")[0])
+        check_param(change.partition("=")[0])
 
 
-def check_knob(name: str) -> None:
-    """`section.knob.knob` of params.yaml."""
+def check_param(name: str) -> None:
+    """`section.parameter.parameter` of params.yaml."""
     at: Any = yaml.safe_load((ROOT / "params.yaml").read_text())
     for part in name.split("."):
         if not isinstance(at, Mapping) or part not in at:

@@ -1,4 +1,4 @@
-"""Knobs of the detectors, for tests of several modules."""
+"""Parameters of the detectors, for tests of several modules."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _USUAL: dict[str, dict[str, Any]] = {
 def detector_params(
     use: Mapping[str, float] | None = None, combine: str = "mean", **sections: Mapping[str, Any]
 ) -> DetectorParams:
-    """The usual knobs; `points`, `hdbscan` and so on change some of a section."""
-    knobs = {name: {**usual, **sections.get(name, {})} for name, usual in _USUAL.items()}
-    return from_mapping(DetectorParams, {"use": use or {"hdbscan": 1.0}, "combine": combine, **knobs}, "detectors")
+    """The usual parameters; `points`, `hdbscan` and so on change some of a section."""
+    parameters = {name: {**usual, **sections.get(name, {})} for name, usual in _USUAL.items()}
+    return from_mapping(DetectorParams, {"use": use or {"hdbscan": 1.0}, "combine": combine, **parameters}, "detectors")
 
 
-def modes(num_regions: int, centres: int, seed: int = 0, width: int = 48) -> np.ndarray:
-    """Regions around `centres` looks, in turn."""
+def modes(num_regions: int, centers: int, seed: int = 0, width: int = 48) -> np.ndarray:
+    """Regions around `centers` looks, in turn."""
     rng = np.random.default_rng(seed)
-    centre_CD = rng.normal(size=(centres, width))
-    return centre_CD[np.arange(num_regions) % centres] + 0.25 * rng.normal(size=(num_regions, width))
+    center_CD = rng.normal(size=(centers, width))
+    return center_CD[np.arange(num_regions) % centers] + 0.25 * rng.normal(size=(num_regions, width))
 
 
 def share_found(scores: np.ndarray, wrong: np.ndarray) -> float:

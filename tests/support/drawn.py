@@ -1,4 +1,4 @@
-"""A small workspace in which the pipeline has run, by hand: drawn pictures, four untrained models, every table."""
+"""A small workspace in which the pipeline has run, by hand: drawn images, four untrained models, every table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ram.labels import LabelSystem, Tag
 from ram.pipeline.catalog import artifact
 
 SHAPES = ["ball", "box", "tree"]
-COLOURS = {"red": (220, 60, 50), "blue": (50, 90, 210), "green": (50, 170, 80)}
+COLORS = {"red": (220, 60, 50), "blue": (50, 90, 210), "green": (50, 170, 80)}
 TAGS = [
     ("ball", "object", ("toy",)), ("box", "object", ()), ("tree", "object", ()), ("toy", "object", ()),
     ("red", "attribute", ()), ("blue", "attribute", ()), ("green", "attribute", ()), ("roll", "action", ()),
@@ -43,7 +43,7 @@ def label_system() -> LabelSystem:
 
 
 class Drawn:
-    """Pictures of one coloured shape each, with boxes."""
+    """Images of one colored shape each, with boxes."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -61,23 +61,23 @@ class Drawn:
             row["offset"] = offsets[row["member"]]
 
     def _draw(self, tar: tarfile.TarFile, number: int, split: str, generator: np.random.Generator) -> None:
-        shape, colour = SHAPES[number % 3], list(COLOURS)[generator.integers(3)]
+        shape, color = SHAPES[number % 3], list(COLORS)[generator.integers(3)]
         x, y, size = (*generator.integers(8, 40, 2).tolist(), int(generator.integers(30, 48)))
-        picture = Image.new("RGB", (96, 96), (235, 230, 220))
-        draw, box = ImageDraw.Draw(picture), (x, y, x + size, y + size)
+        image = Image.new("RGB", (96, 96), (235, 230, 220))
+        draw, box = ImageDraw.Draw(image), (x, y, x + size, y + size)
         if shape == "ball":
-            draw.ellipse(box, fill=COLOURS[colour])
+            draw.ellipse(box, fill=COLORS[color])
         elif shape == "box":
-            draw.rectangle(box, fill=COLOURS[colour])
+            draw.rectangle(box, fill=COLORS[color])
         else:
-            draw.polygon([(x + size / 2, y), (x, y + size), (x + size, y + size)], fill=COLOURS[colour])
+            draw.polygon([(x + size / 2, y), (x, y + size), (x + size, y + size)], fill=COLORS[color])
         stream = io.BytesIO()
-        picture.save(stream, "JPEG", quality=90)
+        image.save(stream, "JPEG", quality=90)
         info = tarfile.TarInfo(f"{number:03}.jpg")
         info.size = len(stream.getvalue())
         tar.addfile(info, io.BytesIO(stream.getvalue()))
         image_id = f"drawn/{number:03}"
-        self.shapes[image_id] = (shape, colour, tuple(v / 96 for v in box))
+        self.shapes[image_id] = (shape, color, tuple(v / 96 for v in box))
         self.images.append(
             {
                 "image_id": image_id, "source": "drawn", "split": split, "shard": "0.tar", "member": info.name,
@@ -98,8 +98,8 @@ class Drawn:
     def write_labels(self) -> None:
         boxless = dict.fromkeys(("x0", "y0", "x1", "y1"))
         rows = []
-        for image_id, (shape, colour, _) in self.shapes.items():
-            for name in {shape, colour, "toy" if shape == "ball" else colour}:
+        for image_id, (shape, color, _) in self.shapes.items():
+            for name in {shape, color, "toy" if shape == "ball" else color}:
                 rows.append(
                     {
                         "image_id": image_id,
@@ -117,8 +117,8 @@ class Drawn:
         ids = {tag.name: tag.tag_id for tag in system}
         parsed, generated, cleaned, regions = [], [], [], []
         for n, image_id in enumerate(self.of("train")):
-            shape, colour, box = self.shapes[image_id]
-            found = [(shape, "caption", 1.0), (colour, "caption", 1.0)]
+            shape, color, box = self.shapes[image_id]
+            found = [(shape, "caption", 1.0), (color, "caption", 1.0)]
             parsed += [self._tag(image_id, ids[t], o, s, caption_indices=[0]) for t, o, s in found]
             if n % 2:
                 found += [("roll", "predicted", 0.7), ("toy", "generated_caption", 0.8)]
@@ -149,10 +149,10 @@ class Drawn:
     def write_captions(self) -> None:
         pairs, captions, phrases = [], [], []
         for row in self.images:
-            shape, colour, _ = self.shapes[row["image_id"]]
-            text = f"a {colour} {shape} on paper"
+            shape, color, _ = self.shapes[row["image_id"]]
+            text = f"a {color} {shape} on paper"
             own = {"image_id": row["image_id"], "split": row["split"], "caption_index": 0}
-            phrases += [own | {"phrase": colour, "kind": "attribute"}, own | {"phrase": shape, "kind": "object"}]
+            phrases += [own | {"phrase": color, "kind": "attribute"}, own | {"phrase": shape, "kind": "object"}]
             pairs.append({"image_id": row["image_id"], "split": row["split"], "caption_index": 0, "caption": text})
             if row["split"] == "train":
                 captions.append({"image_id": row["image_id"], "caption": f"a {shape}", "log_probability": -2.5})
@@ -161,14 +161,14 @@ class Drawn:
         self.write("caption_phrases", phrases)
         self.write("generated_captions", captions)
         self.write(
-            "quarantine", [{"source": "drawn", "key": "x", "reason": "broken_picture", "detail": "ends early"}] * 3
+            "quarantine", [{"source": "drawn", "key": "x", "reason": "broken_image", "detail": "ends early"}] * 3
         )
         self.write(
             "skipped_captions", [{"image_id": "drawn/000", "caption_index": 3, "reason": "too_long", "detail": "90"}]
         )
 
     def write_scores(self) -> None:
-        """Of every tag but the last two, in falling order; of half of the pictures of `roll` too."""
+        """Of every tag but the last two, in falling order; of half of the images of `roll` too."""
         rows = []
         for split in ("train", "dev"):
             for n, image_id in enumerate(self.of(split)):

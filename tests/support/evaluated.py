@@ -1,4 +1,4 @@
-"""A benchmark of drawn pictures in a folder, a table of their labels, their captions, and a tiny random CLIP."""
+"""A benchmark of drawn images in a folder, a table of their labels, their captions, and a tiny random CLIP."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class World:
     """Paths of what was made."""
 
     root: Path
-    pictures: Path
+    images: Path
     labels: Path
     captions: Path
     model: Path
 
 
 def make_world(root: Path, drawn: Path) -> World:
-    """The test pictures of a drawn workspace, as people have them."""
+    """The test images of a drawn workspace, as people have them."""
     root.mkdir(exist_ok=True)
     tables = {n: Table(drawn / artifact(n).path, artifact(n).schema).to_pandas() for n in ("images", "labels", "pairs")}
     images = tables["images"][tables["images"]["split"] == "test"]

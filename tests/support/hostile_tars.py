@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import tarfile
 
-from hostile_pictures import encoded, noise
+from hostile_images import encoded, noise
 
 END = b"\0" * 1024
-PICTURE = encoded(noise(), "JPEG")
+IMAGE = encoded(noise(), "JPEG")
 CAPTION = b'{"caption": "a dog"}'
 
 
@@ -26,7 +26,7 @@ def header(
     return fields + b"%06o\0 " % total + rest
 
 
-def member(name: bytes, content: bytes = PICTURE, kind: bytes = b"0", **others: bytes) -> bytes:
+def member(name: bytes, content: bytes = IMAGE, kind: bytes = b"0", **others: bytes) -> bytes:
     return header(name, len(content), kind, **others) + content + b"\0" * (-len(content) % 512)
 
 
@@ -54,8 +54,8 @@ def compressed(kind: str) -> bytes:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode=f"w:{kind}") as tar:  # type: ignore[call-overload]
         info = tarfile.TarInfo("a.jpg")
-        info.size = len(PICTURE)
-        tar.addfile(info, io.BytesIO(PICTURE))
+        info.size = len(IMAGE)
+        tar.addfile(info, io.BytesIO(IMAGE))
     return stream.getvalue()
 
 
@@ -94,4 +94,4 @@ BROKEN = {
     "a sparse map that was cut": _sparse_of_pax(b"3\n0\n1\n"),
 }
 ARCHIVES = {"gzip": compressed("gz"), "bzip2": compressed("bz2"), "xz": compressed("xz"), "zip": b"PK\x03\x04" + b"\0" * 600,
-            "text": b"no tar at all" * 100, "nothing": b"", "a picture": PICTURE}  # fmt: skip
+            "text": b"no tar at all" * 100, "nothing": b"", "an image": IMAGE}  # fmt: skip

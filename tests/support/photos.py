@@ -1,4 +1,4 @@
-"""Drawn pictures with a table of what they show, and a small model that knows a part of it."""
+"""Drawn images with a table of what they show, and a small model that knows a part of it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ KNOWN = [
 NEW = ["beach", "kitchen", "snow"]
 
 
-def draw_photos(root: Path, num_pictures: int = 160) -> Path:
-    """`root` with pictures in `drawn/`, and `everything.csv`: all that each shows."""
+def draw_photos(root: Path, num_images: int = 160) -> Path:
+    """`root` with images in `drawn/`, and `everything.csv`: all that each shows."""
     world, rows = SampleWorld(name="world"), []
     (root / "drawn").mkdir()
-    for sample in world.read(("finetune", 0, num_pictures)):
+    for sample in world.read(("finetune", 0, num_images)):
         assert isinstance(sample, Sample)
         path = f"drawn/{sample.key}.jpg"
         (root / path).write_bytes(sample.image)

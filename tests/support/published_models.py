@@ -120,8 +120,8 @@ class Reference:
         return x @ self.p[f"{name}.weight"].T + self.p.get(f"{name}.bias", 0)
 
     def norm(self, name: str, x: np.ndarray, eps: float) -> np.ndarray:
-        centred = x - x.mean(-1, keepdims=True)
-        scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + eps)
+        centered = x - x.mean(-1, keepdims=True)
+        scaled = centered / np.sqrt((centered**2).mean(-1, keepdims=True) + eps)
         return scaled * self.p[f"{name}.weight"] + self.p[f"{name}.bias"]
 
     def window_attention(self, name: str, x_HWC: np.ndarray, heads: int, window: int, shift: int) -> np.ndarray:

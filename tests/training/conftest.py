@@ -1,4 +1,4 @@
-"""A small corpus in tables, features without pictures, and a model of a few thousand weights that trains on them."""
+"""A small corpus in tables, features without images, and a model of a few thousand weights that trains on them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from ram.training.params import OptimizerParams, TrainingParams
 from ram.training.sampler import Corpus
 
 TAGS = ["dog", "cat", "grass", "sofa", "red", "run"]
-NUM_PICTURES = 22  # of split train; the last two have no tag
+NUM_IMAGES = 22  # of split train; the last two have no tag
 
 
 class MadeFeatures:
-    """Features that name their picture and view: what the cache would give."""
+    """Features that name their image and view: what the cache would give."""
 
     cached = True
     shards = False
@@ -39,8 +39,8 @@ class MadeFeatures:
         return torch.from_numpy(np.stack([rng.standard_normal((512, 2, 2), np.float32) for rng in rngs]))
 
 
-class MadePictures(MadeFeatures):
-    """Pictures, of noise, that the backbone reads itself."""
+class MadeImages(MadeFeatures):
+    """Images, of noise, that the backbone reads itself."""
 
     cached = False
 
@@ -80,13 +80,13 @@ def write(tmp_path: Path) -> Callable[[str, list[dict[str, Any]]], Table]:
 
 @pytest.fixture
 def tables(write: Callable[..., Table]) -> SimpleNamespace:
-    ids = [f"web/{i}" for i in range(NUM_PICTURES)]
+    ids = [f"web/{i}" for i in range(NUM_IMAGES)]
     images = [image_row(image_id, "train", f"train-{i % 3}.tar") for i, image_id in enumerate(ids)]
     images += [image_row(f"coco/{i}", "finetune", "coco.tar") for i in range(6)]
     images += [image_row(f"coco/{i}", "dev", "coco.tar") for i in range(6, 12)]
     tags = [
         {"image_id": ids[i], "tag_id": tag, "origin": "caption", "score": 1.0, "caption_indices": [tag % 2]}
-        for i in range(NUM_PICTURES - 2)
+        for i in range(NUM_IMAGES - 2)
         for tag in tags_of(i)
     ]
     pairs = [
@@ -151,8 +151,8 @@ def made_features() -> MadeFeatures:
 
 
 @pytest.fixture
-def made_pictures() -> MadePictures:
-    return MadePictures()
+def made_images() -> MadeImages:
+    return MadeImages()
 
 
 @pytest.fixture

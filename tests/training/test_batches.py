@@ -17,7 +17,7 @@ from ram.training.examples import Examples
 from ram.training.sampler import Corpus, num_steps
 
 
-def test_targets_are_the_labels_of_the_pictures(make_batches: Callable[..., Batches], examples: Examples) -> None:
+def test_targets_are_the_labels_of_the_images(make_batches: Callable[..., Batches], examples: Examples) -> None:
     batches = make_batches(BatchParams(batch_size=8, num_tags_per_step=5))
     ids = examples.image_ids.take(range(len(examples)))
     order = batches.corpus.epoch_order(5, 0)
@@ -44,12 +44,12 @@ def test_every_number_of_processes_shares_the_same_batch(make_batches: Callable[
             assert part.captions == batch.captions[rank::3]
             assert part.tag_texts == batch.tag_texts[rank::3]
             assert torch.equal(part.tag_ids, batch.tag_ids)
-            assert (part.num_pictures, part.num_captions) == (len(batch.inputs), len(batch.captions))
+            assert (part.num_images, part.num_captions) == (len(batch.inputs), len(batch.captions))
             assert part.seed == batch.seed
 
 
-class NumberedPictures:
-    """Pictures of shards that tell of themselves their number and their seed."""
+class NumberedImages:
+    """Images of shards that tell of themselves their number and their seed."""
 
     cached, shards = False, True
 
@@ -60,7 +60,7 @@ class NumberedPictures:
 
 
 def sharded_corpus(directory: Path, sizes: Sequence[int]) -> Corpus:
-    """As many shards as sizes, of so many pictures each; every picture has one of three tags."""
+    """As many shards as sizes, of so many images each; every image has one of three tags."""
     num = sum(sizes)
     Texts.write(directory / "ids", [[f"web/{i}" for i in range(num)]])
     Texts.write(directory / "texts", [])
@@ -87,14 +87,14 @@ def sharded_corpus(directory: Path, sizes: Sequence[int]) -> Corpus:
     batch_size=st.integers(1, 16),
     window=st.integers(1, 20),
 )
-def test_ranks_and_workers_see_every_picture_of_the_shards_once_an_epoch_in_batches_that_hang_on_neither(
+def test_ranks_and_workers_see_every_image_of_the_shards_once_an_epoch_in_batches_that_hang_on_neither(
     sizes: list[int], world_size: int, num_workers: int, batch_size: int, window: int
 ) -> None:
     world_size = min(world_size, sum(sizes) // num_steps(sum(sizes), batch_size))
     with tempfile.TemporaryDirectory() as directory:
         corpus = sharded_corpus(Path(directory), sizes)
         params = BatchParams(batch_size=batch_size, shuffle_buffer=window)
-        alone = Batches(corpus, NumberedPictures(), params, ["a", "b", "c"], seed=7)
+        alone = Batches(corpus, NumberedImages(), params, ["a", "b", "c"], seed=7)
         steps = range(2 * alone.steps_per_epoch)
         whole = [alone[step].inputs for step in steps]
         got = [torch.empty_like(batch) for batch in whole]
@@ -102,7 +102,7 @@ def test_ranks_and_workers_see_every_picture_of_the_shards_once_an_epoch_in_batc
             # As DataLoader does: worker i of n makes every nth batch, with a copy of the data set of its own.
             for worker in range(max(num_workers, 1)):
                 mine = Batches(
-                    corpus, NumberedPictures(), params, ["a", "b", "c"], seed=7, rank=rank, world_size=world_size
+                    corpus, NumberedImages(), params, ["a", "b", "c"], seed=7, rank=rank, world_size=world_size
                 )
                 for step in steps[worker :: max(num_workers, 1)]:
                     got[step][rank::world_size] = mine[step].inputs
@@ -114,14 +114,14 @@ def test_ranks_and_workers_see_every_picture_of_the_shards_once_an_epoch_in_batc
 
 
 @pytest.mark.parametrize(("world_size", "num_workers"), [(1, 2), (3, 2)])
-def test_real_loaders_of_all_ranks_together_give_every_picture_once(
+def test_real_loaders_of_all_ranks_together_give_every_image_once(
     tmp_path: Path, world_size: int, num_workers: int
 ) -> None:
     corpus = sharded_corpus(tmp_path, [5, 1, 7, 4, 2])
     seen: list[int] = []
     for rank in range(world_size):
         batches = Batches(
-            corpus, NumberedPictures(), BatchParams(batch_size=4), ["a", "b", "c"], seed=1, rank=rank,
+            corpus, NumberedImages(), BatchParams(batch_size=4), ["a", "b", "c"], seed=1, rank=rank,
             world_size=world_size,
         )  # fmt: skip
         loader = DataLoader(batches, sampler=range(batches.steps_per_epoch), batch_size=None, num_workers=num_workers)
@@ -150,7 +150,7 @@ def test_the_tags_given_with_a_caption_are_those_it_states(make_batches: Callabl
             assert {texts[tag] for tag in tags} == stated
 
 
-def test_captions_are_of_a_share_of_the_pictures_and_of_some_steps(make_batches: Callable[..., Batches]) -> None:
+def test_captions_are_of_a_share_of_the_images_and_of_some_steps(make_batches: Callable[..., Batches]) -> None:
     batches = make_batches(caption_share=0.5, caption_every=2)
     assert [batches[step].num_captions for step in range(4)] == [3, 0, 4, 0]
     assert batches[0].captioned.tolist() == [0, 1, 2]
@@ -177,8 +177,8 @@ def test_labels_that_a_part_does_not_know_are_masked(examples: Examples) -> None
         assert batch.num_known == expected.sum()
 
 
-@pytest.mark.parametrize(("batch_size", "world_size"), [(32, 21), (8, 7)])  # of 20 pictures: batches of 20; 6, 7, 7
-def test_more_processes_than_pictures_of_a_batch_is_an_error(
+@pytest.mark.parametrize(("batch_size", "world_size"), [(32, 21), (8, 7)])  # of 20 images: batches of 20; 6, 7, 7
+def test_more_processes_than_images_of_a_batch_is_an_error(
     make_batches: Callable[..., Batches], batch_size: int, world_size: int
 ) -> None:
     make_batches(BatchParams(batch_size=batch_size), world_size=world_size - 1)

@@ -32,19 +32,19 @@ def params(source: str | None) -> ModelParams:
     return ModelParams(image_encoder="resnet10t", image_size=32, token_width=8, width=8, distillation=distillation)
 
 
-def test_the_teacher_sees_the_picture_as_clip_wants_it(clip_path: Path) -> None:
-    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8))
+def test_the_teacher_sees_the_image_as_clip_wants_it(clip_path: Path) -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8))
     teacher = make_paired_encoder(params(str(clip_path)), PREPROCESS, cached=False).train()
-    got = teacher(PREPROCESS(picture)[None])
+    got = teacher(PREPROCESS(image)[None])
     clip = CLIPVisionModelWithProjection.from_pretrained(clip_path).eval()
-    wanted = Preprocess(image_size=32, mean=CLIP_MEAN, std=CLIP_STD)(picture)[None]
+    wanted = Preprocess(image_size=32, mean=CLIP_MEAN, std=CLIP_STD)(image)[None]
     with torch.no_grad():
         torch.testing.assert_close(got, clip(pixel_values=wanted).image_embeds, rtol=1e-4, atol=1e-5)
     assert not got.requires_grad
     assert not [p for p in teacher.parameters() if p.requires_grad]
 
 
-def test_without_an_encoder_or_without_pictures_it_says_so(clip_path: Path) -> None:
+def test_without_an_encoder_or_without_images_it_says_so(clip_path: Path) -> None:
     with pytest.raises(ValueError, match=r"model\.distillation\.image_encoder"):
         make_paired_encoder(params(None), PREPROCESS, cached=False)
     with pytest.raises(ValueError, match="cached_features: false"):

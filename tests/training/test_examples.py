@@ -24,7 +24,7 @@ def labels_by_id(examples: Examples) -> dict[str, dict[int, float]]:
     return found
 
 
-def test_pictures_of_split_train_have_the_labels_of_the_table(tables: SimpleNamespace, examples: Examples) -> None:
+def test_images_of_split_train_have_the_labels_of_the_table(tables: SimpleNamespace, examples: Examples) -> None:
     rows = tables.parsed_tags.to_pandas(["image_id", "tag_id"])
     expected = {i: dict.fromkeys(group, 1.0) for i, group in rows.groupby("image_id")["tag_id"]}
     assert labels_by_id(examples) == expected
@@ -32,12 +32,12 @@ def test_pictures_of_split_train_have_the_labels_of_the_table(tables: SimpleName
     assert examples.num_positives().tolist() == counts.tolist()
 
 
-def test_pictures_without_a_tag_are_left_out_and_counted(examples: Examples) -> None:
+def test_images_without_a_tag_are_left_out_and_counted(examples: Examples) -> None:
     assert len(examples) == 20
     assert examples.num_left_out == 2
 
 
-def test_captions_belong_to_their_picture(examples: Examples) -> None:
+def test_captions_belong_to_their_image(examples: Examples) -> None:
     ids = examples.image_ids.take(range(len(examples)))
     place, columns = examples.captions.gather(np.arange(len(examples)))
     texts = examples.caption_texts.take(columns["text"])
@@ -74,7 +74,7 @@ def test_removed_rows_are_no_labels_unless_every_row_is_a_target_of_its_probabil
     assert got.num_positives()[:4].tolist() == [1, 1, 0, 0]
 
 
-def test_human_labels_are_known_over_their_names_alone_and_pictures_without_any_stay(
+def test_human_labels_are_known_over_their_names_alone_and_images_without_any_stay(
     tables: SimpleNamespace, tmp_path: Path
 ) -> None:
     got = examples_from_labels(

@@ -12,14 +12,14 @@ from ram.datasets.augment import AugmentParams
 from ram.datasets.feature_store import FeatureStore, part_file, write_manifest, write_view
 from ram.io.tables import write_json
 from ram.model.preprocess import Preprocess
-from ram.training.inputs import FeatureInputs, PictureInputs
+from ram.training.inputs import FeatureInputs, ImageInputs
 
 PREPROCESS = Preprocess(image_size=16, mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.25))
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> FeatureStore:
-    """Two pictures, three views; a feature is 10 times the view plus the row."""
+    """Two images, three views; a feature is 10 times the view plus the row."""
     for view in range(3):
         rows = np.stack([np.full((2, 1, 1), 10.0 * view + row) for row in range(2)])
         write_view([rows], 2, tmp_path, 0, view)
@@ -30,7 +30,7 @@ def store(tmp_path: Path) -> FeatureStore:
 
 
 class Images:
-    """Pictures by name, and how large they were asked for."""
+    """Images by name, and how large they were asked for."""
 
     def __init__(self) -> None:
         self.asked: list[int | None] = []
@@ -55,14 +55,14 @@ def test_fewer_views_may_be_used_but_not_more_than_there_are(store: FeatureStore
         FeatureInputs(store, 4)
 
 
-def test_a_picture_without_seed_is_what_the_tagger_sees() -> None:
+def test_an_image_without_seed_is_what_the_tagger_sees() -> None:
     images = Images()
-    got = PictureInputs(images, PREPROCESS, AugmentParams()).read(["a", "bb"], None)  # type: ignore[arg-type]
+    got = ImageInputs(images, PREPROCESS, AugmentParams()).read(["a", "bb"], None)  # type: ignore[arg-type]
     torch.testing.assert_close(got, torch.stack([PREPROCESS(images.open(i)) for i in ("a", "bb")]))
 
 
-def test_a_seed_decides_the_view_of_its_picture_alone() -> None:
-    inputs = PictureInputs(Images(), PREPROCESS, AugmentParams())  # type: ignore[arg-type]
+def test_a_seed_decides_the_view_of_its_image_alone() -> None:
+    inputs = ImageInputs(Images(), PREPROCESS, AugmentParams())  # type: ignore[arg-type]
     first = inputs.read(["a", "bb"], np.array([7, 8]))
     second = inputs.read(["bb", "a"], np.array([8, 9]))
     assert first.shape == (2, 3, 16, 16)
@@ -70,8 +70,8 @@ def test_a_seed_decides_the_view_of_its_picture_alone() -> None:
     assert (first[0] != second[1]).any()
 
 
-def test_pictures_to_crop_are_decoded_large_enough_for_the_smallest_crop() -> None:
+def test_images_to_crop_are_decoded_large_enough_for_the_smallest_crop() -> None:
     images = Images()
     params = dataclasses.replace(AugmentParams(), min_scale=0.25)
-    PictureInputs(images, PREPROCESS, params).read(["a"], np.array([1]))  # type: ignore[arg-type]
+    ImageInputs(images, PREPROCESS, params).read(["a"], np.array([1]))  # type: ignore[arg-type]
     assert images.asked == [32]

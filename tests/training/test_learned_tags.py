@@ -21,7 +21,7 @@ from ram.training.validation import DevEvaluation, dev_benchmarks
 SYSTEM = LabelSystem([Tag(tag_id=i, name=name) for i, name in enumerate(["dog", "cat", "grass", "sofa", "red", "run"])])
 
 
-def test_learned_tags_tell_the_pictures_of_a_small_corpus_apart(
+def test_learned_tags_tell_the_images_of_a_small_corpus_apart(
     make_tiny_model: Callable[..., RAM],
     make_batches: Callable[..., Batches],
     make_training: Callable[..., TrainingParams],
@@ -61,8 +61,8 @@ def test_noise_and_dropout_of_embeddings_leave_learned_tags_alone(
     losses = {}
     for queries in ("learned", "text"):
         model = make_tiny_model(tag_queries=queries, caption=None).eval()
-        knobs = ({}, {"embedding_noise": 0.5, "embedding_dropout": 0.5})
-        steps = [TrainingStep(model, make_training(**k), Processes(), cached=True) for k in knobs]
+        parameters = ({}, {"embedding_noise": 0.5, "embedding_dropout": 0.5})
+        steps = [TrainingStep(model, make_training(**k), Processes(), cached=True) for k in parameters]
         losses[queries] = [float(step(make_batches()[0])[0].detach()) for step in steps]
     assert losses["learned"][0] == losses["learned"][1]
     assert losses["text"][0] != losses["text"][1]

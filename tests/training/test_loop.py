@@ -133,7 +133,7 @@ def test_training_learns_its_labels(
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.usefixtures("bf16_allowed")
+@pytest.mark.usefixtures("force_bf16")
 def test_frozen_weights_and_tag_embeddings_stay_as_they_were(
     make_tiny_model: Callable[..., RAM],
     make_batches: Callable[..., Batches],

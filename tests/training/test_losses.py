@@ -102,7 +102,7 @@ def test_half_precision_logits_are_computed_in_single() -> None:
 
 
 @pytest.mark.parametrize("gamma_neg", [2.0, 7.0])
-@pytest.mark.usefixtures("bf16_allowed")
+@pytest.mark.usefixtures("force_bf16")
 def test_a_step_in_bfloat16_has_the_loss_of_the_formula_in_float64_on_its_logits(
     make_tiny_model: Callable[..., RAM],
     make_batches: Callable[..., Batches],

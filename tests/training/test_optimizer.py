@@ -33,7 +33,7 @@ def test_published_recipe_decays_every_parameter() -> None:
     assert {group["weight_decay"] for group in optimizer.param_groups} == {0.05}
 
 
-def test_frozen_parameters_are_not_optimised_and_something_must_train() -> None:
+def test_frozen_parameters_are_not_optimized_and_something_must_train() -> None:
     model = network()
     model.image_encoder.requires_grad_(False)
     optimizer = make_optimizer(model, OptimizerParams(learning_rate=1.0))

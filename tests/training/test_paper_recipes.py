@@ -1,4 +1,4 @@
-"""The paper's recipe at its full size, from random weights: one step on two pictures. Wants 6 GB of memory."""
+"""The paper's recipe at its full size, from random weights: one step on two images. Wants 6 GB of memory."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def save_teacher(path: Path, width: int) -> None:
     CLIPVisionModelWithProjection(config).save_pretrained(path)
 
 
-def two_pictures(image_size: int) -> Batch:
+def two_images(image_size: int) -> Batch:
     targets_BT = torch.zeros(2, NUM_TAGS)
     targets_BT[0, :2] = targets_BT[1, 2] = 1.0
     return Batch(
@@ -57,7 +57,7 @@ def two_pictures(image_size: int) -> Batch:
         tag_texts=[["dog", "grass"], ["cat"]],
         caption_of=torch.arange(2),
         caption_embedding_CE=None,
-        num_pictures=2,
+        num_images=2,
         num_known=2 * NUM_TAGS,
         num_captions=2,
         seed=0,
@@ -81,7 +81,7 @@ def test_the_paper_recipe_takes_a_step_at_full_size_that_moves_every_part(tmp_pa
     trained = {part: next(p for name, p in matrices if name.startswith(part)) for part in parts}
     before = {part: parameter.detach().clone() for part, parameter in trained.items()}
 
-    loss, values = step(two_pictures(params.model.image_size))
+    loss, values = step(two_images(params.model.image_size))
     loss.backward()
     assert [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
     optimizer.step()

@@ -20,7 +20,7 @@ from ram.training.losses import LossParams
 from ram.training.params import CHECKPOINTINGS, TrainingParams
 from ram.training.step import TrainingStep
 
-NUM_PICTURES, NUM_TOKENS, WIDTH = 2, 5, 32
+NUM_IMAGES, NUM_TOKENS, WIDTH = 2, 5, 32
 BACKBONES = {
     "resnet10t": {"drop_path_rate": 0.5},
     "mobilenetv3_small_050": {"drop_path_rate": 0.5},
@@ -53,7 +53,7 @@ def score(decoder: TagDecoder, num_tags: int, tokens_BND: torch.Tensor) -> torch
 @pytest.fixture
 def tokens_BND() -> torch.Tensor:
     generator = torch.Generator().manual_seed(2)
-    return torch.randn(NUM_PICTURES, NUM_TOKENS, 24, generator=generator).requires_grad_()
+    return torch.randn(NUM_IMAGES, NUM_TOKENS, 24, generator=generator).requires_grad_()
 
 
 def kept_bytes(decoder: TagDecoder, num_tags: int, tokens_BND: torch.Tensor) -> int:
@@ -70,10 +70,10 @@ def test_memory_for_the_gradient_does_not_grow_with_the_number_of_tags_but_by_th
         few, many = (kept_bytes(make_decoder(num_tags_per_chunk, recompute, 0.1), n, tokens_BND) for n in (100, 1100))
         return (many - few) / 1000
 
-    embedding_and_logits = 4 * (16 + NUM_PICTURES)
+    embedding_and_logits = 4 * (16 + NUM_IMAGES)
     assert per_tag(50, True) <= embedding_and_logits
     # Chunks alone save nothing in training: at least the inputs of two layers' two blocks are kept.
-    assert per_tag(50, False) > 4 * NUM_PICTURES * WIDTH * 4
+    assert per_tag(50, False) > 4 * NUM_IMAGES * WIDTH * 4
     assert per_tag(0, False) == pytest.approx(per_tag(50, False), rel=0.1)
 
 
@@ -128,16 +128,16 @@ def test_recomputed_blocks_of_a_backbone_give_the_same_gradients_from_less_memor
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("kind", CHECKPOINTINGS[1:])
-@pytest.mark.usefixtures("bf16_allowed")
-def test_the_knob_changes_no_gradient_of_a_training_step_with_dropout(
+@pytest.mark.usefixtures("force_bf16")
+def test_the_param_changes_no_gradient_of_a_training_step_with_dropout(
     make_tiny_model: Callable[..., RAM],
     make_batches: Callable[..., Batches],
-    made_pictures: Inputs,
+    made_images: Inputs,
     make_training: Callable[..., TrainingParams],
     kind: str,
     precision: str,
 ) -> None:
-    batch, found = make_batches(inputs=made_pictures)[0], []
+    batch, found = make_batches(inputs=made_images)[0], []
     for chosen in ("none", kind):
         params = make_training(gradient_checkpointing=chosen, precision=precision, loss=LossParams(caption_weight=1.0))
         model = make_tiny_model(num_frozen_blocks=1, image_size=32, dropout=0.3, num_tags_per_chunk=2).train()

@@ -23,7 +23,7 @@ from ram.model.ram import RAM
 from ram.training.batches import Batches, BatchParams
 from ram.training.distributed import Processes
 from ram.training.examples import Examples, stored_examples
-from ram.training.inputs import PictureInputs
+from ram.training.inputs import ImageInputs
 from ram.training.loop import STATE_NAME, train
 from ram.training.losses import LossParams
 from ram.training.params import OptimizerParams, TrainingParams
@@ -41,8 +41,8 @@ test_resume.train_and_save(
 """
 
 
-class DrawnPictures:
-    """Pictures of noise by name, as an image store opens them."""
+class DrawnImages:
+    """Images of noise by name, as an image store opens them."""
 
     def open(self, image_id: str, min_size: int | None = None) -> Image.Image:
         rng = np.random.default_rng(zlib.crc32(image_id.encode()))
@@ -90,11 +90,11 @@ def train_and_save(
         num_tags_per_chunk=2,
         image_encoder_options={"drop_path_rate": 0.3},
     )
-    inputs = PictureInputs(DrawnPictures(), model.preprocess, params.augment)  # type: ignore[arg-type]
+    inputs = ImageInputs(DrawnImages(), model.preprocess, params.augment)  # type: ignore[arg-type]
     names = ["dog", "cat", "grass", "sofa", "red", "run"]
     batches = Batches(Corpus((examples,)), inputs, params.batch, names, seed=5, caption_share=params.loss.caption_share)
     assert batches.steps_per_epoch == 3
-    with patch("ram.model.precision.has_bf16", lambda device: True):  # PyTorch has bf16 on every CPU
+    with patch("ram.training.step.has_bf16", lambda device: True):  # PyTorch has bf16 on every CPU
         curves = train(model, batches, params, scratch, evaluate=first_bias, processes=processes)
     curves.to_csv(scratch / "curves.csv", index=False)
     torch.save(model.state_dict(), scratch / "weights.pt")

@@ -23,7 +23,7 @@ def test_batches_take_every_row_once_and_none_is_too_large(num_rows: int, batch_
 
 
 @pytest.mark.parametrize("window", [None, 1, 5])
-def test_an_epoch_has_every_picture_once_and_hangs_on_seed_and_epoch_alone(corpus: Corpus, window: int | None) -> None:
+def test_an_epoch_has_every_image_once_and_hangs_on_seed_and_epoch_alone(corpus: Corpus, window: int | None) -> None:
     order = corpus.epoch_order(3, 1, window)
     assert sorted(order) == list(range(20))
     np.testing.assert_array_equal(order, corpus.epoch_order(3, 1, window))
@@ -38,7 +38,7 @@ def test_with_a_window_of_one_the_shards_are_read_one_after_the_other(corpus: Co
     assert len(firsts) == 3
 
 
-def test_no_picture_leaves_its_window(examples: Examples) -> None:
+def test_no_image_leaves_its_window(examples: Examples) -> None:
     one_shard = dataclasses.replace(examples, shard_N=np.zeros(len(examples), np.int32))
     order = Corpus((one_shard,)).epoch_order(0, 0, 6)
     assert np.abs(order - np.arange(len(order))).max() < 6

@@ -26,7 +26,7 @@ class Plain:
 
 @pytest.fixture
 def rows(tables: SimpleNamespace) -> pd.DataFrame:
-    """Positives, negatives and unknown labels of pictures of split train, two of five pairs."""
+    """Positives, negatives and unknown labels of images of split train, two of five pairs."""
     images = tables.images.to_pandas(["image_id", "split"])
     ids = images["image_id"][images["split"] == "train"].tolist()
     generator = np.random.default_rng(4)
@@ -84,7 +84,7 @@ def test_positives_are_counted_without_negatives_and_unknown_labels(
     assert examples_of(tables, rows, tmp_path / "own", False).num_positives().tolist() == expected
 
 
-def test_mean_average_precision_is_over_the_pictures_for_which_a_tag_is_known() -> None:
+def test_mean_average_precision_is_over_the_images_for_which_a_tag_is_known() -> None:
     scores = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3]])
     positive = np.array([[False, True], [True, False], [False, False]])
     known = np.array([[False, True], [True, False], [True, False]])

@@ -37,7 +37,7 @@ def test_a_synonym_is_the_tag_and_a_held_out_name_is_unseen(
     assert found.seen_K.tolist() == [True, False]
 
 
-def test_a_benchmark_without_pictures_in_split_dev_is_not_there(
+def test_a_benchmark_without_images_in_split_dev_is_not_there(
     tables: SimpleNamespace, make_tiny_model: Callable[..., RAM]
 ) -> None:
     facts = {"other": {"sources": ["elsewhere"], "names": ["dog"]}}
@@ -57,12 +57,12 @@ class Known:
         return torch.from_numpy(self.scores_BK[[int(i) for i in image_ids]])
 
 
-@pytest.mark.parametrize("num_pictures", [5, 150])
-def test_metrics_are_the_mean_average_precision_of_all_of_seen_and_of_unseen_names(num_pictures: int) -> None:
+@pytest.mark.parametrize("num_images", [5, 150])
+def test_metrics_are_the_mean_average_precision_of_all_of_seen_and_of_unseen_names(num_images: int) -> None:
     rng = np.random.default_rng(0)
-    scores, positive = rng.normal(size=(num_pictures, 4)).astype(np.float32), rng.random((num_pictures, 4)) < 0.5
+    scores, positive = rng.normal(size=(num_images, 4)).astype(np.float32), rng.random((num_images, 4)) < 0.5
     seen = np.array([True, False, True, True])
-    names, ids = [*"abcd"], [str(i) for i in range(num_pictures)]
+    names, ids = [*"abcd"], [str(i) for i in range(num_images)]
     made = DevBenchmark(
         name="made", image_ids=ids, names=names, positive_BK=positive, seen_K=seen, embedding_KE=np.eye(4)
     )

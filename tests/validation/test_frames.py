@@ -67,7 +67,7 @@ def test_totals_do_not_depend_on_the_size_of_the_batches(tmp_path, rows_per_batc
     assert totals.frequencies() == {"abcd"[t]: n for t, n in per_tag.items()}
 
 
-def test_unknown_pictures_are_marked_and_not_counted(tmp_path) -> None:
+def test_unknown_images_are_marked_and_not_counted(tmp_path) -> None:
     table = make_cleaned(tmp_path / "t", [("s/0", 0, True), ("elsewhere/1", 0, True)])
     images = ImageIndex(make_images(tmp_path / "images"))
     (batch,) = row_batches(table, images, 10)
@@ -84,7 +84,7 @@ def test_positions_are_rows_of_the_table_images(tmp_path, dictionary: bool) -> N
     assert found.tolist() == [*order.tolist(), -1, -1, -1]
 
 
-def test_a_picture_that_is_listed_twice_is_an_error(tmp_path) -> None:
+def test_an_image_that_is_listed_twice_is_an_error(tmp_path) -> None:
     make_images(tmp_path / "images", num_train=3)
     (tmp_path / "images" / "part-00001.parquet").write_bytes((tmp_path / "images" / "part-00000.parquet").read_bytes())
     with pytest.raises(ValueError, match="have one image_id"):

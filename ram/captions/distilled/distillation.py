@@ -11,7 +11,7 @@ import numpy as np
 from ram.captions import Phrase
 from ram.captions.distilled.model import PhraseTable, joined
 from ram.captions.distilled.token_classifier import PADDING, Votes, context_keys, learn_votes
-from ram.captions.distilled.token_labels import LABELS, NOTHING, Labelled, irregular_forms, label_words, words_of
+from ram.captions.distilled.token_labels import LABELS, NOTHING, Labeled, irregular_forms, label_words, words_of
 
 _MIN_COUNT = 2  # rarer words and contexts are not kept: the unknown words of other captions are like them
 _NUM_GRAMMAR_WORDS = 150  # most frequent words; those of them that give no phrases are classes of their own
@@ -25,10 +25,10 @@ def distil_table(captions: Sequence[str], phrases: Sequence[Sequence[Phrase]], *
         raise ValueError(f"{len(captions)} captions gave no phrase to distil a table from; raise num_distilled")
     words = [words_of(caption) for caption in captions]
     forms = irregular_forms(words, phrases)
-    labelled = [label_words(own, found, forms) for own, found in zip(words, phrases, strict=True)]
-    bare = PhraseTable(_classes(words, labelled), _word_forms(words, labelled), {}, _no_votes())
-    compounds = _compounds(words, labelled, bare)
-    return PhraseTable(bare.classes, bare.forms, compounds, _learn(words, labelled, bare, seed))
+    labeled = [label_words(own, found, forms) for own, found in zip(words, phrases, strict=True)]
+    bare = PhraseTable(_classes(words, labeled), _word_forms(words, labeled), {}, _no_votes())
+    compounds = _compounds(words, labeled, bare)
+    return PhraseTable(bare.classes, bare.forms, compounds, _learn(words, labeled, bare, seed))
 
 
 def agreement(found: Iterable[Collection[Any]], expected: Iterable[Collection[Any]]) -> dict[str, float]:
@@ -45,11 +45,11 @@ def agreement(found: Iterable[Collection[Any]], expected: Iterable[Collection[An
     }
 
 
-def _classes(words: Sequence[Sequence[str]], labelled: Sequence[Labelled]) -> dict[str, str]:
+def _classes(words: Sequence[Sequence[str]], labeled: Sequence[Labeled]) -> dict[str, str]:
     """The class of every word that is frequent enough: its labels and its ending, or itself where it is grammar."""
     counts = Counter(word for own in words for word in own)
     uses: dict[str, Counter[int]] = defaultdict(Counter)
-    for own, marks in zip(words, labelled, strict=True):
+    for own, marks in zip(words, labeled, strict=True):
         for word, label, certain in zip(own, marks.labels, marks.certain, strict=True):
             if certain:
                 uses[word][label] += 1
@@ -70,10 +70,10 @@ def _class_name(word: str, uses: Counter[int]) -> str:
     return "/".join(["<" + LABELS[named[0]], *(LABELS[k] for k in named[1:])]) + (f"-{suffix}>" if suffix else ">")
 
 
-def _word_forms(words: Sequence[Sequence[str]], labelled: Sequence[Labelled]) -> dict[str, dict[str, str]]:
+def _word_forms(words: Sequence[Sequence[str]], labeled: Sequence[Labeled]) -> dict[str, dict[str, str]]:
     """Label -> word -> what it mostly is in a phrase."""
     seen: dict[str, dict[str, Counter[str]]] = {name: defaultdict(Counter) for name in LABELS}
-    for own, marks in zip(words, labelled, strict=True):
+    for own, marks in zip(words, labeled, strict=True):
         for word, label, text in zip(own, marks.labels, marks.texts, strict=True):
             if text is not None:
                 seen[LABELS[label]][word][text] += 1
@@ -88,10 +88,10 @@ def _most_common(counts: Mapping[str, int]) -> str:
     return min(counts, key=lambda text: (-counts[text], text))
 
 
-def _compounds(words: Sequence[Sequence[str]], labelled: Sequence[Labelled], table: PhraseTable) -> dict[str, str]:
+def _compounds(words: Sequence[Sequence[str]], labeled: Sequence[Labeled], table: PhraseTable) -> dict[str, str]:
     """Words side by side -> their phrase, where the rule of `joined` gives another."""
     seen: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
-    for own, marks in zip(words, labelled, strict=True):
+    for own, marks in zip(words, labeled, strict=True):
         for places, text in marks.nouns:
             if len(places) > 1:
                 seen[tuple(own[i] for i in places)][text] += 1
@@ -103,13 +103,13 @@ def _no_votes() -> Votes:
     return Votes(np.empty(0, np.int64), np.empty((0, len(LABELS)), np.int32))
 
 
-def _learn(words: Sequence[Sequence[str]], labelled: Sequence[Labelled], table: PhraseTable, seed: int) -> Votes:
+def _learn(words: Sequence[Sequence[str]], labeled: Sequence[Labeled], table: PhraseTable, seed: int) -> Votes:
     ids: list[int] = [0] * PADDING
     places: list[int] = []
     for own in words:
         places += range(len(ids), len(ids) + len(own))
         ids += [*map(table.id_of, own), *[0] * PADDING]
     keys = context_keys(table.columns(np.array(ids)), np.array(places))
-    labels = np.array([label for marks in labelled for label in marks.labels])
-    certain = np.array([mark for marks in labelled for mark in marks.certain])
+    labels = np.array([label for marks in labeled for label in marks.labels])
+    certain = np.array([mark for marks in labeled for mark in marks.certain])
     return learn_votes(keys, labels, certain, num_labels=len(LABELS), min_count=_MIN_COUNT, seed=seed)

@@ -114,7 +114,7 @@ class Votes:
 def learn_votes(
     keys: Ints, labels: Ints, certain: NDArray[np.bool_], *, num_labels: int, min_count: int, seed: int
 ) -> Votes:
-    """Votes for the contexts (T x N) that stand `min_count` times or more, from labelled words."""
+    """Votes for the contexts (T x N) that stand `min_count` times or more, from labeled words."""
     known, counts = np.unique(keys, return_counts=True)
     known = known[counts >= min_count]
     rows = np.searchsorted(known, keys)
@@ -148,7 +148,7 @@ def _chunks(order: Ints) -> list[Ints]:
 
 
 class _Batch:
-    """Some labelled words, with their contexts numbered within the batch."""
+    """Some labeled words, with their contexts numbered within the batch."""
 
     def __init__(self, rows: Ints, labels: Ints, num_labels: int) -> None:
         self.rows, inside = np.unique(rows, return_inverse=True)

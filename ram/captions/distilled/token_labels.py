@@ -22,7 +22,7 @@ _MIN_FORM_SHARE = 0.5  # of a lemma's captions without another explanation must 
 _MIN_WORD_SHARE = 0.02  # and of the word's captions the lemma
 
 
-class Labelled(NamedTuple):
+class Labeled(NamedTuple):
     """The labels of one caption's words."""
 
     labels: list[int]
@@ -73,7 +73,7 @@ def irregular_forms(
     return {lemma: frozenset(words) for lemma, words in forms.items()}
 
 
-def label_words(words: Sequence[str], phrases: Sequence[Phrase], forms: Forms) -> Labelled:
+def label_words(words: Sequence[str], phrases: Sequence[Phrase], forms: Forms) -> Labeled:
     """The labels of a caption from the phrases that a parser found in it, in the order of their words."""
     labels = [NOTHING] * len(words)
     texts: list[str | None] = [None] * len(words)
@@ -96,7 +96,7 @@ def label_words(words: Sequence[str], phrases: Sequence[Phrase], forms: Forms) -
         position = max(position, places[0] + 1)
     named = {words[i] for i, label in enumerate(labels) if label != NOTHING}
     certain = [label != NOTHING or word not in named for label, word in zip(labels, words, strict=True)]
-    return Labelled(labels, texts, certain, nouns)
+    return Labeled(labels, texts, certain, nouns)
 
 
 def _places(

@@ -40,7 +40,7 @@ class _Tokens:
         self.index: dict[str, int] = {}
         self.num_words = self.first_word = self.num_parts = np.empty(0, np.int64)  # parts: words, marks not counted
         self.simple = self.english = self.foreign = self.lettered = np.empty(0, np.bool_)
-        self.on_picture = self.beside_picture = np.empty(0, np.bool_)
+        self.on_image = self.beside_image = np.empty(0, np.bool_)
         self.is_mark = self.ends_in_mark = self.ends_in_comma = np.empty(0, np.bool_)
 
 
@@ -105,9 +105,9 @@ class WordReader:
         known.english = np.append(known.english, [bare(token) in ENGLISH for token in new])
         known.foreign = np.append(known.foreign, [bare(token) in FOREIGN for token in new])
         parts = [_parts(token) for token in new]
-        known.on_picture = np.append(known.on_picture, [not boilerplate.PICTURE_NOUNS.isdisjoint(p) for p in parts])
-        beside = [not boilerplate.BESIDE_PICTURES.isdisjoint(p) for p in parts]
-        known.beside_picture = np.append(known.beside_picture, beside)
+        known.on_image = np.append(known.on_image, [not boilerplate.IMAGE_NOUNS.isdisjoint(p) for p in parts])
+        beside = [not boilerplate.BESIDE_IMAGES.isdisjoint(p) for p in parts]
+        known.beside_image = np.append(known.beside_image, beside)
         known.lettered = np.append(known.lettered, [text[:1].isalpha() for text in texts])
         known.is_mark = np.append(known.is_mark, is_mark)
         known.ends_in_mark = np.append(known.ends_in_mark, [text.endswith(_MARKS) for text in texts])
@@ -129,7 +129,7 @@ class WordReader:
         tokens = self._tokens
         slow = count(~tokens.simple[known]) > 0
         slow |= (count(tokens.english[known]) == 0) & (count(tokens.foreign[known]) > 1)
-        slow |= (count(tokens.on_picture[known]) > 0) & (count(tokens.beside_picture[known]) > 0)
+        slow |= (count(tokens.on_image[known]) > 0) & (count(tokens.beside_image[known]) > 0)
         slow |= count(tokens.num_parts[known]) > self._max_words
         if len(known):
             first = np.append(True, owners[1:] != owners[:-1])

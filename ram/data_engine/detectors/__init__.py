@@ -25,7 +25,7 @@ COMBINATIONS = ("mean", "max", "any")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DetectorParams:
-    """Which detectors judge the regions of a tag, how several are combined, and the knobs of each."""
+    """Which detectors judge the regions of a tag, how several are combined, and the parameters of each."""
 
     use: Mapping[str, float]  # the detectors that judge, and their weights in the mean
     combine: str  # of several, their ranks: mean by weight | max | any, where each one's outlying share counts
@@ -71,7 +71,7 @@ Detector = Callable[[TagRows, DetectorParams], np.ndarray]
 
 
 def _of_points(score_points: Callable[[Points, Any, int], np.ndarray], section: str) -> Detector:
-    """A detector that looks at features alone; `section` names its knobs."""
+    """A detector that looks at features alone; `section` names its parameters."""
 
     def scores(rows: TagRows, params: DetectorParams) -> np.ndarray:
         if rows.points is None:

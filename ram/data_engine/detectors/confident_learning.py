@@ -2,9 +2,9 @@
 
 For one tag it is a question of two labels, and every label-quality score of that paper's library orders the rows of the
 tag as the held-out probability p does. What the method adds is where confidence begins: a row with the tag counts as
-wrong where 1 - p reaches the mean of 1 - p over the pictures without the tag. Those pictures have no region and no row,
-but the probe's evidence is measured from the middle between pictures with and without the tag, with one spread for both:
-at even odds the pictures without the tag mirror those with it, so that mean is the mean of p over the rows with it.
+wrong where 1 - p reaches the mean of 1 - p over the images without the tag. Those images have no region and no row,
+but the probe's evidence is measured from the middle between images with and without the tag, with one spread for both:
+at even odds the images without the tag mirror those with it, so that mean is the mean of p over the rows with it.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from ram.data_engine.detectors.points import Points
 
 # M different regions of one tag, P dimensions
 
-_MAX_DIMS_OF_FAST = 30  # above, it takes approximate neighbours from one more library
+_MAX_DIMS_OF_FAST = 30  # above, it takes approximate neighbors from one more library
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +28,7 @@ class HdbscanParams:
     min_cluster_size: int  # and at least this many
     min_samples: int
     selection: str  # of clusters: eom (few, large) or leaf (many, small)
-    max_noise_share: float  # more regions outside all clusters: distances to neighbours are used instead
+    max_noise_share: float  # more regions outside all clusters: distances to neighbors are used instead
     small_cluster_share: float  # clusters under this share that lie far from the largest are outlying as a whole
 
     def __post_init__(self) -> None:
@@ -45,9 +45,9 @@ class HdbscanParams:
                 "min_cluster_size must be 2 or more and min_samples 1 or more, got "
                 f"{self.min_cluster_size}, {self.min_samples}"
             )
-        for knob in ("min_cluster_share", "max_noise_share", "small_cluster_share"):
-            if not 0 <= getattr(self, knob) <= 1:
-                raise ValueError(f"{knob} must be in [0, 1], got {getattr(self, knob)}")
+        for parameter in ("min_cluster_share", "max_noise_share", "small_cluster_share"):
+            if not 0 <= getattr(self, parameter) <= 1:
+                raise ValueError(f"{parameter} must be in [0, 1], got {getattr(self, parameter)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def score_points(points: Points, params: HdbscanParams, seed: int) -> np.ndarray
     clusters = find_clusters(points, params)
     labels = clusters.labels
     if labels.max() < 0 or (labels < 0).mean() > params.max_noise_share:
-        score_M = _by_neighbours(points.point_MP, points.fitted, params.min_samples)
+        score_M = _by_neighbors(points.point_MP, points.fitted, params.min_samples)
     else:
         score_M = _raise_small_clusters(clusters, points, params.small_cluster_share)
     return np.clip(score_M, 0, 1)
@@ -108,7 +108,7 @@ def _sklearn(points: Points, params: HdbscanParams) -> Clusters:
 
     clusterer = HDBSCAN(
         min_cluster_size=_min_cluster_size(points, params),
-        min_samples=params.min_samples + 1,  # counts the point itself among its neighbours
+        min_samples=params.min_samples + 1,  # counts the point itself among its neighbors
         cluster_selection_method=params.selection,
         n_jobs=1,
         copy=True,
@@ -127,7 +127,7 @@ def _fast_hdbscan(points: Points, params: HdbscanParams) -> Clusters:
 
     if points.point_MP.shape[1] > _MAX_DIMS_OF_FAST:
         raise ValueError(
-            f"library fast_hdbscan finds exact neighbours in up to {_MAX_DIMS_OF_FAST} dimensions, got "
+            f"library fast_hdbscan finds exact neighbors in up to {_MAX_DIMS_OF_FAST} dimensions, got "
             f"{points.point_MP.shape[1]}; set points.pca_dims to {_MAX_DIMS_OF_FAST} or fewer, or take another library"
         )
     num_threads = numba.get_num_threads()
@@ -169,9 +169,9 @@ def _with_others_placed(points: Points, labels: np.ndarray, probability: np.ndar
     others = points.others
     if len(others):
         fitted = points.fitted
-        neighbours = NearestNeighbors(n_neighbors=min(min_samples + 1, len(fitted)), n_jobs=1).fit(fitted)
-        core = neighbours.kneighbors(fitted)[0][:, -1]
-        distance, nearest = neighbours.kneighbors(points.point_MP[others])
+        neighbors = NearestNeighbors(n_neighbors=min(min_samples + 1, len(fitted)), n_jobs=1).fit(fitted)
+        core = neighbors.kneighbors(fitted)[0][:, -1]
+        distance, nearest = neighbors.kneighbors(points.point_MP[others])
         reach = np.maximum(np.maximum(distance, core[nearest]), distance[:, -1:])
         best = reach.argmin(1)[:, None]
         label = labels[np.take_along_axis(nearest, best, 1)[:, 0]]
@@ -188,8 +188,8 @@ def _raise_small_clusters(clusters: Clusters, points: Points, small_share: float
     labels, fitted = clusters.labels, points.fitted
     sizes = np.bincount(labels[labels >= 0])
     main = labels == sizes.argmax()
-    centre_P = fitted[main].mean(0)
-    distance = np.linalg.norm(fitted - centre_P, axis=1)
+    center_P = fitted[main].mean(0)
+    distance = np.linalg.norm(fitted - center_P, axis=1)
     reach = np.quantile(distance[main], 0.99)
     raised_M = clusters.score_M.copy()
     for cluster in np.flatnonzero(sizes < small_share * len(labels)):
@@ -200,10 +200,10 @@ def _raise_small_clusters(clusters: Clusters, points: Points, small_share: float
     return raised_M
 
 
-def _by_neighbours(point_MP: np.ndarray, reference: np.ndarray, num_neighbours: int) -> np.ndarray:
-    """1 - median / distance to the `num_neighbours`-th neighbour: half of the points have 0, none reaches 1."""
+def _by_neighbors(point_MP: np.ndarray, reference: np.ndarray, num_neighbors: int) -> np.ndarray:
+    """1 - median / distance to the `num_neighbors`-th neighbor: half of the points have 0, none reaches 1."""
     from sklearn.neighbors import NearestNeighbors
 
-    neighbours = NearestNeighbors(n_neighbors=min(num_neighbours + 1, len(reference)), n_jobs=1).fit(reference)
-    distance_M = neighbours.kneighbors(point_MP)[0][:, -1]
+    neighbors = NearestNeighbors(n_neighbors=min(num_neighbors + 1, len(reference)), n_jobs=1).fit(reference)
+    distance_M = neighbors.kneighbors(point_MP)[0][:, -1]
     return np.maximum(1 - np.median(distance_M) / np.maximum(distance_M, 1e-12), 0)

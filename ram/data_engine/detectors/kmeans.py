@@ -1,4 +1,4 @@
-"""K-Means++, the paper's clustering: the further a region lies from the centre of its cluster, the more outlying."""
+"""K-Means++, the paper's clustering: the further a region lies from the center of its cluster, the more outlying."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from ram.data_engine.detectors.points import Points, ranks
 
-# A cluster of one or two regions has its outliers for a centre, and hides them.
+# A cluster of one or two regions has its outliers for a center, and hides them.
 _MIN_MEAN_SIZE = 5
 
 
@@ -22,7 +22,7 @@ class KMeansParams:
 
 
 def score_points(points: Points, params: KMeansParams, seed: int) -> np.ndarray:
-    """Per point the rank of its distance to the centre, in (0, 1): a distance means nothing across tags."""
+    """Per point the rank of its distance to the center, in (0, 1): a distance means nothing across tags."""
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 

@@ -1,4 +1,4 @@
-"""The regions of one tag as points: each different one once, and few enough dimensions to look for neighbours in."""
+"""The regions of one tag as points: each different one once, and few enough dimensions to look for neighbors in."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _scaled(feature_ND: np.ndarray, metric: str) -> np.ndarray:
     scaled_ND = np.empty(feature_ND.shape, np.float32)
     for rows in _some(feature_ND):
         scaled = feature_ND[rows].astype(np.float64) / np.maximum(length_N[rows, None], 1e-12)
-        scaled_ND[rows] = np.round(scaled, 6)  # the same picture twice may differ in the last bits
+        scaled_ND[rows] = np.round(scaled, 6)  # the same image twice may differ in the last bits
     return scaled_ND
 
 

@@ -232,7 +232,7 @@ def butterfly(pen: Pen, pose: str) -> None:
 
 
 def person(pen: Pen, pose: str) -> None:
-    """The colour is that of the shirt."""
+    """The color is that of the shirt."""
     stride = {"run": 0.2, "jump": 0.16}.get(pose, 0.05)
     lift = 0.12 if pose == "jump" else 0.0
     for side in (-1, 1):

@@ -1,4 +1,4 @@
-"""A world -> its picture, and the box of everything in it."""
+"""A world -> its image, and the box of everything in it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ram.datasets.source import Box
-from ram.datasets.synthetic.pen import COLOURS, RGB, Pen, Style
+from ram.datasets.synthetic.pen import COLORS, RGB, Pen, Style
 from ram.datasets.synthetic.scenes import draw_scene
 from ram.datasets.synthetic.things import THINGS
 from ram.datasets.synthetic.world import Thing, World
@@ -17,7 +17,7 @@ OVERSAMPLING = 3  # drawn so many times larger and then reduced: smooth edges
 
 
 def draw_world(world: World, rng: random.Random) -> tuple[Image.Image, list[list[Box]]]:
-    """The picture, RGB, and for every thing one box a place."""
+    """The image, RGB, and for every thing one box a place."""
     width, height = world.width * OVERSAMPLING, world.height * OVERSAMPLING
     canvas = draw_scene(world.scene, width, height, world.horizon, rng)
     style = Style.drawn(rng)
@@ -31,11 +31,11 @@ def draw_world(world: World, rng: random.Random) -> tuple[Image.Image, list[list
 
 def _draw_thing(canvas: Image.Image, thing: Thing, place: tuple[float, float], style: Style, rng: random.Random) -> Box:
     side = round(thing.side * min(canvas.size))
-    colour: RGB = tuple(min(max(c + rng.randint(-16, 16), 0), 255) for c in COLOURS[thing.colour])  # type: ignore[assignment]
+    color: RGB = tuple(min(max(c + rng.randint(-16, 16), 0), 255) for c in COLORS[thing.color])  # type: ignore[assignment]
     tilt = 90 if thing.action == "swim" and thing.kind == "person" else rng.gauss(0, 5)
     if thing.action in ("fly", "jump"):
         tilt -= rng.uniform(4, 14)
-    pen = Pen(side, colour, style, rng, turn=tilt, aspect=rng.uniform(0.86, 1.16), mirror=rng.random() < 0.5)
+    pen = Pen(side, color, style, rng, turn=tilt, aspect=rng.uniform(0.86, 1.16), mirror=rng.random() < 0.5)
     THINGS[thing.kind].draw(pen, thing.action or "stand")
     layer = pen.textured()
     left, top = round(place[0] * canvas.width - side / 2), round(place[1] * canvas.height - side / 2)
@@ -106,18 +106,18 @@ def _scribble(canvas: Image.Image, rng: random.Random) -> None:
     """Clutter that means nothing."""
     draw = ImageDraw.Draw(canvas)
     for _ in range(rng.randint(0, 4)):
-        colour = (rng.randint(30, 240), rng.randint(30, 240), rng.randint(30, 240))
+        color = (rng.randint(30, 240), rng.randint(30, 240), rng.randint(30, 240))
         x, y, size = rng.uniform(0, canvas.width), rng.uniform(0, canvas.height), rng.uniform(6, 30)
         if rng.random() < 0.5:
             path = [(x + rng.gauss(0, size), y + rng.gauss(0, size)) for _ in range(5)]
-            draw.line(path, fill=colour, width=rng.randint(2, 4))
+            draw.line(path, fill=color, width=rng.randint(2, 4))
         else:
             corners = [(x + rng.gauss(0, size * 0.5), y + rng.gauss(0, size * 0.5)) for _ in range(rng.randint(3, 5))]
-            draw.polygon(corners, fill=colour)
+            draw.polygon(corners, fill=color)
 
 
 def _lit(image: Image.Image, rng: random.Random) -> Image.Image:
-    """Light from one side, of some colour and strength, and a little grain."""
+    """Light from one side, of some color and strength, and a little grain."""
     pixels = np.asarray(image).astype(np.float32)
     slope = rng.uniform(-0.18, 0.18) * np.linspace(-1, 1, image.width)[None, :, None]
     tint = np.array([rng.uniform(0.93, 1.07) for _ in range(3)])

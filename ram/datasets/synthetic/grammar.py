@@ -1,4 +1,4 @@
-"""A world -> what people might write under its picture: less than there is, and now and then what is not there."""
+"""A world -> what people might write under its image: less than there is, and now and then what is not there."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ram.datasets.synthetic.things import SEEN_COLOURS, SEEN_THINGS, THINGS
+from ram.datasets.synthetic.things import SEEN_COLORS, SEEN_THINGS, THINGS
 from ram.datasets.synthetic.world import Thing, World
 
-COLOUR_WORDS = {"gray": ("gray", "grey")}
+COLOR_WORDS = {"gray": ("gray", "grey")}
 SIZE_WORDS = {"small": ("small", "little"), "large": ("large", "big")}
 ACTION_WORDS = {
     "run": ("running",),
@@ -31,7 +31,7 @@ SCENE_PHRASES = {
     "snow": ("in the snow", "on the snow"),
 }
 META = ("a drawing of", "a picture of", "an illustration of", "this is", "we can see", "an image of")
-FACTS = ("kind", "colour", "size", "action")  # of a thing
+FACTS = ("kind", "color", "size", "action")  # of a thing
 FORGOTTEN_THINGS = 1.3  # the first is never forgotten, so the others are forgotten more often
 NUMBERS = {2: ("two", "two", "a pair of"), 3: ("three", "three", "several")}
 
@@ -42,14 +42,14 @@ class Mention:
 
     kind: str
     count: int = 1
-    colour: str | None = None
+    color: str | None = None
     size: str | None = None
     action: str | None = None
     index: int = -1  # of the thing in its world; -1 for one that is not there
 
 
 def write_captions(world: World, rng: random.Random, *, omitted_share: float, false_share: float) -> list[str]:
-    """One to three captions. Together they leave out `omitted_share` of what is in the picture (by expectation); each
+    """One to three captions. Together they leave out `omitted_share` of what is in the image (by expectation); each
     names a thing that is not there with probability `false_share`."""
     mentions, scene = _remembered(world, rng, omitted_share)
     num_captions = rng.choices((1, 2, 3), weights=(4, 4, 2))[0]
@@ -72,7 +72,7 @@ def write_captions(world: World, rng: random.Random, *, omitted_share: float, fa
 def _remembered(world: World, rng: random.Random, omitted_share: float) -> tuple[list[Mention], str | None]:
     """What is left when a share of all facts is forgotten: first whole things, one excepted, then single facts."""
     mentions = [
-        Mention(kind=t.kind, count=len(t.places), colour=t.colour, size=t.size, action=t.action, index=i)
+        Mention(kind=t.kind, count=len(t.places), color=t.color, size=t.size, action=t.action, index=i)
         for i, t in enumerate(world.things)
     ]
     num_facts = sum(map(_num_facts, mentions)) + bool(world.scene)
@@ -98,23 +98,23 @@ def _some(count: int, rng: random.Random) -> list[int]:
 
 
 def _vaguer(mention: Mention, rng: random.Random) -> Mention:
-    kept = {f: getattr(mention, f) for f in ("colour", "size", "action") if rng.random() < 0.5}
-    return replace(mention, **({"colour": None, "size": None, "action": None} | kept))
+    kept = {f: getattr(mention, f) for f in ("color", "size", "action") if rng.random() < 0.5}
+    return replace(mention, **({"color": None, "size": None, "action": None} | kept))
 
 
 def _invented(world: World, rng: random.Random) -> Mention:
-    """A thing that is not there; never of a kind or colour that is held back."""
+    """A thing that is not there; never of a kind or color that is held back."""
     present = world.names()
     kind = rng.choice([name for name in SEEN_THINGS if name not in present])
-    colours = [name for name in SEEN_COLOURS if name not in present]
-    return Mention(kind=kind, colour=rng.choice(colours) if rng.random() < 0.4 else None)
+    colors = [name for name in SEEN_COLORS if name not in present]
+    return Mention(kind=kind, color=rng.choice(colors) if rng.random() < 0.4 else None)
 
 
 def _compose(world: World, mentions: Sequence[Mention], scene: str | None, rng: random.Random) -> str:
     where = rng.choice(SCENE_PHRASES[scene]) if scene else ""
     first, rest = mentions[0], mentions[1:]
     form = rng.random()
-    if form < 0.14 and (first.colour or first.size) and first.count == 1:
+    if form < 0.14 and (first.color or first.size) and first.count == 1:
         text = _predicative(first, rng) + _joined(world, first, rest, rng)
         return _sentence(f"{text} {where}", rng)
     if form < 0.3:
@@ -133,7 +133,7 @@ def _compose(world: World, mentions: Sequence[Mention], scene: str | None, rng: 
 
 def _predicative(mention: Mention, rng: random.Random) -> str:
     """ "the car is red and small"."""
-    words = [rng.choice(COLOUR_WORDS.get(mention.colour, (mention.colour,)))] if mention.colour else []
+    words = [rng.choice(COLOR_WORDS.get(mention.color, (mention.color,)))] if mention.color else []
     words += [rng.choice(SIZE_WORDS[mention.size])] if mention.size else []
     rng.shuffle(words)
     noun = rng.choice(THINGS[mention.kind].words)
@@ -145,7 +145,7 @@ def _noun_phrase(mention: Mention, rng: random.Random) -> str:
     """ "two big red cats sleeping"."""
     kind = THINGS[mention.kind]
     adjectives = [rng.choice(SIZE_WORDS[mention.size])] if mention.size else []
-    adjectives += [rng.choice(COLOUR_WORDS.get(mention.colour, (mention.colour,)))] if mention.colour else []
+    adjectives += [rng.choice(COLOR_WORDS.get(mention.color, (mention.color,)))] if mention.color else []
     doing = f" {rng.choice(ACTION_WORDS[mention.action])}" if mention.action else ""
     if mention.count > 1:
         return " ".join([rng.choice(NUMBERS[mention.count]), *adjectives, kind.plural]) + doing

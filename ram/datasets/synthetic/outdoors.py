@@ -71,7 +71,7 @@ def tent(pen: Pen, pose: str) -> None:
 
 
 def tree(pen: Pen, pose: str) -> None:
-    """The colour is that of the leaves."""
+    """The color is that of the leaves."""
     pen.shape([(0.44, 0.52), (0.56, 0.52), (0.6, 0.98), (0.4, 0.98)], "wood")
     pen.line([(0.5, 0.7), (0.64, 0.54)], "wood", 0.04)
     for x, y, radius, fill in (
@@ -112,7 +112,7 @@ def mushroom(pen: Pen, pose: str) -> None:
 
 
 def traffic_light(pen: Pen, pose: str) -> None:
-    """The colour is that of the case; one of its lights is on."""
+    """The color is that of the case; one of its lights is on."""
     pen.line([(0.5, 0.66), (0.5, 0.99)], "tyre", 0.07)
     pen.round_box(0.32, 0.02, 0.68, 0.72, 0.07)
     on = pen.rng.randrange(3)

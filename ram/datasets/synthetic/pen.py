@@ -1,4 +1,4 @@
-"""A pen that draws shapes given in unit coordinates, in the style of one picture."""
+"""A pen that draws shapes given in unit coordinates, in the style of one image."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw
 
 RGB = tuple[int, int, int]
 Point = tuple[float, float]
-Fill = str | RGB  # "main", "dark", "light" are shades of the thing's colour; other names are in INKS
+Fill = str | RGB  # "main", "dark", "light" are shades of the thing's color; other names are in INKS
 
-# Colours of parts that are the same whatever colour the thing has.
+# Colors of parts that are the same whatever color the thing has.
 INKS: dict[str, RGB] = {
     "ink": (38, 34, 36),
     "tyre": (45, 45, 50),
@@ -30,7 +30,7 @@ INKS: dict[str, RGB] = {
     "paper": (250, 248, 240),
 }
 FILLED = 0.84  # of the layer is used; the rest is room to turn
-COLOURS: dict[str, RGB] = {
+COLORS: dict[str, RGB] = {
     "red": (206, 38, 38),
     "orange": (242, 132, 26),
     "yellow": (244, 208, 44),
@@ -47,7 +47,7 @@ COLOURS: dict[str, RGB] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Style:
-    """How one picture is drawn: drawn once per picture, so that its things look alike."""
+    """How one image is drawn: drawn once per image, so that its things look alike."""
 
     outline: float  # width of outlines, in units of the thing; 0 for none
     wobble: float  # how far corners stray, in units of the thing
@@ -64,11 +64,11 @@ class Style:
         )
 
 
-def shade(colour: RGB, factor: float) -> RGB:
+def shade(color: RGB, factor: float) -> RGB:
     """Darker below 1, and above it lighter, towards white."""
     if factor <= 1:
-        return tuple(round(c * factor) for c in colour)  # type: ignore[return-value]
-    return tuple(round(255 - (255 - c) * (2 - factor)) for c in colour)  # type: ignore[return-value]
+        return tuple(round(c * factor) for c in color)  # type: ignore[return-value]
+    return tuple(round(255 - (255 - c) * (2 - factor)) for c in color)  # type: ignore[return-value]
 
 
 class Pen:
@@ -80,7 +80,7 @@ class Pen:
     def __init__(
         self,
         side: int,
-        colour: RGB,
+        color: RGB,
         style: Style,
         rng: random.Random,
         *,
@@ -95,9 +95,9 @@ class Pen:
         self._draw = ImageDraw.Draw(self.layer)
         dark, light = (1.0, 1.0) if style.flat_shades else (0.68, 1.38)
         self._shades: dict[str, RGB] = INKS | {
-            "main": colour,
-            "dark": shade(colour, dark) if sum(colour) > 160 else shade(colour, 1.25),
-            "light": shade(colour, light),
+            "main": color,
+            "dark": shade(color, dark) if sum(color) > 160 else shade(color, 1.25),
+            "light": shade(color, light),
         }
         cos, sin = math.cos(math.radians(turn)), math.sin(math.radians(turn))
         wide, high = FILLED * min(aspect, 1.0), FILLED / max(aspect, 1.0)
@@ -107,7 +107,7 @@ class Pen:
 
     @property
     def brightness(self) -> int:
-        """Sum of red, green and blue of the thing's colour, 0 … 765: what is drawn on it must stand out."""
+        """Sum of red, green and blue of the thing's color, 0 … 765: what is drawn on it must stand out."""
         return sum(self._shades["main"])
 
     def shape(self, points: Sequence[Point], fill: Fill = "main") -> None:

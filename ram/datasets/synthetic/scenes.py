@@ -1,4 +1,4 @@
-"""The places that pictures show, drawn behind the things."""
+"""The places that images show, drawn behind the things."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Draw = ImageDraw.ImageDraw
 
 
 def draw_scene(name: str | None, width: int, height: int, horizon: float, rng: random.Random) -> Image.Image:
-    """The background of a picture; None is a plain ground of any colour. `horizon` is a fraction of the height."""
+    """The background of an image; None is a plain ground of any color. `horizon` is a fraction of the height."""
     image = Image.new("RGB", (width, height))
     brush = Brush(ImageDraw.Draw(image), width, height, horizon, rng)
     SCENES[name](brush)
@@ -21,21 +21,21 @@ def draw_scene(name: str | None, width: int, height: int, horizon: float, rng: r
 
 
 class Brush:
-    """Draws in fractions of a picture's width and height."""
+    """Draws in fractions of an image's width and height."""
 
     def __init__(self, draw: Draw, width: int, height: int, horizon: float, rng: random.Random) -> None:
         self.draw, self.width, self.height, self.horizon, self.rng = draw, width, height, horizon, rng
 
-    def vary(self, colour: RGB, by: int = 14) -> RGB:
-        return tuple(min(max(c + self.rng.randint(-by, by), 0), 255) for c in colour)  # type: ignore[return-value]
+    def vary(self, color: RGB, by: int = 14) -> RGB:
+        return tuple(min(max(c + self.rng.randint(-by, by), 0), 255) for c in color)  # type: ignore[return-value]
 
     def blend(self, y0: float, y1: float, top: RGB, bottom: RGB) -> None:
-        """A band that goes from one colour to another."""
+        """A band that goes from one color to another."""
         first, last = round(y0 * self.height), round(y1 * self.height)
         for y in range(first, last, 2):
             share = (y - first) / max(last - first, 1)
-            colour = tuple(round(a + (b - a) * share) for a, b in zip(top, bottom, strict=True))
-            self.draw.rectangle((0, y, self.width, y + 2), fill=colour)
+            color = tuple(round(a + (b - a) * share) for a, b in zip(top, bottom, strict=True))
+            self.draw.rectangle((0, y, self.width, y + 2), fill=color)
 
     def shape(self, points: list[Point], fill: RGB) -> None:
         self.draw.polygon([(x * self.width, y * self.height) for x, y in points], fill=fill)
@@ -51,10 +51,10 @@ class Brush:
         placed = [(x * self.width, y * self.height) for x, y in points]
         self.draw.line(placed, fill=fill, width=max(round(width * self.width), 1))
 
-    def specks(self, count: int, y0: float, y1: float, colour: RGB, size: float) -> None:
+    def specks(self, count: int, y0: float, y1: float, color: RGB, size: float) -> None:
         for _ in range(count):
             x, y, r = self.rng.random(), self.rng.uniform(y0, y1), self.rng.uniform(0.4, 1) * size
-            self.oval(x, y, r, r * 0.7, self.vary(colour))
+            self.oval(x, y, r, r * 0.7, self.vary(color))
 
     def sky(self, top: RGB, bottom: RGB, clouds: int = 0) -> None:
         self.blend(0, self.horizon + 0.02, self.vary(top), self.vary(bottom))

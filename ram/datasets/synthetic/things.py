@@ -1,4 +1,4 @@
-"""The kinds of things that are drawn: how, in which colours by nature, and what they can do."""
+"""The kinds of things that are drawn: how, in which colors by nature, and what they can do."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ram.datasets.synthetic import animals, food, gear, home, outdoors, vehicles
-from ram.datasets.synthetic.pen import COLOURS, Pen
+from ram.datasets.synthetic.pen import COLORS, Pen
 
 ACTIONS = ("run", "jump", "sleep", "fly", "swim", "eat")
 SIZES = ("small", "large")  # a thing between them has no word
@@ -14,13 +14,13 @@ SIZES = ("small", "large")  # a thing between them has no word
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kind:
-    """A kind of thing. `colours` are what it mostly has; `actions` what it may be seen doing."""
+    """A kind of thing. `colors` are what it mostly has; `actions` what it may be seen doing."""
 
     name: str
     draw: Callable[[Pen, str], None]
     words: tuple[str, ...]  # what captions call one of it, the name first
     plural: str
-    colours: tuple[str, ...] = ()
+    colors: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
     carries: bool = False  # others may stand on it
     floats: bool = False  # it is at home in the air
@@ -28,7 +28,7 @@ class Kind:
 
 def _kind(
     draw: Callable[[Pen, str], None],
-    colours: str = "",
+    colors: str = "",
     actions: str = "",
     words: tuple[str, ...] = (),
     plural: str = "",
@@ -41,7 +41,7 @@ def _kind(
         draw=draw,
         words=(name, *words),
         plural=plural or f"{name}s",
-        colours=tuple(colours.split()),
+        colors=tuple(colors.split()),
         actions=tuple(actions.split()),
         carries=carries,
         floats=floats,
@@ -123,8 +123,8 @@ _ALL = [
 ]
 THINGS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
 
-# Held back: not in any picture nor caption of the splits that models learn from. Each has near relatives that are seen.
+# Held back: not in any image nor caption of the splits that models learn from. Each has near relatives that are seen.
 UNSEEN_THINGS = ("truck", "pear", "violin", "duck", "bench", "bowl")
-UNSEEN_COLOURS = ("purple",)
+UNSEEN_COLORS = ("purple",)
 SEEN_THINGS = tuple(name for name in THINGS if name not in UNSEEN_THINGS)
-SEEN_COLOURS = tuple(name for name in COLOURS if name not in UNSEEN_COLOURS)
+SEEN_COLORS = tuple(name for name in COLORS if name not in UNSEEN_COLORS)

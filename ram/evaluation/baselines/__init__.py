@@ -1,4 +1,4 @@
-"""Models and baselines behind one interface: what scores the names of a benchmark on its pictures.
+"""Models and baselines behind one interface: what scores the names of a benchmark on its images.
 
 A model is named by `kind:source`, or by a checkpoint alone: a folder, `champion`, or a version of the registry.
 """
@@ -43,7 +43,7 @@ def _clip(source: str, settings: Settings) -> NameScorer:
 KINDS: dict[str, Callable[[str, Settings], NameScorer]] = {
     "checkpoint": _checkpoint,  # a model of ours, or a published one that `ram import-checkpoint` turned into a folder
     "prior": _prior,  # how often captions name a tag
-    "captions": _captions,  # what the picture's own captions say
+    "captions": _captions,  # what the image's own captions say
     "probe": _probe,  # a linear layer on a checkpoint's frozen image encoder
     "clip": _clip,  # CLIP or SigLIP, zero-shot
 }

@@ -1,4 +1,4 @@
-"""What the captions of a picture say: parsed into tags, as training data are. It looks at no picture."""
+"""What the captions of an image say: parsed into tags, as training data are. It looks at no image."""
 
 from __future__ import annotations
 
@@ -19,35 +19,33 @@ from ram.io.documents import parse_json
 from ram.labels.tagging import CaptionTagger
 from ram.labels.wordnet import load_wordnet
 
-_PICTURES_AT_ONCE = 512
+_IMAGES_AT_ONCE = 512
 
 
 class CaptionParse(NameScorer):
-    """A name's score is the share of a picture's captions that name one of its tags, or a kind of it; 0 without captions.
+    """A name's score is the share of an image's captions that name one of its tags, or a kind of it; 0 without captions.
 
     A name that is no tag of the label system is never said.
     """
 
-    looks_at_pictures = False
+    looks_at_images = False
 
     def __init__(self, source: str) -> None:
         self.label_system = read_label_system(source)
         self._tagger = CaptionTagger(self.label_system, load_wordnet(), implied_parents=True, implied_things="none")
 
     def scores(self, asked: Asked, names: Sequence[MappedName]) -> Iterator[np.ndarray]:
-        """See `NameScorer`. `ValueError` where no picture has a caption; how many have none is said."""
-        without = sum(not asked.captions.get(picture) for picture in asked.pictures)
-        if without == len(asked.pictures):
-            raise ValueError("no picture of the benchmark has a caption; give a file of theirs with --captions")
+        """See `NameScorer`. `ValueError` where no image has a caption; how many have none is said."""
+        without = sum(not asked.captions.get(image) for image in asked.images)
+        if without == len(asked.images):
+            raise ValueError("no image of the benchmark has a caption; give a file of theirs with --captions")
         if without:
-            print(
-                f"{without} of {len(asked.pictures)} pictures have no caption: nothing is said of them", file=sys.stderr
-            )
+            print(f"{without} of {len(asked.images)} images have no caption: nothing is said of them", file=sys.stderr)
         tags_of = [{tag.tag_id for tag in name.tags} for name in names]
-        for start in range(0, len(asked.pictures), _PICTURES_AT_ONCE):
-            pictures = asked.pictures[start : start + _PICTURES_AT_ONCE]
-            said = self._said([asked.captions.get(picture, ()) for picture in pictures])
-            scores_BK = np.zeros((len(pictures), len(names)), np.float32)
+        for start in range(0, len(asked.images), _IMAGES_AT_ONCE):
+            images = asked.images[start : start + _IMAGES_AT_ONCE]
+            said = self._said([asked.captions.get(image, ()) for image in images])
+            scores_BK = np.zeros((len(images), len(names)), np.float32)
             for row, captions in enumerate(said):
                 for k, tags in enumerate(tags_of):
                     num = sum(bool(tags & stated) for stated in captions)
@@ -55,7 +53,7 @@ class CaptionParse(NameScorer):
             yield scores_BK
 
     def _said(self, groups: Sequence[Sequence[str]]) -> list[list[set[int]]]:
-        """The tag ids that every caption of every picture states."""
+        """The tag ids that every caption of every image states."""
         from ram.captions import clean_caption, parse_captions
 
         flat = [clean_caption(caption) for captions in groups for caption in captions]
@@ -76,10 +74,10 @@ class CaptionParse(NameScorer):
         return {"label_system": self.label_system.version}
 
 
-def read_captions(path: str, pictures: Sequence[str]) -> dict[str, list[str]]:
-    """The captions of these pictures: of COCO's JSON, of JSON lines (image or id, captions), or of a table (image, caption).
+def read_captions(path: str, images: Sequence[str]) -> dict[str, list[str]]:
+    """The captions of these images: of COCO's JSON, of JSON lines (image or id, captions), or of a table (image, caption).
 
-    A picture goes by its whole name, else by its file's, with or without suffix.
+    An image goes by its whole name, else by its file's, with or without suffix.
     """
     file = expand(path)
     if not isinstance(file, Path) or not file.is_file():
@@ -90,12 +88,12 @@ def read_captions(path: str, pictures: Sequence[str]) -> dict[str, list[str]]:
     loosely: dict[str, list[str]] = {}
     for name, captions in by_name.items():
         loosely.setdefault(PurePosixPath(name).stem, captions)
-    found = {p: by_name.get(p) or by_name.get(PurePosixPath(p).name) or loosely.get(_stem(p), []) for p in pictures}
-    return {picture: captions for picture, captions in found.items() if captions}
+    found = {p: by_name.get(p) or by_name.get(PurePosixPath(p).name) or loosely.get(_stem(p), []) for p in images}
+    return {image: captions for image, captions in found.items() if captions}
 
 
-def _stem(picture: str) -> str:
-    return PurePosixPath(picture).stem
+def _stem(image: str) -> str:
+    return PurePosixPath(image).stem
 
 
 def _caption_rows(file: Path) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""CLIP or SigLIP, zero-shot, through transformers: the likeness of a picture and of a prompt with the name."""
+"""CLIP or SigLIP, zero-shot, through transformers: the likeness of an image and of a prompt with the name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ram.evaluation.mapping import MappedName
 from ram.evaluation.scoring import best_device
 from ram.model.templates import fill_templates
 
-# B pictures, K names, T templates, D width of the space that pictures and texts share
+# B images, K names, T templates, D width of the space that images and texts share
 
 _NAMES_AT_ONCE = 64
 
@@ -40,7 +40,7 @@ class ClipZeroShot(NameScorer):
                 f"cannot load CLIP from {source!r}: {error}; name a folder with its files, or a hub id"
             ) from error
         if not hasattr(self._model, "get_image_features"):
-            raise ValueError(f"{source!r} is a {type(self._model).__name__}, no CLIP: it embeds no pictures")
+            raise ValueError(f"{source!r} is a {type(self._model).__name__}, no CLIP: it embeds no images")
 
     def scores(self, asked: Asked, names: Sequence[MappedName]) -> Iterator[np.ndarray]:
         """See `NameScorer`."""
@@ -49,8 +49,8 @@ class ClipZeroShot(NameScorer):
         bias = getattr(self._model, "logit_bias", None)
         step = self._settings.batch_size
         for start in range(0, len(asked.keys), step):
-            pictures = [asked.finder.open(key) for key in asked.keys[start : start + step]]
-            values = self._processor(images=pictures, return_tensors="pt")["pixel_values"].to(self._model.device)
+            images = [asked.finder.open(key) for key in asked.keys[start : start + step]]
+            values = self._processor(images=images, return_tensors="pt")["pixel_values"].to(self._model.device)
             with torch.inference_mode():
                 cosine_BK = (
                     F.normalize(_features(self._model.get_image_features(pixel_values=values)), dim=1) @ text_KD.T
@@ -63,7 +63,7 @@ class ClipZeroShot(NameScorer):
 
     @torch.inference_mode()
     def _embed_names(self, names: Sequence[str]) -> Tensor:
-        """Rows of length 1: every prompt's embedding normalised, their mean, normalised."""
+        """Rows of length 1: every prompt's embedding normalized, their mean, normalized."""
         rows = []
         for name in names:
             prompts = fill_templates(name, self._templates)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ram.evaluation.images import PictureFinder
+from ram.evaluation.images import ImageFinder
 from ram.evaluation.label_formats import Description
 from ram.evaluation.mapping import MappedName
 from ram.inference.tagger import DEFAULT_THRESHOLD
@@ -18,7 +18,7 @@ from ram.io.tables import read_json
 from ram.labels import LabelSystem
 from ram.model.checkpoint import LABELS
 
-# B pictures, K names
+# B images, K names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,24 +32,24 @@ class Settings:
 
 @dataclass(frozen=True)
 class Asked:
-    """The pictures of a benchmark. `keys` are what `finder` calls them; None where no picture is looked at."""
+    """The images of a benchmark. `keys` are what `finder` calls them; None where no image is looked at."""
 
-    pictures: Sequence[str]
-    finder: PictureFinder | None = None
+    images: Sequence[str]
+    finder: ImageFinder | None = None
     keys: Sequence[str] = ()
-    captions: Mapping[str, Sequence[str]] = field(default_factory=dict)  # by picture
+    captions: Mapping[str, Sequence[str]] = field(default_factory=dict)  # by image
 
 
 class NameScorer(ABC):
     """Scores the names of a benchmark."""
 
     title: str = ""
-    looks_at_pictures: bool = True
+    looks_at_images: bool = True
     label_system: LabelSystem | None = None  # what names are mapped to; None: they are texts
 
     @abstractmethod
     def scores(self, asked: Asked, names: Sequence[MappedName]) -> Iterator[np.ndarray]:
-        """scores_BK, float32 in 0 … 1, of one batch of pictures after the other; names that are left out are not asked."""
+        """scores_BK, float32 in 0 … 1, of one batch of images after the other; names that are left out are not asked."""
 
     def thresholds(self, names: Sequence[MappedName]) -> tuple[np.ndarray, str]:
         """threshold_K, and in words where they come from."""

@@ -1,4 +1,4 @@
-"""The frequency prior: every picture gets the tags that captions name most. What a model must beat."""
+"""The frequency prior: every image gets the tags that captions name most. What a model must beat."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from ram.evaluation.baselines.interface import Asked, NameScorer, read_label_system
 from ram.evaluation.mapping import MappedName
 
-_PICTURES_AT_ONCE = 4096
+_IMAGES_AT_ONCE = 4096
 
 
 class FrequencyPrior(NameScorer):
     """A name's score is its tags' mentions in training captions over those of the most mentioned tag; 0 for a text.
 
-    Within a name all pictures tie, so its average precision is its share of positives.
+    Within a name all images tie, so its average precision is its share of positives.
     """
 
-    looks_at_pictures = False
+    looks_at_images = False
 
     def __init__(self, source: str) -> None:
         self.label_system = read_label_system(source)
@@ -34,8 +34,8 @@ class FrequencyPrior(NameScorer):
         prior_K = np.array(
             [min(sum(tag.frequency for tag in name.tags) / self._most, 1.0) for name in names], np.float32
         )
-        for start in range(0, len(asked.pictures), _PICTURES_AT_ONCE):
-            num = min(_PICTURES_AT_ONCE, len(asked.pictures) - start)
+        for start in range(0, len(asked.images), _IMAGES_AT_ONCE):
+            num = min(_IMAGES_AT_ONCE, len(asked.images) - start)
             yield np.broadcast_to(prior_K, (num, len(names)))
 
     def facts(self) -> dict[str, Any]:

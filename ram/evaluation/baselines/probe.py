@@ -16,18 +16,18 @@ from torch import Tensor
 
 from ram.evaluation.baselines.interface import Asked, NameScorer, Settings
 from ram.evaluation.columns import POSITIVE, UNKNOWN
-from ram.evaluation.images import PictureFinder, find_pictures
+from ram.evaluation.images import ImageFinder, find_images
 from ram.evaluation.label_formats import Problems, read_labels
 from ram.evaluation.mapping import MappedName
 from ram.evaluation.scoring import best_device
 from ram.inference.scorer import Scorer
 from ram.io.progress import track
-from ram.labels.forms import normalise
+from ram.labels.forms import normalize
 from ram.model.checkpoint import load_checkpoint
 
-# N training pictures, B pictures, K names, D channels of the image encoder
+# N training images, B images, K names, D channels of the image encoder
 
-PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2)  # of the squared weights; the best on held-out pictures is taken
+PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2)  # of the squared weights; the best on held-out images is taken
 _HELD_OUT = 0.1
 _MAX_STEPS = 60
 
@@ -40,16 +40,16 @@ class LinearProbe(NameScorer):
             raise ValueError(
                 "a linear probe learns from labels: describe them in a YAML file, and give it with --train"
             )
-        if settings.train.pictures is None:
+        if settings.train.images is None:
             raise ValueError(
-                f"the training labels {settings.train.name} have no pictures; name them in their description"
+                f"the training labels {settings.train.name} have no images; name them in their description"
             )
         self._checkpoint = load_checkpoint(Path(source), best_device())
         self._settings = settings
         self._facts: dict[str, Any] = {}
 
     def scores(self, asked: Asked, names: Sequence[MappedName]) -> Iterator[np.ndarray]:
-        """See `NameScorer`. `ValueError` for a name that no training picture is labelled with: it cannot be learned."""
+        """See `NameScorer`. `ValueError` for a name that no training image is labeled with: it cannot be learned."""
         assert asked.finder is not None
         features_ND, target_NK = self._training_data(names)
         mean_D, scale_D = features_ND.mean(dim=0), features_ND.std(dim=0).clamp(min=1e-6)
@@ -61,14 +61,14 @@ class LinearProbe(NameScorer):
     def _training_data(self, names: Sequence[MappedName]) -> tuple[Tensor, Tensor]:
         train = self._settings.train
         assert train is not None
-        assert train.pictures is not None
+        assert train.images is not None
         problems = Problems()
-        labelled = read_labels(train, problems)
-        finder = find_pictures(train.pictures)
-        chosen, keys = finder.locate(labelled.pictures, problems)
-        column_of = {normalise(name): k for k, name in enumerate(labelled.names)}
-        target_NK = labelled.targets()(0, len(labelled.names))[chosen]
-        columns = [column_of.get(normalise(name.name), -1) for name in names]
+        labeled = read_labels(train, problems)
+        finder = find_images(train.images)
+        chosen, keys = finder.locate(labeled.images, problems)
+        column_of = {normalize(name): k for k, name in enumerate(labeled.names)}
+        target_NK = labeled.targets()(0, len(labeled.names))[chosen]
+        columns = [column_of.get(normalize(name.name), -1) for name in names]
         unlearned = [
             n.name for n, k in zip(names, columns, strict=True) if k < 0 or not (target_NK[:, k] == POSITIVE).any()
         ]
@@ -80,12 +80,12 @@ class LinearProbe(NameScorer):
         features_ND = torch.cat(list(self._features(finder, keys, "features to train on")))
         readable = torch.tensor([key not in finder.broken for key in keys])
         for key, reason in finder.broken.items():
-            problems.add("broken_picture", f"{key}: {reason}")
+            problems.add("broken_image", f"{key}: {reason}")
         self._facts = {"num_train": int(readable.sum()), "train_problems": problems.to_json()}
         return features_ND[readable], torch.from_numpy(target_NK[:, columns])[readable]
 
     @torch.inference_mode()
-    def _features(self, finder: PictureFinder, keys: Sequence[str], description: str) -> Iterator[Tensor]:
+    def _features(self, finder: ImageFinder, keys: Sequence[str], description: str) -> Iterator[Tensor]:
         scorer = Scorer(self._checkpoint, finder)
         encoder = self._checkpoint.model.image_encoder
         step = self._settings.batch_size
@@ -93,7 +93,7 @@ class LinearProbe(NameScorer):
             yield encoder.map(trunk).mean(dim=(1, 2)).float().cpu()
 
     def _fit(self, features_ND: Tensor, target_NK: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights and biases under the penalty that loses least on held-out pictures, fitted again on all of them."""
+        """Weights and biases under the penalty that loses least on held-out images, fitted again on all of them."""
         generator = torch.Generator().manual_seed(self._settings.seed)
         order = torch.randperm(len(features_ND), generator=generator)
         num_held_out = int(len(order) * _HELD_OUT)

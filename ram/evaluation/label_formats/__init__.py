@@ -1,4 +1,4 @@
-"""Pictures with labels as published files have them: one module a format, and the registry of the formats."""
+"""Images with labels as published files have them: one module a format, and the registry of the formats."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from ram.datasets.source import expand
 from ram.evaluation.label_formats import annotation_list, coco, masks, open_images, table, voc
 from ram.evaluation.label_formats.description import KNOWN, Description, describe
-from ram.evaluation.label_formats.labels import Labelled, Problems
+from ram.evaluation.label_formats.labels import Labeled, Problems
 
-FORMATS: dict[str, Callable[[Description, Problems], Labelled]] = {
+FORMATS: dict[str, Callable[[Description, Problems], Labeled]] = {
     "annotation_list": annotation_list.read,
     "coco": coco.read,
     "masks": masks.read,
@@ -22,7 +22,7 @@ FORMATS: dict[str, Callable[[Description, Problems], Labelled]] = {
 }
 
 
-def read_labels(description: Description, problems: Problems) -> Labelled:
+def read_labels(description: Description, problems: Problems) -> Labeled:
     """The labels that a description names; what in the files cannot be used is counted in `problems`.
 
     `ValueError` for an unknown format, a file that is not there or not of its format, and for no label at all.
@@ -31,32 +31,32 @@ def read_labels(description: Description, problems: Problems) -> Labelled:
         raise ValueError(f"benchmark {description.name} has format {description.format!r}; known: {', '.join(FORMATS)}")
     if not description.labels:
         raise ValueError(f"benchmark {description.name} wants the files of its labels: give labels")
-    labelled = FORMATS[description.format](description, problems)
+    labeled = FORMATS[description.format](description, problems)
     if description.split is not None:
-        labelled = _of_split(labelled, description.split, problems)
-    if not labelled.num_positives:
+        labeled = _of_split(labeled, description.split, problems)
+    if not labeled.num_positives:
         raise ValueError(
             f"the labels of benchmark {description.name} have no positive that can be used: {problems or 'none is there'}"
         )
-    return labelled
+    return labeled
 
 
-def _of_split(labelled: Labelled, split: str, problems: Problems) -> Labelled:
-    """The pictures that a file lists, one a line; what stands behind a name, as in VOC's lists, says nothing here."""
+def _of_split(labeled: Labeled, split: str, problems: Problems) -> Labeled:
+    """The images that a file lists, one a line; what stands behind a name, as in VOC's lists, says nothing here."""
     path = expand(split)
     if not isinstance(path, Path) or not path.is_file():
-        raise ValueError(f"no list of pictures at {path}; mend split")
+        raise ValueError(f"no list of images at {path}; mend split")
     listed = {line.split()[0]: False for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
     chosen = []
-    for number, picture in enumerate(labelled.pictures):
-        called = next((n for n in (picture, str(PurePosixPath(picture).with_suffix(""))) if n in listed), None)
+    for number, image in enumerate(labeled.images):
+        called = next((n for n in (image, str(PurePosixPath(image).with_suffix(""))) if n in listed), None)
         if called is not None:
             listed[called] = True
             chosen.append(number)
     for name, has_labels in listed.items():
         if not has_labels:
-            problems.add("picture_without_labels", name)
-    return labelled.of_pictures(np.array(chosen, dtype=np.int64))
+            problems.add("image_without_labels", name)
+    return labeled.of_images(np.array(chosen, dtype=np.int64))
 
 
-__all__ = ["FORMATS", "KNOWN", "Description", "Labelled", "Problems", "describe", "read_labels"]
+__all__ = ["FORMATS", "KNOWN", "Description", "Labeled", "Problems", "describe", "read_labels"]

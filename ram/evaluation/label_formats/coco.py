@@ -1,4 +1,4 @@
-"""COCO JSON: instances (`category_id` of an annotation) and panoptic segments (`segments_info`); all is labelled."""
+"""COCO JSON: instances (`category_id` of an annotation) and panoptic segments (`segments_info`); all is labeled."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 from ram.datasets.coco_json import read_coco
 from ram.evaluation.label_formats.description import Description
 from ram.evaluation.label_formats.files import label_files, names_of
-from ram.evaluation.label_formats.labels import LabelBuilder, Labelled, Names, Problems
+from ram.evaluation.label_formats.labels import LabelBuilder, Labeled, Names, Problems
 
 
-def read(description: Description, problems: Problems) -> Labelled:
+def read(description: Description, problems: Problems) -> Labeled:
     """A crowd counts as a label. Names are the categories by id, or those of `names`, where that is given."""
     documents = []
     for path in label_files(description, ".json"):
@@ -24,22 +24,22 @@ def read(description: Description, problems: Problems) -> Labelled:
     names = names_of(description, "") if description.names else Names.of(listed)
     builder = LabelBuilder(names, problems, complete=description.is_complete(usual=True))
     for document in documents:
-        pictures = {number: builder.picture(image["file_name"]) for number, image in document.images.items()}
+        images = {number: builder.image(image["file_name"]) for number, image in document.images.items()}
         for annotation in document.annotations:
-            _add(builder, annotation, pictures, categories, document.path.name)
+            _add(builder, annotation, images, categories, document.path.name)
     return builder.build()
 
 
 def _add(
     builder: LabelBuilder,
     annotation: Mapping[str, Any],
-    pictures: Mapping[Any, int],
+    images: Mapping[Any, int],
     categories: Mapping[Any, str],
     file: str,
 ) -> None:
-    picture = pictures.get(annotation["image_id"])
-    if picture is None:
-        builder.problems.add("dangling_picture", f"{file}: image_id {annotation['image_id']}")
+    image = images.get(annotation["image_id"])
+    if image is None:
+        builder.problems.add("dangling_image", f"{file}: image_id {annotation['image_id']}")
         return
     for category in _categories_of(annotation):
         if category not in categories:
@@ -47,7 +47,7 @@ def _add(
         elif (name := builder.names.find(categories[category])) is None:
             builder.problems.add("name_left_out", f"{file}: {categories[category]}")
         else:
-            builder.label(picture, name)
+            builder.label(image, name)
 
 
 def _categories_of(annotation: Mapping[str, Any]) -> Iterator[Any]:

@@ -20,23 +20,23 @@ class Description:
     name: str
     format: str  # a key of FORMATS
     labels: tuple[str, ...] = ()  # files, or the folder, that the labels are in
-    pictures: str | None = None  # a folder, a tar, or a pattern of shards; None: for models that look at none
+    images: str | None = None  # a folder, a tar, or a pattern of shards; None: for models that look at none
     names: str | None = None  # the tag list, where the format wants one or some of the names are to be left out
     classes: str | None = None  # open_images: the CSV of ids and names
-    split: str | None = None  # a file of picture names, one a line: these alone
+    split: str | None = None  # a file of image names, one a line: these alone
     captions: str | None = None  # COCO captions, JSON lines, or a table: for the caption baseline
     unseen: tuple[str, ...] | Literal["all"] = ()  # names that no model should have trained on
-    unlabelled: Literal["negative", "unknown"] | None = None  # what a pair is that no label speaks of; None: as usual
+    unlabeled: Literal["negative", "unknown"] | None = None  # what a pair is that no label speaks of; None: as usual
     num_names: int | None = None  # of the published benchmark: another number is reported
-    num_pictures: int | None = None
+    num_images: int | None = None
 
     def __post_init__(self) -> None:
-        if self.unlabelled not in (None, "negative", "unknown"):
-            raise ValueError(f"unlabelled must be negative or unknown, got {self.unlabelled!r}")
+        if self.unlabeled not in (None, "negative", "unknown"):
+            raise ValueError(f"unlabeled must be negative or unknown, got {self.unlabeled!r}")
 
     def is_complete(self, usual: bool) -> bool:
         """Whether pairs without a label are negatives; `usual` is the format's own custom."""
-        return usual if self.unlabelled is None else self.unlabelled == "negative"
+        return usual if self.unlabeled is None else self.unlabeled == "negative"
 
 
 def _listed(vocabulary: str) -> str:
@@ -45,28 +45,28 @@ def _listed(vocabulary: str) -> str:
 
 # Sizes: RAM (arXiv 2306.03514), table 1; RAM++ (arXiv 2310.15200) and its published lists; PASCAL VOC 2007, test.
 KNOWN: dict[str, dict[str, Any]] = {
-    "coco80": {"format": "coco", "num_names": 80, "num_pictures": 5000},
-    "coco133": {"format": "coco", "num_names": 133, "num_pictures": 5000},
+    "coco80": {"format": "coco", "num_names": 80, "num_images": 5000},
+    "coco133": {"format": "coco", "num_names": 133, "num_images": 5000},
     "oi_common214": {
         "format": "annotation_list",
         "names": _listed("oi_common214"),
         "num_names": 214,
-        "num_pictures": 57224,
+        "num_images": 57224,
     },
     "oi_rare200": {
         "format": "annotation_list",
         "names": _listed("oi_rare200"),
         "num_names": 200,
-        "num_pictures": 21991,
+        "num_images": 21991,
         "unseen": "all",
     },
-    "imagenet_multi": {"format": "annotation_list", "num_names": 1000, "num_pictures": 50000},
-    "ade20k": {"format": "masks", "names": _listed("ade20k150"), "num_names": 150, "num_pictures": 2000},
-    "hico": {"format": "annotation_list", "num_names": 600, "num_pictures": 9658},
-    "voc": {"format": "voc", "names": _listed("voc20"), "num_names": 20, "num_pictures": 4952},
+    "imagenet_multi": {"format": "annotation_list", "num_names": 1000, "num_images": 50000},
+    "ade20k": {"format": "masks", "names": _listed("ade20k150"), "num_names": 150, "num_images": 2000},
+    "hico": {"format": "annotation_list", "num_names": 600, "num_images": 9658},
+    "voc": {"format": "voc", "names": _listed("voc20"), "num_names": 20, "num_images": 4952},
     "table": {"format": "table"},
 }
-_PATHS = ("pictures", "names", "classes", "split", "captions")
+_PATHS = ("images", "names", "classes", "split", "captions")
 
 
 def describe(benchmark: str, **changes: Any) -> Description:

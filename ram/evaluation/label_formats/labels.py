@@ -1,4 +1,4 @@
-"""What a benchmark says of its pictures: positive, negative or unknown of every name; and what its files got wrong."""
+"""What a benchmark says of its images: positive, negative or unknown of every name; and what its files got wrong."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from ram.evaluation.columns import NEGATIVE, POSITIVE, UNKNOWN, Targets
-from ram.labels.forms import normalise
+from ram.labels.forms import normalize
 from ram.labels.vocabulary import read_vocabulary
 
-# N pictures, K names, R rows: pairs of a picture and a name that the files speak of
+# N images, K names, R rows: pairs of an image and a name that the files speak of
 
 _NUM_EXAMPLES = 5
 _BIT = {POSITIVE: 1, NEGATIVE: 2, UNKNOWN: 4}
@@ -47,16 +47,16 @@ class Problems:
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """The labels of a benchmark's pictures. A pair that no row speaks of is a negative where `complete`, else unknown.
+class Labeled:
+    """The labels of a benchmark's images. A pair that no row speaks of is a negative where `complete`, else unknown.
 
-    Rows are sorted by name, then picture, each pair once. `alternatives` are other names of a name, where the files
+    Rows are sorted by name, then image, each pair once. `alternatives` are other names of a name, where the files
     have some.
     """
 
     names: tuple[str, ...]
-    pictures: tuple[str, ...]  # as the label files call them
-    picture_R: np.ndarray
+    images: tuple[str, ...]  # as the label files call them
+    image_R: np.ndarray
     name_R: np.ndarray
     value_R: np.ndarray  # int8: POSITIVE, NEGATIVE or UNKNOWN
     complete: bool
@@ -67,34 +67,34 @@ class Labelled:
         return int((self.value_R == POSITIVE).sum())
 
     def targets(self) -> Targets:
-        """The labels of all pictures, a few names at a time; as `tag_metrics` takes them."""
+        """The labels of all images, a few names at a time; as `tag_metrics` takes them."""
         start_K = np.searchsorted(self.name_R, np.arange(len(self.names) + 1))
         silent = NEGATIVE if self.complete else UNKNOWN
 
         def block(first: int, last: int) -> np.ndarray:
-            target_Nk = np.full((len(self.pictures), last - first), silent, dtype=np.int8)
+            target_Nk = np.full((len(self.images), last - first), silent, dtype=np.int8)
             rows = slice(start_K[first], start_K[last])
-            target_Nk[self.picture_R[rows], self.name_R[rows] - first] = self.value_R[rows]
+            target_Nk[self.image_R[rows], self.name_R[rows] - first] = self.value_R[rows]
             return target_Nk
 
         return block
 
-    def of_pictures(self, chosen: np.ndarray) -> Labelled:
-        """The labels of these pictures alone, numbers in the order wanted."""
-        place_N = np.full(len(self.pictures), -1)
+    def of_images(self, chosen: np.ndarray) -> Labeled:
+        """The labels of these images alone, numbers in the order wanted."""
+        place_N = np.full(len(self.images), -1)
         place_N[chosen] = np.arange(len(chosen))
-        kept = place_N[self.picture_R] >= 0
-        picture, name, value = place_N[self.picture_R[kept]], self.name_R[kept], self.value_R[kept]
-        order = np.lexsort((picture, name))
+        kept = place_N[self.image_R] >= 0
+        image, name, value = place_N[self.image_R[kept]], self.name_R[kept], self.value_R[kept]
+        order = np.lexsort((image, name))
         return replace(
             self,
-            pictures=tuple(self.pictures[i] for i in chosen),
-            picture_R=picture[order],
+            images=tuple(self.images[i] for i in chosen),
+            image_R=image[order],
             name_R=name[order],
             value_R=value[order],
         )
 
-    def of_names(self, chosen: np.ndarray) -> Labelled:
+    def of_names(self, chosen: np.ndarray) -> Labeled:
         """The labels of these names alone, numbers ascending."""
         place_K = np.full(len(self.names), -1)
         place_K[chosen] = np.arange(len(chosen))
@@ -102,48 +102,48 @@ class Labelled:
         return replace(
             self,
             names=tuple(self.names[i] for i in chosen),
-            picture_R=self.picture_R[kept],
+            image_R=self.image_R[kept],
             name_R=place_K[self.name_R[kept]],
             value_R=self.value_R[kept],
         )
 
 
 class LabelBuilder:
-    """Collects pictures and labels in the order of the files."""
+    """Collects images and labels in the order of the files."""
 
     def __init__(self, names: Names, problems: Problems, *, complete: bool) -> None:
         self.names, self.problems, self.complete = names, problems, complete
-        self._pictures: dict[str, int] = {}
+        self._images: dict[str, int] = {}
         self._rows: list[tuple[int, int, int]] = []
 
-    def picture(self, name: str) -> int:
-        """The number of a picture, a new one for one that was not named before."""
-        return self._pictures.setdefault(name, len(self._pictures))
+    def image(self, name: str) -> int:
+        """The number of an image, a new one for one that was not named before."""
+        return self._images.setdefault(name, len(self._images))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._pictures
+        return name in self._images
 
-    def label(self, picture: int, name: int, value: int = POSITIVE) -> None:
-        self._rows.append((picture, name, _BIT[value]))
+    def label(self, image: int, name: int, value: int = POSITIVE) -> None:
+        self._rows.append((image, name, _BIT[value]))
 
-    def build(self) -> Labelled:
+    def build(self) -> Labeled:
         """A pair that is called both positive and negative is unknown, and counted; so is one called unknown alone."""
         rows = np.array(self._rows, dtype=np.int64).reshape(-1, 3)
-        pictures = tuple(self._pictures)
-        key, place = np.unique(rows[:, 1] * max(len(pictures), 1) + rows[:, 0], return_inverse=True)
+        images = tuple(self._images)
+        key, place = np.unique(rows[:, 1] * max(len(images), 1) + rows[:, 0], return_inverse=True)
         said = np.zeros(len(key), dtype=np.int8)
         np.bitwise_or.at(said, place, rows[:, 2].astype(np.int8))
-        picture, name = key % max(len(pictures), 1), key // max(len(pictures), 1)
+        image, name = key % max(len(images), 1), key // max(len(images), 1)
         both = said & (_BIT[POSITIVE] | _BIT[NEGATIVE]) == _BIT[POSITIVE] | _BIT[NEGATIVE]
         for i in np.flatnonzero(both):
-            self.problems.add("contradiction", f"{pictures[picture[i]]}: {self.names.listed[name[i]]}")
+            self.problems.add("contradiction", f"{images[image[i]]}: {self.names.listed[name[i]]}")
         value = np.select(
             [both, said & _BIT[POSITIVE] > 0, said & _BIT[NEGATIVE] > 0], [UNKNOWN, POSITIVE, NEGATIVE], UNKNOWN
         )
-        return Labelled(
+        return Labeled(
             self.names.listed,
-            pictures,
-            picture,
+            images,
+            image,
             name,
             value.astype(np.int8),
             self.complete,
@@ -163,12 +163,12 @@ class Names:
         if not hasattr(self, "_numbers"):
             numbers: dict[str, int] = {}
             for number, own in enumerate(self.listed):
-                if numbers.setdefault(normalise(own), number) != number:
+                if numbers.setdefault(normalize(own), number) != number:
                     raise ValueError(
                         f"the name {own!r} is listed twice, so labels by name could mean either; use labels by number"
                     )
             object.__setattr__(self, "_numbers", numbers)
-        return self._numbers.get(normalise(name))  # type: ignore[attr-defined]
+        return self._numbers.get(normalize(name))  # type: ignore[attr-defined]
 
     @classmethod
     def of(cls, names: Sequence[str]) -> Names:

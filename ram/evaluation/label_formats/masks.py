@@ -1,4 +1,4 @@
-"""Pictures of labels, as ADE20k's scene parsing has them: a PNG a picture, every pixel the number of a name, from 1."""
+"""Images of labels, as ADE20k's scene parsing has them: a PNG an image, every pixel the number of a name, from 1."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 
 from ram.evaluation.label_formats.description import Description
 from ram.evaluation.label_formats.files import check_length, label_files, names_of
-from ram.evaluation.label_formats.labels import LabelBuilder, Labelled, Problems
-from ram.io.images import PictureError, decoded, open_header
+from ram.evaluation.label_formats.labels import LabelBuilder, Labeled, Problems
+from ram.io.images import ImageError, decoded, open_header
 
 
-def read(description: Description, problems: Problems) -> Labelled:
-    """A name is there if any pixel has its number; 0 is no name. A picture is called as its mask, without the suffix."""
+def read(description: Description, problems: Problems) -> Labeled:
+    """A name is there if any pixel has its number; 0 is no name. An image is called as its mask, without the suffix."""
     names = names_of(description, "whose numbers the pixels are")
     check_length(description, names)
     builder = LabelBuilder(names, problems, complete=description.is_complete(usual=True))
@@ -22,16 +22,16 @@ def read(description: Description, problems: Problems) -> Labelled:
         try:
             with path.open("rb") as stream, open_header(stream.read(), formats=("PNG",)) as image:
                 if image.mode not in ("L", "P", "I", "I;16"):
-                    problems.add("mask_in_colour", f"{path.name}: mode {image.mode}")
+                    problems.add("mask_in_color", f"{path.name}: mode {image.mode}")
                     continue
                 numbers = np.unique(np.asarray(decoded(image)))
-        except PictureError as error:
+        except ImageError as error:
             problems.add("broken_mask", f"{path.name}: {error}")
             continue
-        picture = builder.picture(stem)
+        image_key = builder.image(stem)
         for number in numbers[numbers > 0].tolist():
             if number <= len(names.listed):
-                builder.label(picture, number - 1)
+                builder.label(image_key, number - 1)
             else:
                 problems.add("number_beyond_the_list", f"{path.name}: {number}")
     return builder.build()

@@ -1,7 +1,7 @@
 """Open Images' CSVs: ImageID, LabelName (an id of the class descriptions), and Confidence: 1 is there, 0 verified absent.
 
 Tables of boxes have the same columns. Most pairs were never looked at: what no row speaks of is unknown, unless the description
-says `unlabelled: negative`, as RAM's benchmarks do.
+says `unlabeled: negative`, as RAM's benchmarks do.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from ram.datasets.table import table_rows
 from ram.evaluation.columns import NEGATIVE, POSITIVE
 from ram.evaluation.label_formats.description import Description
 from ram.evaluation.label_formats.files import label_files, names_of
-from ram.evaluation.label_formats.labels import LabelBuilder, Labelled, Names, Problems
+from ram.evaluation.label_formats.labels import LabelBuilder, Labeled, Names, Problems
 
 
-def read(description: Description, problems: Problems) -> Labelled:
+def read(description: Description, problems: Problems) -> Labeled:
     """Names are those of `names`, else all classes. Confidences between 0 and 1 come from machines, and are left out."""
     if description.classes is None:
         raise ValueError(
@@ -37,19 +37,19 @@ def read(description: Description, problems: Problems) -> Labelled:
 
 
 def _add(builder: LabelBuilder, row: Mapping[str, str | None], name_of: Mapping[str, str], where: str) -> None:
-    label, picture = row["LabelName"], row["ImageID"]
-    if not label or not picture:
+    label, image = row["LabelName"], row["ImageID"]
+    if not label or not image:
         builder.problems.add("malformed_line", where)
     elif label not in name_of:
         builder.problems.add("dangling_category", f"{where}: {label}")
     elif (name := builder.names.find(name_of[label])) is None:
-        builder.picture(picture)
+        builder.image(image)
         builder.problems.add("name_left_out", f"{where}: {name_of[label]}")
     elif (value := _value(row.get("Confidence"))) is None:
-        builder.picture(picture)
+        builder.image(image)
         builder.problems.add("not_verified", f"{where}: Confidence {row.get('Confidence')}")
     else:
-        builder.label(builder.picture(picture), name, value)
+        builder.label(builder.image(image), name, value)
 
 
 def _value(confidence: str | None) -> int | None:

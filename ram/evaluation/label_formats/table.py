@@ -1,7 +1,7 @@
 """Any CSV or Parquet table: `image` and `tag`, with `label` 1 or 0 if it has one; or `image` and `tags`, a list.
 
 The first form is that of `ram finetune`. With a column `label`, what no row names is unknown; without one, it is absent. In a
-CSV, `tags` are separated by `|`. A row without a tag says that the picture is there.
+CSV, `tags` are separated by `|`. A row without a tag says that the image is there.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from ram.datasets.table import table_rows
 from ram.evaluation.columns import NEGATIVE, POSITIVE
 from ram.evaluation.label_formats.description import Description
 from ram.evaluation.label_formats.files import label_files, names_of
-from ram.evaluation.label_formats.labels import LabelBuilder, Labelled, Names, Problems
+from ram.evaluation.label_formats.labels import LabelBuilder, Labeled, Names, Problems
 from ram.io.remote import RemotePath
 
 _SAID = {"1": POSITIVE, "1.0": POSITIVE, "true": POSITIVE, "yes": POSITIVE,
          "0": NEGATIVE, "0.0": NEGATIVE, "false": NEGATIVE, "no": NEGATIVE}  # fmt: skip
 
 
-def read(description: Description, problems: Problems) -> Labelled:
+def read(description: Description, problems: Problems) -> Labeled:
     """Names are those of `names`, where that is given, else all that the table has, sorted."""
-    rows: list[tuple[str, str, str, str]] = []  # picture, tag, label, where
+    rows: list[tuple[str, str, str, str]] = []  # image, tag, label, where
     has_labels = False
     for path in _tables(description):
         for number, row in enumerate(table_rows(path), start=1):
@@ -32,16 +32,16 @@ def read(description: Description, problems: Problems) -> Labelled:
                     f"{path} wants the columns image and tag, or image and tags; it has {', '.join(map(str, row))}"
                 )
             has_labels = has_labels or "label" in row
-            picture = _text(row["image"])
-            if not picture:
+            image = _text(row["image"])
+            if not image:
                 problems.add("malformed_line", f"{where}: no image")
                 continue
-            rows += [(picture, tag, _text(row.get("label", "1")).lower(), where) for tag in _tags(row)]
+            rows += [(image, tag, _text(row.get("label", "1")).lower(), where) for tag in _tags(row)]
     tags = sorted({tag for _, tag, _, _ in rows if tag})
     names = names_of(description, "") if description.names else Names.of(tags)
     builder = LabelBuilder(names, problems, complete=description.is_complete(usual=not has_labels))
-    for picture, tag, label, where in rows:
-        picture_number = builder.picture(picture)
+    for image, tag, label, where in rows:
+        image_number = builder.image(image)
         if not tag:
             continue
         if (name := names.find(tag)) is None:
@@ -49,7 +49,7 @@ def read(description: Description, problems: Problems) -> Labelled:
         elif label not in _SAID:
             problems.add("malformed_line", f"{where}: label {label!r}")
         else:
-            builder.label(picture_number, name, _SAID[label])
+            builder.label(image_number, name, _SAID[label])
     return builder.build()
 
 

@@ -1,4 +1,4 @@
-"""The tag decoder for tagging: what no picture changes is computed once a list of tags, what no tag changes once a picture."""
+"""The tag decoder for tagging: what no image changes is computed once a list of tags, what no tag changes once an image."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ from ram.model.tag_decoder import TagDecoder, TagDecoderLayer
 # B images, N image tokens, K tags, S tags of a shortlist, D token width, E text embedding width, W decoder width,
 # H heads, A width of a head
 
-_ROWS_AT_ONCE = (
-    1152  # tags × pictures that are decoded together: bounds memory, and what is computed stays in the cache
-)
+_ROWS_AT_ONCE = 1152  # tags × images that are decoded together: bounds memory, and what is computed stays in the cache
 Contexts = list[tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
 class PreparedTags:
-    """A list of tags, and what of it is the same for every picture; `first_KW` None: pictures change the queries."""
+    """A list of tags, and what of it is the same for every image; `first_KW` None: images change the queries."""
 
     embedding_KE: Tensor
     query_KW: Tensor | None
@@ -60,12 +58,12 @@ class FastLayer:
         return self._heads(self.key(tokens_BND)), self._heads(self.value(tokens_BND))
 
     def __call__(self, hidden_BKW: Tensor, query_BKW: Tensor, key_BHNA: Tensor, value_BHNA: Tensor) -> Tensor:
-        """hidden_BKW after the layer; `hidden` and `query` may have a batch of 1 that stands for every picture."""
-        num_pictures = len(key_BHNA)
-        query_BHKA = self._heads(query_BKW).expand(num_pictures, -1, -1, -1)
+        """hidden_BKW after the layer; `hidden` and `query` may have a batch of 1 that stands for every image."""
+        num_images = len(key_BHNA)
+        query_BHKA = self._heads(query_BKW).expand(num_images, -1, -1, -1)
         mixed_BHKA = F.scaled_dot_product_attention(query_BHKA, key_BHNA, value_BHNA)
         mixed_BKW = mixed_BHKA.transpose(1, 2).flatten(2)
-        hidden_BKW = self.dense(mixed_BKW, hidden_BKW.expand(num_pictures, -1, -1).contiguous())
+        hidden_BKW = self.dense(mixed_BKW, hidden_BKW.expand(num_images, -1, -1).contiguous())
         if self.pre_norm:
             return self.output(self.inner(self.norm(hidden_BKW)), hidden_BKW)
         hidden_BKW = self.attention_norm(hidden_BKW)
@@ -88,13 +86,13 @@ class FastTagDecoder:
 
     @torch.inference_mode()
     def prepare(self, embedding_KE: Tensor) -> PreparedTags:
-        """What the tags of these embeddings ask, of every picture alike where no picture changes it."""
+        """What the tags of these embeddings ask, of every image alike where no image changes it."""
         embedding_KE = self._decoder.checked(embedding_KE).detach()
-        if embedding_KE.ndim == 3:  # described: every picture weighs the descriptions anew
+        if embedding_KE.ndim == 3:  # described: every image weighs the descriptions anew
             return PreparedTags(embedding_KE, None, None)
-        no_picture = embedding_KE.new_zeros(1, 0)
+        no_image = embedding_KE.new_zeros(1, 0)
         chunks = embedding_KE.split(_ROWS_AT_ONCE)
-        queries = [self._decoder.queries(no_picture, chunk)[0].to(self.dtype) for chunk in chunks]
+        queries = [self._decoder.queries(no_image, chunk)[0].to(self.dtype) for chunk in chunks]
         return PreparedTags(
             embedding_KE, torch.cat(queries), torch.cat([self._layers[0].asks(some) for some in queries])
         )

@@ -1,8 +1,8 @@
 """A model as one file that runs without this project: ONNX, or a program of `torch.export`.
 
 The folder of an export has the program, the embeddings of the model's tags, and `export.json` with their names and
-thresholds and how pictures are made ready. The program takes pictures and tag embeddings and gives logits: the tags may
-change after the export, and so may the number of pictures.
+thresholds and how images are made ready. The program takes images and tag embeddings and gives logits: the tags may
+change after the export, and so may the number of images.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ram.model.checkpoint import Checkpoint
 from ram.model.ram import RAM
 from ram.model.tag_embeddings import EMBEDDINGS
 
-# B pictures, K tags, J descriptions of a tag, E text embedding width
+# B images, K tags, J descriptions of a tag, E text embedding width
 
 Format = Literal["onnx", "torch_export"]
 FORMATS: dict[str, str] = {"onnx": "model.onnx", "torch_export": "model.pt2"}
@@ -37,7 +37,7 @@ Run = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written, and how far its logits are from the model's, at most, on random pictures and all tags."""
+    """What was written, and how far its logits are from the model's, at most, on random images and all tags."""
 
     path: Path
     num_bytes: int
@@ -46,7 +46,7 @@ class Exported:
 
 
 class _Program(nn.Module):
-    """Pictures and tag embeddings to logits."""
+    """Images and tag embeddings to logits."""
 
     def __init__(self, model: RAM) -> None:
         super().__init__()
@@ -65,22 +65,22 @@ class _Program(nn.Module):
 
 
 def export_model(
-    checkpoint: Checkpoint, thresholds: Thresholds, out: Path, form: Format, *, quantise: bool = False
+    checkpoint: Checkpoint, thresholds: Thresholds, out: Path, form: Format, *, quantize: bool = False
 ) -> list[Exported]:
-    """Write the folder and try what was written on pictures and tags in other numbers than it was made with.
+    """Write the folder and try what was written on images and tags in other numbers than it was made with.
 
-    `quantise` (ONNX): a second file, model.int8.onnx, whose matrices take 8 bits a weight. `ValueError` for an unknown
+    `quantize` (ONNX): a second file, model.int8.onnx, whose matrices take 8 bits a weight. `ValueError` for an unknown
     format, for packages that it wants, and where the program's logits are not the model's.
     """
     if form not in FORMATS:
         raise ValueError(f"unknown format {form!r}; known: {', '.join(FORMATS)}")
-    if quantise and form != "onnx":
-        raise ValueError(f"quantise wants format onnx, got {form}")
+    if quantize and form != "onnx":
+        raise ValueError(f"quantize wants format onnx, got {form}")
     out.mkdir(parents=True, exist_ok=True)
     model = checkpoint.model
     program = _Program(model).cpu()
     own_KE = model.tag_embedding_KE.detach().float().cpu()
-    examples = (_pictures(model, 2), own_KE[: min(len(own_KE), 7)].clone())
+    examples = (_images(model, 2), own_KE[: min(len(own_KE), 7)].clone())
     path = out / FORMATS[form]
     run = _write_onnx(program, examples, path) if form == "onnx" else _write_program(program, examples, path)
     done = [_compared(path, run, program, own_KE, model)]
@@ -89,9 +89,9 @@ def export_model(
             f"{path} gives logits that are up to {done[0].logits_off:.2g} from the model's: its backbone "
             f"{model.params.image_encoder} does not export to {form}"
         )
-    if quantise:
+    if quantize:
         smaller = out / "model.int8.onnx"
-        done.append(_compared(smaller, _quantised(path, smaller), program, own_KE, model))
+        done.append(_compared(smaller, _quantized(path, smaller), program, own_KE, model))
     save_file({"embedding_KE": np.ascontiguousarray(own_KE.numpy())}, out / EMBEDDINGS)
     write_json(_facts(checkpoint, thresholds, done), out / FACTS)
     return done
@@ -117,7 +117,7 @@ def _facts(checkpoint: Checkpoint, thresholds: Thresholds, done: Sequence[Export
 
 
 def _shapes() -> dict[str, dict[int, Any]]:
-    return {"images": {0: torch.export.Dim("pictures")}, "tag_embeddings": {0: torch.export.Dim("tags")}}
+    return {"images": {0: torch.export.Dim("images")}, "tag_embeddings": {0: torch.export.Dim("tags")}}
 
 
 def _write_program(program: nn.Module, examples: tuple[Tensor, Tensor], path: Path) -> Run:
@@ -146,7 +146,7 @@ def _write_onnx(program: nn.Module, examples: tuple[Tensor, Tensor], path: Path)
     return _onnx_run(path)
 
 
-def _quantised(path: Path, smaller: Path) -> Run:
+def _quantized(path: Path, smaller: Path) -> Run:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     quantize_dynamic(
@@ -176,16 +176,16 @@ def _require_onnx() -> None:
         raise ValueError(f"{error.name} is not installed; pip install 'ram-tagger[export]'") from error
 
 
-def _pictures(model: RAM, number: int) -> Tensor:
+def _images(model: RAM, number: int) -> Tensor:
     size = model.params.image_size
     return torch.randn(number, 3, size, size, generator=torch.Generator().manual_seed(number))
 
 
 def _compared(path: Path, run: Run, program: nn.Module, own_KE: Tensor, model: RAM) -> Exported:
-    """One picture and three, all tags and a few in another order."""
+    """One image and three, all tags and a few in another order."""
     off, logits = 0.0, torch.zeros(0)
     for number, rows_KE in ((1, own_KE), (3, own_KE.flip(0)[: max(len(own_KE) // 2, 1)])):
-        images = _pictures(model, number)
+        images = _images(model, number)
         with torch.inference_mode():
             logits = program(images, rows_KE)
         given = run(images.numpy(), np.ascontiguousarray(rows_KE.numpy()))

@@ -30,7 +30,7 @@ class PackedLinear(nn.Module):
         self.is_packed = can_pack(linear.weight.device, dtype)
         if self.is_packed:
             weight = linear.weight.detach().to(dtype)
-            self.weight = _reorder(weight)
+            self.weight = _prepack(weight)
         else:
             self.weight = linear.weight.detach().to(dtype, copy=True)
 
@@ -46,12 +46,12 @@ class PackedLinear(nn.Module):
         return operator(x, self.weight, self.bias, "gelu" if self.gelu else "none", [], "none" if self.gelu else "")
 
 
-def _reorder(weight: Tensor) -> Tensor:
+def _prepack(weight: Tensor) -> Tensor:
     return torch.ops.mkldnn._reorder_linear_weight(weight, _USUAL_ROWS)
 
 
 def can_pack(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether oneDNN can lay out weights of this type: on x86 and Linux, where it is tested. Elsewhere PyTorch's layer serves."""
+    """Whether oneDNN can prepack weights of this dtype. Only on x86-64 Linux; elsewhere `F.linear` is used."""
     return (
         device.type == "cpu"
         and sys.platform == "linux"

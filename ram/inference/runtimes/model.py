@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ram.inference.runtimes.decoder import FastTagDecoder, PreparedTags
 from ram.inference.runtimes.encoder import FastEncoder
-from ram.model.precision import PRECISIONS, Precision, available_precision
+from ram.model.precision import PRECISIONS, Precision, resolve_precision
 from ram.model.ram import RAM
 
 # B images, N image tokens, K tags, S tags of a shortlist, D token width, E text embedding width
@@ -19,14 +19,14 @@ from ram.model.ram import RAM
 class FastModel:
     """A copy of a model for inference: training the model afterwards does not change what this one says.
 
-    Pictures and tags go in and tokens and logits come out as of `RAM`, on its device and as float32. `fp32`: logits equal
+    Images and tags go in and tokens and logits come out as of `RAM`, on its device and as float32. `fp32`: logits equal
     to rounding. `bf16`: matrix products of 16 bits; convolutional backbones stay at 32.
     """
 
     def __init__(self, model: RAM, precision: Precision = "fp32") -> None:
-        """`precision` is what is asked for, the attribute what is used. `ValueError` for an unknown one."""
+        """`precision` is the requested one; the attribute `precision` holds the one in use. `ValueError` for an unknown one."""
         self.device = model.device
-        self.precision = available_precision(precision, model.device)
+        self.precision = resolve_precision(precision, model.device)
         dtype = PRECISIONS[self.precision]
         self.encoder = FastEncoder(model.image_encoder, model.params.image_size, dtype)
         self._decoder = FastTagDecoder(model.tag_decoder, dtype)
@@ -43,7 +43,7 @@ class FastModel:
         return self._own
 
     def prepare(self, embedding_KE: Tensor) -> PreparedTags:
-        """What is the same for all pictures of tags with these embeddings, to be kept while the same tags are asked."""
+        """What is the same for all images of tags with these embeddings, to be kept while the same tags are asked."""
         return self._decoder.prepare(embedding_KE.to(self.device))
 
     @torch.inference_mode()

@@ -1,7 +1,7 @@
-"""The tags of a picture that are worth decoding, by one cheap product: a linear guess of every tag's logit.
+"""The tags of an image that are worth decoding, by one cheap product: a linear guess of every tag's logit.
 
 Tags never interact, so a tag that is decoded has the logit that it has among all. What a shortlist may lose is a tag that
-it leaves out and that would have reached its threshold: how often that is, `fit` measures on pictures that it did not see.
+it leaves out and that would have reached its threshold: how often that is, `fit` measures on images that it did not see.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from torch import Tensor
 from ram.inference.runtimes.decoder import PreparedTags
 from ram.inference.runtimes.model import FastModel
 
-# N pictures to fit on, B images, T image tokens, K tags, S of a shortlist, D token width, P penalties
+# N images to fit on, B images, T image tokens, K tags, S of a shortlist, D token width, P penalties
 
 SHORTLIST_FILE = "shortlist.safetensors"
 _PENALTIES = tuple(
     10.0**power for power in range(-5, 3)
 )  # in shares of the mean variance of the pooled tokens' directions
-_HELD_OUT = 5  # every so many-th picture judges
-_MIN_PICTURES = 20
+_HELD_OUT = 5  # every so many-th image judges
+_MIN_IMAGES = 20
 _FURTHEST = 30.0  # the logit of the scores 0 and 1
 
 
@@ -36,11 +36,11 @@ class Shortlist:
 
     weight_DK: Tensor
     bias_K: Tensor
-    deviation_K: Tensor  # of what the guess leaves, on pictures that it did not see
+    deviation_K: Tensor  # of what the guess leaves, on images that it did not see
     version: str  # of the model
 
     def rows(self, pooled_BD: Tensor, limits_K: Tensor, num_tags: int) -> Tensor:
-        """rows_BS, ascending: of every picture the tags that most probably reach their limits (logits)."""
+        """rows_BS, ascending: of every image the tags that most probably reach their limits (logits)."""
         guess_BK = pooled_BD @ self.weight_DK + self.bias_K
         surplus_BK = (guess_BK - limits_K) / self.deviation_K
         return surplus_BK.topk(min(num_tags, surplus_BK.shape[1]), dim=1).indices.sort(dim=1).values
@@ -84,11 +84,11 @@ def shortlisted_scores(
 
 @dataclass(frozen=True, slots=True)
 class Exactness:
-    """What shortlists of `num_tags` keep, on pictures left out of the fit."""
+    """What shortlists of `num_tags` keep, on images left out of the fit."""
 
     num_tags: int
-    num_pictures: int
-    said: float  # tags that a picture is said to have, of all tags, on average
+    num_images: int
+    said: float  # tags that an image is said to have, of all tags, on average
     kept: float  # share of these that the shortlist has; 1 where there are none
     equal: float  # share of all decisions that equal those of decoding every tag
 
@@ -96,19 +96,19 @@ class Exactness:
 def fit(
     pooled_ND: Tensor, logits_NK: Tensor, limits_K: Tensor, version: str, sizes: Sequence[int]
 ) -> tuple[Shortlist, list[Exactness]]:
-    """The guess by ridge regression, its penalty the one that does best on every fifth picture, and what it keeps.
+    """The guess by ridge regression, its penalty the one that does best on every fifth image, and what it keeps.
 
-    `limits_K` are logits. What is measured is a fit without the pictures that judge; what comes back is one of all.
-    `ValueError` for fewer than 20 pictures.
+    `limits_K` are logits. What is measured is a fit without the images that judge; what comes back is one of all.
+    `ValueError` for fewer than 20 images.
     """
-    if len(pooled_ND) < _MIN_PICTURES:
-        raise ValueError(f"a shortlist wants at least {_MIN_PICTURES} pictures that can be read, got {len(pooled_ND)}")
+    if len(pooled_ND) < _MIN_IMAGES:
+        raise ValueError(f"a shortlist wants at least {_MIN_IMAGES} images that can be read, got {len(pooled_ND)}")
     judges_N = torch.arange(len(pooled_ND)) % _HELD_OUT == 0
     candidates = [_ridge(pooled_ND[~judges_N], logits_NK[~judges_N], penalty) for penalty in _PENALTIES]
     left = [logits_NK[judges_N] - (pooled_ND[judges_N] @ weight + bias) for weight, bias in candidates]
     best = min(range(len(_PENALTIES)), key=lambda i: float(left[i].square().mean()))
     deviation_K = left[best].square().mean(0).sqrt()
-    # Few pictures judge: what a single tag seems to be known better than the others is half chance.
+    # Few images judge: what a single tag seems to be known better than the others is half chance.
     deviation_K = ((deviation_K.square() + deviation_K.square().mean()) / 2).sqrt().clamp_min(1e-6)
     judged = Shortlist(*candidates[best], deviation_K, version)
     measured = [_exactness(judged, pooled_ND[judges_N], logits_NK[judges_N], limits_K, size) for size in sizes]

@@ -70,13 +70,13 @@ class FastBlock(nn.Module):
         return self.fc2(self.fc1(self.norm2(x_BLC)), x_BLC)
 
     def _attend(self, qkv_BLC: Tensor) -> Tensor:
-        # A mask of every window serves one picture at a time: repeated for a batch it would take more than the tokens.
+        # A mask of every window serves one image at a time: repeated for a batch it would take more than the tokens.
         num_at_once = len(qkv_BLC) if len(self.bias_VHNN) == 1 else 1
         mixed = [self._of_windows(some.unflatten(1, (-1, self.window_area))) for some in qkv_BLC.split(num_at_once)]
         return (mixed[0] if len(mixed) == 1 else torch.cat(mixed)).unflatten(0, (len(qkv_BLC), -1)).flatten(1, 2)
 
     def _of_windows(self, qkv_BVNC: Tensor) -> Tensor:
-        """mixed_VNC of all windows of these pictures."""
+        """mixed_VNC of all windows of these images."""
         qkv_VNtHA = qkv_BVNC.flatten(0, 1).unflatten(-1, (3, self.num_heads, -1))
         query_VHNA, key_VHNA, value_VHNA = qkv_VNtHA.permute(2, 0, 3, 1, 4).unbind(0)
         mixed_VHNA = F.scaled_dot_product_attention(query_VHNA, key_VHNA, value_VHNA, attn_mask=self.bias_VHNN)

@@ -36,9 +36,9 @@ class EngineParams:
     max_retries: int = 3  # of an item whose process died
 
     def __post_init__(self) -> None:
-        for knob in ("num_workers", "num_model_workers"):
-            if getattr(self, knob) < 0:
-                raise ValueError(f"{knob} must be 0 (one per core) or more, got {getattr(self, knob)}")
+        for parameter in ("num_workers", "num_model_workers"):
+            if getattr(self, parameter) < 0:
+                raise ValueError(f"{parameter} must be 0 (one per core) or more, got {getattr(self, parameter)}")
         if self.num_gpus < 0 or (self.num_gpus > 1 and self.num_gpus % 1):
             raise ValueError(f"num_gpus must be a share of one GPU or a whole number of them, got {self.num_gpus}")
         if self.max_retries < 0:

@@ -146,10 +146,10 @@ def _is_lost(future: Future[R]) -> bool:
         return True
 
 
-def died_message(num_times: int, knob: str) -> str:
+def died_message(num_times: int, parameter: str) -> str:
     """What to say, and to do, when an item took its processes with it every time."""
     return (
         f"{num_times} worker processes died, one after the other, over the same work. Most often memory ran out (the system's "
-        f"log names what it killed): set {knob} lower in params.yaml, or take a machine with more. What was finished is "
+        f"log names what it killed): set {parameter} lower in params.yaml, or take a machine with more. What was finished is "
         "kept, and the next run goes on from there. A function or library that crashes shows itself with one worker."
     )

@@ -39,7 +39,7 @@ def make_decision(
 
 
 def complete(decision: Mapping[str, Any], candidate: Candidate, params: PromotionParams | None) -> dict[str, Any]:
-    """The decision with what it was taken on: the metrics of the version and the knobs."""
+    """The decision with what it was taken on: the metrics of the version and the parameters."""
     return {**decision, "metrics": dict(candidate.metrics), "params": None if params is None else str(params)}
 
 

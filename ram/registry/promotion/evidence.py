@@ -22,9 +22,9 @@ from ram.io.tables import Table, content_hash, read_json, write_json
 from ram.labels import LabelSystem
 from ram.pipeline.catalog import CHECKED_TABLES, artifact
 from ram.pipeline.params import load_yaml
-from ram.registry.promotion.paired import NAMES_FILE, SCORES_DIR, PictureScores
+from ram.registry.promotion.paired import NAMES_FILE, SCORES_DIR, ImageScores
 
-NUM_TIMED = 15  # pictures that latency is the median of
+NUM_TIMED = 15  # images that latency is the median of
 
 
 def collect(workspace: Path, checkpoint: Path, into: Path) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def collect(workspace: Path, checkpoint: Path, into: Path) -> dict[str, Any]:
 
 
 def measured(workspace: Path, checkpoint: Path, scores: Path, into: Path) -> dict[str, Any]:
-    """Write the evidence folder of a model with the table `scores`, of `workspace`'s test pictures; what follows of it."""
+    """Write the evidence folder of a model with the table `scores`, of `workspace`'s test images; what follows of it."""
     shutil.copytree(scores, into / SCORES_DIR)
     path = checkpoint / "thresholds.json"
     thresholds = read_json(path) if path.is_file() else {}
@@ -72,11 +72,11 @@ def _names(
 
 
 def calibration_errors(evidence: Path, thresholds: Mapping[str, Any], num_bins: int = 15) -> dict[str, float]:
-    """{benchmark: error in 0 … 1 of the calibrated scores of the trained names on the test pictures}."""
+    """{benchmark: error in 0 … 1 of the calibrated scores of the trained names on the test images}."""
     calibrated = Calibration(thresholds.get("temperature", 1.0), thresholds.get("bias", 0.0))
     errors = {}
     for benchmark, facts in read_json(evidence / NAMES_FILE).items():
-        found = PictureScores.read(evidence, benchmark)
+        found = ImageScores.read(evidence, benchmark)
         trained_K = np.array(facts["trained"], dtype=bool)
         if len(found.image_ids) and trained_K.any():
             probabilities = calibrated(found.scores_NK[:, trained_K].ravel())
@@ -98,29 +98,29 @@ def data_hash(workspace: Path) -> str:
 
 
 def measure_latency_ms(checkpoint: Path) -> float:
-    """Median time in milliseconds from a picture in memory to its tags, one at a time, on this machine's processor."""
+    """Median time in milliseconds from an image in memory to its tags, one at a time, on this machine's processor."""
     from PIL import Image
 
     from ram.inference.tagger import load
 
     tagger = load(str(checkpoint))
     noise = np.random.default_rng(0).integers(256, size=(384, 512, 3), dtype=np.uint8)
-    picture = Image.fromarray(noise)
-    tagger([picture])  # the first call sets up what later ones use
+    image = Image.fromarray(noise)
+    tagger([image])  # the first call sets up what later ones use
     times_s = []
     for _ in range(NUM_TIMED):
         start = time.perf_counter()
-        tagger([picture])
+        tagger([image])
         times_s.append(time.perf_counter() - start)
     return round(statistics.median(times_s) * 1000, 2)
 
 
 def evaluation_sets(workspace: Path) -> dict[str, str]:
-    """{benchmark: digest of its test pictures, labels, labelled names and of how they are scored}.
+    """{benchmark: digest of its test images, labels, labeled names and of how they are scored}.
 
     Metrics of equal digests can be compared.
     """
-    knobs = load_yaml(workspace / "params.yaml").get("evaluate")
+    parameters = load_yaml(workspace / "params.yaml").get("evaluate")
     benchmarks = read_json(workspace / artifact("benchmarks").path)
     images = _table(workspace, "images").to_pandas(["image_id", "source", "sha256"], pc.field("split") == "test")
     labels = _table(workspace, "labels")
@@ -133,7 +133,7 @@ def evaluation_sets(workspace: Path) -> dict[str, str]:
             "images": mine[["image_id", "sha256"]].values.tolist(),
             "labels": sorted(map(list, set(rows.itertuples(index=False, name=None)))),
             "names": sorted(benchmark["names"]),
-            "knobs": knobs,
+            "parameters": parameters,
         }
         found[name] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
     return found

@@ -1,6 +1,6 @@
-"""Two models on the same test pictures: how much better, and how sure that is.
+"""Two models on the same test images: how much better, and how sure that is.
 
-Both are scored on the same resamples of the pictures, so that what makes a resample easy or hard cancels out of their
+Both are scored on the same resamples of the images, so that what makes a resample easy or hard cancels out of their
 difference: it is known far better than either mAP (Efron & Tibshirani 1993, ch. 16).
 """
 
@@ -17,15 +17,15 @@ from ram.evaluation.average_precision import average_precisions, mean_of
 from ram.io.tables import Table, read_json
 from ram.pipeline.catalog import artifact
 
-# N pictures, K names, R resamples
+# N images, K names, R resamples
 
 NAMES_FILE, SCORES_DIR = "names.json", "test_scores"
-CONFIDENCE_OF_DROPS = 0.95  # where the knob `confidence` is null
+CONFIDENCE_OF_DROPS = 0.95  # where the parameter `confidence` is null
 
 
 @dataclass(frozen=True)
-class PictureScores:
-    """A model's scores of a benchmark's names on its test pictures, with the labels."""
+class ImageScores:
+    """A model's scores of a benchmark's names on its test images, with the labels."""
 
     names: list[str]
     kinds: list[str]  # of the tag that a name means; "no tag" where it means none
@@ -34,7 +34,7 @@ class PictureScores:
     positive_NK: np.ndarray
 
     @classmethod
-    def read(cls, evidence: Path, benchmark: str) -> PictureScores:
+    def read(cls, evidence: Path, benchmark: str) -> ImageScores:
         """Of an evidence folder (`ram.registry.promotion.evidence`); `ValueError` where it has no such benchmark."""
         listed = read_json(evidence / NAMES_FILE)
         if benchmark not in listed:
@@ -50,12 +50,12 @@ class PictureScores:
         )
         return cls(names, list(listed[benchmark]["kinds"]), rows["image_id"].to_pylist(), scores, positive)
 
-    def aligned_to(self, other: PictureScores) -> PictureScores:
-        """The same with pictures and names in the order of `other`; `ValueError` where they are not the same."""
+    def aligned_to(self, other: ImageScores) -> ImageScores:
+        """The same with images and names in the order of `other`; `ValueError` where they are not the same."""
         rows = pd.Index(self.image_ids).get_indexer(pd.Index(other.image_ids))
         columns = pd.Index(self.names).get_indexer(pd.Index(other.names))
         same = self.scores_NK.shape == other.scores_NK.shape and (rows >= 0).all() and (columns >= 0).all()
-        aligned = PictureScores(
+        aligned = ImageScores(
             other.names,
             other.kinds,
             other.image_ids,
@@ -63,7 +63,7 @@ class PictureScores:
             self.positive_NK[np.ix_(rows, columns)],
         )
         if not same or not np.array_equal(aligned.positive_NK, other.positive_NK):
-            raise ValueError("the two models were scored on other pictures or labels; score both on the same")
+            raise ValueError("the two models were scored on other images or labels; score both on the same")
         return aligned
 
 
@@ -80,7 +80,7 @@ class Change:
         return self.after - self.before
 
     def fell(self, margin: float) -> bool:
-        """By more than `margin`, and not by the chance of these pictures."""
+        """By more than `margin`, and not by the chance of these images."""
         return self.change < -margin and self.high < 0
 
 
@@ -97,8 +97,8 @@ class Comparison:
 
 
 def compare(
-    challenger: PictureScores,
-    champion: PictureScores,
+    challenger: ImageScores,
+    champion: ImageScores,
     confidence: float | None,
     num_bootstrap: int,
     min_tag_positives: int,
@@ -111,7 +111,7 @@ def compare(
     before_K, before_RK = average_precisions(champion.scores_NK, champion.positive_NK, num_bootstrap, seed)
     known_K = ~np.isnan(after_K)
     if not known_K.any():
-        raise ValueError("no name has a positive on the test pictures; nothing can be compared")
+        raise ValueError("no name has a positive on the test images; nothing can be compared")
     change_RK = after_RK - before_RK
 
     def change(chosen_K: np.ndarray) -> tuple[float, np.ndarray]:

@@ -1,4 +1,4 @@
-"""The knobs of the gate: section `promotion` of params.yaml."""
+"""The parameters of the gate: section `promotion` of params.yaml."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PromotionParams:
-    """Every rule has a knob; null turns a rule off."""
+    """Every rule has a parameter; null turns a rule off."""
 
     benchmark: str  # whose metric decides
     min_value: float  # the least that a champion must reach
     metric: str = "mAP"
     min_gain: float = 0.0  # over the champion; 0: any gain
-    confidence: float | None = None  # that the gain is above min_gain, by a paired bootstrap over the test pictures
-    num_bootstrap: int = 500  # resamples of the pictures
+    confidence: float | None = None  # that the gain is above min_gain, by a paired bootstrap over the test images
+    num_bootstrap: int = 500  # resamples of the images
     max_kind_drop: float | None = None  # of the mAP of any kind of tag
     max_tag_drop: float | None = None  # of the average precision of any frequent tag
-    min_tag_positives: int = 20  # labels on the test pictures that make a tag frequent
+    min_tag_positives: int = 20  # labels on the test images that make a tag frequent
     max_drop: dict[str, float] = field(default_factory=dict)  # {"benchmark/metric": how far it may fall}
-    max_calibration_error: float | None = None  # of the calibrated scores on the test pictures
-    max_latency_ms: float | None = None  # of one picture on the machine that registers, median
+    max_calibration_error: float | None = None  # of the calibrated scores on the test images
+    max_latency_ms: float | None = None  # of one image on the machine that registers, median
     max_size_mib: float | None = None  # of the checkpoint
     require_checks: bool = False  # every table passed its check
     min_shadow_agreement: float | None = (
@@ -59,6 +59,6 @@ class PromotionParams:
         return f"{self.benchmark}/{self.metric}"
 
     @property
-    def compares_pictures(self) -> bool:
-        """Whether any rule needs the scores of both models picture by picture."""
-        return any(knob is not None for knob in (self.confidence, self.max_kind_drop, self.max_tag_drop))
+    def compares_images(self) -> bool:
+        """Whether any rule needs the scores of both models image by image."""
+        return any(parameter is not None for parameter in (self.confidence, self.max_kind_drop, self.max_tag_drop))

@@ -23,7 +23,7 @@ class Candidate:
     calibration_error: Mapping[str, float] = field(default_factory=dict)
     latency_ms: float | None = None
     size_mib: float | None = None
-    shadow: Mapping[str, Any] | None = None  # {"champion": version, "agreement", "num_pictures"}
+    shadow: Mapping[str, Any] | None = None  # {"champion": version, "agreement", "num_images"}
     rolled_back: str | None = None  # why it was taken back, if it was
 
 
@@ -58,7 +58,7 @@ def judge(
     compared = {params.benchmark, *(name.partition("/")[0] for name in params.max_drop)}
     findings += [_same_evaluation_set(challenger, champion, name) for name in sorted(compared)]
     findings.append(_beats(challenger, champion, params))
-    if params.compares_pictures:
+    if params.compares_images:
         findings += _compared(comparison, params)
     findings += [_does_not_fall(challenger, champion, name, drop) for name, drop in params.max_drop.items()]
     if params.min_shadow_agreement is not None:
@@ -84,7 +84,7 @@ def _was_not_rolled_back(challenger: Candidate) -> Finding:
 def _budgets(challenger: Candidate, params: PromotionParams) -> Iterator[Finding]:
     measured = {
         "calibration error": (challenger.calibration_error.get(params.benchmark), params.max_calibration_error, ""),
-        "latency": (challenger.latency_ms, params.max_latency_ms, " ms a picture"),
+        "latency": (challenger.latency_ms, params.max_latency_ms, " ms per image"),
         "size": (challenger.size_mib, params.max_size_mib, " MiB"),
     }
     for rule, (value, limit, unit) in measured.items():
@@ -120,7 +120,7 @@ def _beats(challenger: Candidate, champion: Candidate, params: PromotionParams) 
 
 
 def _compared(comparison: Comparison | str | None, params: PromotionParams) -> Iterator[Finding]:
-    """The rules that look at both models picture by picture; all fail where that was not possible."""
+    """The rules that look at both models image by image; all fail where that was not possible."""
     told = comparison if isinstance(comparison, Comparison) else None
     why = comparison if isinstance(comparison, str) else "the two were not compared"
     if params.confidence is not None:
@@ -141,7 +141,7 @@ def _compared(comparison: Comparison | str | None, params: PromotionParams) -> I
 def _is_sure(rule: str, told: Comparison, params: PromotionParams) -> Finding:
     detail = (
         f"mAP {told.gain:+.4f}, above {told.low:+.4f} with that confidence, {params.min_gain:g} is wanted; better in "
-        f"{told.share_better:.1%} of {params.num_bootstrap} resamples of {told.num_images} pictures"
+        f"{told.share_better:.1%} of {params.num_bootstrap} resamples of {told.num_images} images"
     )
     return Finding(rule=rule, passed=told.low > 0 and told.low >= params.min_gain, detail=detail)
 
@@ -174,7 +174,7 @@ def _agrees_in_the_shadow(challenger: Candidate, champion: Candidate, least: flo
         detail = f"no shadow run against champion version {champion.version}: `ram models shadow FOLDER` makes one"
         return Finding(rule="shadow agreement", passed=False, detail=detail)
     agreement = float(shadow["agreement"])
-    detail = f"{agreement:.3f} over {shadow['num_pictures']} pictures against at least {least:g}"
+    detail = f"{agreement:.3f} over {shadow['num_images']} images against at least {least:g}"
     return Finding(rule="shadow agreement", passed=agreement >= least, detail=detail)
 
 

@@ -1,4 +1,4 @@
-"""The knobs of the rounds: section `rounds` of params.yaml."""
+"""The parameters of the rounds: section `rounds` of params.yaml."""
 
 from __future__ import annotations
 

@@ -15,11 +15,11 @@ from ram.validation.frames import ImageIndex, hash_strings
 
 LEARNING = ("train", "finetune")
 JUDGING = ("dev", "test")
-_NUM_SHOWN = 6  # pairs of pictures to look at
+_NUM_SHOWN = 6  # pairs of images to look at
 
 
-def picture_leaks(images: Table, max_distance: int | None) -> dict[str, Any]:
-    """{"same_bytes", "near", "max_distance", "closest"}: how many pictures of dev or test a picture of train or finetune
+def image_leaks(images: Table, max_distance: int | None) -> dict[str, Any]:
+    """{"same_bytes", "near", "max_distance", "closest"}: how many images of dev or test an image of train or finetune
     has the bytes of, or, of the others, is within `max_distance` bits of by its perceptual hash; and the closest pairs of
     all as [judged, learned, bits], by rows of images.
     """
@@ -32,7 +32,7 @@ def picture_leaks(images: Table, max_distance: int | None) -> dict[str, Any]:
         columns["looks"].append(read_hashes(batch.column("perceptual_hash")))
     judged, learned, content, looks = (np.concatenate(parts) for parts in columns.values())
     same = judged & np.isin(content, content[learned])
-    # A little farther than pictures are refused for: what remains there is for people to look at.
+    # A little farther than images are refused for: what remains there is for people to look at.
     reach = min((max_distance or 0) + 2, MAX_DISTANCE)
     pairs = _close_pairs(looks, judged, learned, reach)
     alike = {row for row, _, distance in pairs if max_distance is not None and distance <= max_distance}
@@ -53,7 +53,7 @@ def read_hashes(digits: pa.Array) -> np.ndarray:
 
 
 def _close_pairs(looks: np.ndarray, judged: np.ndarray, learned: np.ndarray, reach: int) -> list[tuple[int, int, int]]:
-    """(row of a judged picture, row of a learned one, bits they differ in), the closest first; one a judged picture."""
+    """(row of a judged image, row of a learned one, bits they differ in), the closest first; one a judged image."""
     hashes, inverse = np.unique(looks, return_inverse=True)
     first_learned = np.full(len(hashes), -1)
     rows = np.flatnonzero(learned)[::-1]
@@ -75,7 +75,7 @@ def _close_pairs(looks: np.ndarray, judged: np.ndarray, learned: np.ndarray, rea
 
 
 def tag_leaks(images: ImageIndex, cleaned_tags: Table) -> int:
-    """Kept rows of tags on pictures that are no pictures of train: retraining would learn from them."""
+    """Kept rows of tags on images that are no images of train: retraining would learn from them."""
     num = 0
     for batch in cleaned_tags.batches(["image_id", "kept"]):
         positions = images.positions(batch.column("image_id"))

@@ -1,4 +1,4 @@
-"""Statistics of the pictures and captions of a run, as histograms of fixed bins: those of two runs can be compared."""
+"""Statistics of the images and captions of a run, as histograms of fixed bins: those of two runs can be compared."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ NUM_READ = 20_000  # captions whose language is guessed
 Histogram = dict[str, int]  # {lower edge of the bin, as text: count}
 
 
-def picture_statistics(images: Table, shards_dir: Path) -> dict[str, Any]:
-    """{"num", "splits", "histograms": {statistic: Histogram}, "num_decoded"}; sides in pixels, the rest of decoded pictures
-    as shares. Sizes are those of all pictures, brightness, contrast and saturation those of a sample by a hash.
+def image_statistics(images: Table, shards_dir: Path) -> dict[str, Any]:
+    """{"num", "splits", "histograms": {statistic: Histogram}, "num_decoded"}; sides in pixels, the rest of decoded images
+    as shares. Sizes are those of all images, brightness, contrast and saturation those of a sample by a hash.
     """
     histograms: dict[str, Counter[str]] = {name: Counter() for name in ("longer side", "aspect", "kilobytes")}
     splits: Counter[str] = Counter()
@@ -84,8 +84,8 @@ def _sampled(table: Table, column: str, num_wanted: int, num_rows: int) -> Itera
         yield from batch.filter(pa.array(chosen)).to_pylist()
 
 
-def read_picture(shards_dir: Path, row: dict[str, Any]) -> bytes:
-    """The encoded picture of a row of the table images."""
+def read_image(shards_dir: Path, row: dict[str, Any]) -> bytes:
+    """The encoded image of a row of the table images."""
     descriptor = os.open(shards_dir / row["shard"], os.O_RDONLY)
     try:
         return os.pread(descriptor, row["num_bytes"], row["offset"])
@@ -94,10 +94,10 @@ def read_picture(shards_dir: Path, row: dict[str, Any]) -> bytes:
 
 
 def _look(shards_dir: Path, row: dict[str, Any]) -> tuple[float, float, float]:
-    """Mean brightness, its standard deviation, and mean saturation of a picture, each from 0 to 1."""
-    picture = open_image(read_picture(shards_dir, row), min_size=64)
-    picture.thumbnail((64, 64))
-    pixels = np.asarray(picture, dtype=np.float32) / 255
+    """Mean brightness, its standard deviation, and mean saturation of an image, each from 0 to 1."""
+    image = open_image(read_image(shards_dir, row), min_size=64)
+    image.thumbnail((64, 64))
+    pixels = np.asarray(image, dtype=np.float32) / 255
     luma = pixels @ np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
     highest, lowest = pixels.max(axis=2), pixels.min(axis=2)
     saturation = np.where(highest > 0, (highest - lowest) / np.maximum(highest, 1e-6), 0)

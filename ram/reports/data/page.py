@@ -1,4 +1,4 @@
-"""The page: what was measured, looked at beside the runs before, with pictures; it loads nothing from anywhere."""
+"""The page: what was measured, looked at beside the runs before, with images; it loads nothing from anywhere."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from ram.io.images import PictureError, open_image
+from ram.io.images import ImageError, open_image
 from ram.io.tables import Table, write_text
 from ram.pipeline.artifacts import read_artifact
 from ram.pipeline.catalog import artifact
 from ram.reports.data import PAGE, history
-from ram.reports.data.measures import read_picture
+from ram.reports.data.measures import read_image
 from ram.reports.data.rejected import first_of_each_reason, is_accepted, read_refused
 from ram.reports.data.snapshot import num_leaks, optional, take_snapshot
 from ram.reports.data.view_models import check_views, coverage_view, drift_view, run_rows
@@ -25,10 +25,10 @@ _REPEATS = ("duplicate_key", "exact_duplicate", "near_duplicate")
 _THUMBNAIL = 160  # pixels of the longer side
 
 
-def make_page(workspace: Path, num_runs: int, num_pictures: int, max_seconds: float) -> Path:
+def make_page(workspace: Path, num_runs: int, num_images: int, max_seconds: float) -> Path:
     """Measure the workspace, add it to the history and write the page of the last `num_runs` runs; where it is.
 
-    `num_pictures` a reason of the quarantine are shown; sources are read for them for `max_seconds` each at most.
+    `num_images` a reason of the quarantine are shown; sources are read for them for `max_seconds` each at most.
     """
     history.append(take_snapshot(workspace), workspace)
     runs = history.read(workspace, num_runs)
@@ -41,7 +41,7 @@ def make_page(workspace: Path, num_runs: int, num_pictures: int, max_seconds: fl
             "coverage": coverage_view(
                 runs[-1], optional("label_system_report", workspace) or {}, runs[-2] if len(runs) > 1 else None
             ),
-            **_pictures(workspace, runs[-1], num_pictures, max_seconds),
+            **_images(workspace, runs[-1], num_images, max_seconds),
         }
     )
     path = workspace / PAGE
@@ -68,7 +68,7 @@ def _now(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _pictures(workspace: Path, run: Mapping[str, Any], num: int, max_seconds: float) -> dict[str, Any]:
+def _images(workspace: Path, run: Mapping[str, Any], num: int, max_seconds: float) -> dict[str, Any]:
     """Thumbnails: what was refused, by reason; repeats beside what they repeat; the closest pairs across the splits."""
     images = read_artifact(artifact("images"), workspace)
     examples = first_of_each_reason(read_artifact(artifact("quarantine"), workspace), num)
@@ -87,13 +87,13 @@ def _pictures(workspace: Path, run: Mapping[str, Any], num: int, max_seconds: fl
         for row in rows:
             image_id = f"{row['source']}/{row['key']}"
             content = found.get((row["source"], row["key"]))
-            row["picture"] = own.get(image_id) if image_id in accepted else _thumbnail(content)
-            row["kept_picture"] = own.get(row["kept"])
+            row["image"] = own.get(image_id) if image_id in accepted else _thumbnail(content)
+            row["kept_image"] = own.get(row["kept"])
     return {
         "refused": {reason: rows for reason, rows in examples.items() if reason not in _REPEATS},
         "repeats": {reason: rows for reason, rows in examples.items() if reason in _REPEATS},
         "notes": notes,
-        "closest": _closest(images, shards, run["leaks"]["pictures"]["closest"]),
+        "closest": _closest(images, shards, run["leaks"]["images"]["closest"]),
     }
 
 
@@ -105,7 +105,7 @@ def _closest(images: Table, shards: Path, pairs: Sequence[Sequence[int]]) -> lis
     return [
         {
             "distance": distance,
-            "sides": [{**names[row], "picture": own[names[row]["image_id"]]} for row in (judged, learned)],
+            "sides": [{**names[row], "image": own[names[row]["image_id"]]} for row in (judged, learned)],
         }
         for judged, learned, distance in pairs
     ]
@@ -123,20 +123,20 @@ def _rows_at(images: Table, rows: set[int]) -> dict[int, dict[str, str]]:
 
 
 def _thumbnails(images: Table, shards: Path, image_ids: Sequence[str]) -> dict[str, str | None]:
-    """Data URIs of accepted pictures by id; the table is read for these rows alone."""
+    """Data URIs of accepted images by id; the table is read for these rows alone."""
     if not image_ids:
         return {}
     rows = images.read(filters=[("image_id", "in", list(image_ids))]).to_pylist()
-    return {row["image_id"]: _thumbnail(read_picture(shards, row)) for row in rows}
+    return {row["image_id"]: _thumbnail(read_image(shards, row)) for row in rows}
 
 
 def _thumbnail(content: bytes | None) -> str | None:
-    """A data URI, or None for what is missing or no picture that can be opened."""
+    """A data URI, or None for what is missing or no image that can be opened."""
     if content is None:
         return None
     try:
         return thumbnail(open_image(content), _THUMBNAIL)
-    except PictureError:
+    except ImageError:
         return None
 
 

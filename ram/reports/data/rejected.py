@@ -1,4 +1,4 @@
-"""Examples of what was refused, by reason, with their pictures where their sources still have them."""
+"""Examples of what was refused, by reason, with their images where their sources still have them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ram.datasets import Sample, make_sources
 from ram.datasets.staging import CAPTION_REASONS
 from ram.io.tables import Table
 
-_STAYS = " stays"  # how the detail of a repeat ends: after the image_id of the picture that is kept in its place
+_STAYS = " stays"  # how the detail of a repeat ends: after the image_id of the image that is kept in its place
 
 
 def count_reasons(table: Table) -> dict[str, int]:
@@ -23,9 +23,9 @@ def count_reasons(table: Table) -> dict[str, int]:
 
 
 def first_of_each_reason(quarantine: Table, num: int) -> dict[str, list[dict[str, Any]]]:
-    """The first `num` rows of each reason: {"source", "key", "detail", "kept": image_id of the picture that stays, or ""}.
+    """The first `num` rows of each reason: {"source", "key", "detail", "kept": image_id of the image that stays, or ""}.
 
-    The first, not any, since they lie at the beginning of the sources, which are read for their pictures.
+    The first, not any, since they lie at the beginning of the sources, which are read for their images.
     """
     found: dict[str, list[dict[str, Any]]] = {}
     for batch in quarantine.batches():
@@ -39,14 +39,14 @@ def first_of_each_reason(quarantine: Table, num: int) -> dict[str, list[dict[str
 
 
 def is_accepted(reason: str) -> bool:
-    """Whether the picture of a row of this reason was accepted, and only a caption of it refused."""
+    """Whether the image of a row of this reason was accepted, and only a caption of it refused."""
     return reason in CAPTION_REASONS
 
 
 def read_refused(
     listing: Mapping[str, Any], wanted: set[tuple[str, str]], max_seconds: float
 ) -> tuple[dict[tuple[str, str], bytes], list[str]]:
-    """{(source, key): encoded picture} of those that the sources gave in time, and why others are missing."""
+    """{(source, key): encoded image} of those that the sources gave in time, and why others are missing."""
     found: dict[tuple[str, str], bytes] = {}
     notes: list[str] = []
     sources = make_sources([entry["description"] for entry in listing["sources"]])
@@ -68,5 +68,5 @@ def read_refused(
         except (OSError, ValueError) as error:  # the source may be gone since it was read: the page says so
             notes.append(f"{source.name} cannot be read any more: {error}")
         if own and time.monotonic() > end:
-            notes.append(f"{source.name} was read for {max_seconds:.0f} s; pictures further in are not shown")
+            notes.append(f"{source.name} was read for {max_seconds:.0f} s; images further in are not shown")
     return found, notes

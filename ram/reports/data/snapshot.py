@@ -8,8 +8,8 @@ from typing import Any
 from ram.pipeline.artifacts import read_artifact
 from ram.pipeline.catalog import CHECKED_TABLES, artifact
 from ram.pipeline.params import load_yaml
-from ram.reports.data.leaks import picture_leaks, tag_leaks, unseen_leaks
-from ram.reports.data.measures import caption_statistics, picture_statistics
+from ram.reports.data.leaks import image_leaks, tag_leaks, unseen_leaks
+from ram.reports.data.measures import caption_statistics, image_statistics
 from ram.reports.data.rejected import count_reasons
 from ram.tracking.provenance import read_provenance
 from ram.validation.frames import ImageIndex
@@ -33,7 +33,7 @@ def take_snapshot(workspace: Path) -> dict[str, Any]:
             step: {tag: counts[step] for tag, counts in balance["tags"].items() if counts[step]}
             for step in ("parsed", "generated", "cleaned")
         },
-        "images": picture_statistics(images, workspace / artifact("image_shards").path),
+        "images": image_statistics(images, workspace / artifact("image_shards").path),
         "captions": caption_statistics(pairs),
         "quarantine": count_reasons(read_artifact(artifact("quarantine"), workspace)),
         "skipped": count_reasons(skipped) if skipped is not None else {},
@@ -58,7 +58,7 @@ def _coverage(facts: dict[str, Any]) -> dict[str, Any]:
 
 def _leaks(workspace: Path, images: Any) -> dict[str, Any]:
     distance = load_yaml(workspace / "params.yaml").get("ingest_pairs", {}).get("max_hash_distance")
-    found: dict[str, Any] = {"pictures": picture_leaks(images, distance)}
+    found: dict[str, Any] = {"images": image_leaks(images, distance)}
     cleaned = optional("cleaned_tags", workspace)
     found["tag_rows"] = tag_leaks(ImageIndex(images), cleaned) if cleaned is not None else None
     found["unseen"] = unseen_leaks(optional("evaluation", workspace) or {})
@@ -66,11 +66,11 @@ def _leaks(workspace: Path, images: Any) -> dict[str, Any]:
 
 
 def num_leaks(leaks: dict[str, Any]) -> int:
-    """Pictures, rows of tags and names that should not be where they are."""
+    """Images, rows of tags and names that should not be where they are."""
     names = {
         name
         for kinds in leaks["unseen"].values()
         for kind in ("leaked_by_labels", "leaked_by_synonym")
         for name in kinds.get(kind, [])
     }
-    return leaks["pictures"]["same_bytes"] + leaks["pictures"]["near"] + (leaks["tag_rows"] or 0) + len(names)
+    return leaks["images"]["same_bytes"] + leaks["images"]["near"] + (leaks["tag_rows"] or 0) + len(names)

@@ -1,4 +1,4 @@
-"""Small pictures of numbers as inline SVG that takes its colours from the page."""
+"""Small images of numbers as inline SVG that takes its colors from the page."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def _series(runs: Sequence[Snapshot], table: str, rule: str | None) -> tuple[lis
 def distributions(run: Snapshot) -> dict[str, Mapping[str, int]]:
     """What drift is measured of: name -> counts."""
     found: dict[str, Mapping[str, int]] = {f"{step} tags": counts for step, counts in run["tags"].items()}
-    found |= {f"pictures: {name}": counts for name, counts in run["images"]["histograms"].items()}
+    found |= {f"images: {name}": counts for name, counts in run["images"]["histograms"].items()}
     found |= {f"captions: {name}": counts for name, counts in run["captions"]["histograms"].items()}
     found["captions: language"] = run["captions"]["languages"]
     return {name: counts for name, counts in found.items() if counts}

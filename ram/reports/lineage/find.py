@@ -1,4 +1,4 @@
-"""What a person calls a picture or a tag -> which one that is; what is not found names the nearest."""
+"""What a person calls an image or a tag -> which one that is; what is not found names the nearest."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def find_tag(label_system: LabelSystem, text: str) -> Tag:
 
 
 def find_image(images: Table, text: str) -> dict[str, Any]:
-    """The row of the picture with this image_id, or else the only one whose member or file is called so.
+    """The row of the image with this image_id, or else the only one whose member or file is called so.
 
     `ValueError` where there is none, naming the nearest, and where there are several, naming some.
     """
@@ -43,8 +43,8 @@ def find_image(images: Table, text: str) -> dict[str, Any]:
         return called[0]
     if called:
         some = ", ".join(row["image_id"] for row in called[:_NUM_NEAREST])
-        raise ValueError(f"{len(called)} pictures are called {text!r}: {some}; give the image_id")
-    raise ValueError(f"no picture {text!r} in the table images; {_suggestion(_nearest(images, text))}")
+        raise ValueError(f"{len(called)} images are called {text!r}: {some}; give the image_id")
+    raise ValueError(f"no image {text!r} in the table images; {_suggestion(_nearest(images, text))}")
 
 
 def _names(image_id: str, member: str) -> set[str]:

@@ -21,7 +21,7 @@ _SIDES = ("x0", "y0", "x1", "y1")
 
 @dataclass(frozen=True, kw_only=True)
 class Life:
-    """What is known of one (picture, tag); None for what a stage that has not run would say, or has not said."""
+    """What is known of one (image, tag); None for what a stage that has not run would say, or has not said."""
 
     image: dict[str, Any]
     tag: dict[str, Any]
@@ -49,7 +49,7 @@ def tell(
     verdict: Mapping[str, Any] | None,
     predicted_targets: Mapping[str, str],
 ) -> Life:
-    """The life of the row. `predicted_targets` are the knobs of that name (`ram.training.examples`) of the models
+    """The life of the row. `predicted_targets` are the parameters of that name (`ram.training.examples`) of the models
     retrained and finetuned; one that is left out does not train on cleaned tags."""
     captions = _captions(image["image_id"], tag, read, tagger)
     parsed = _row(read("parsed_tags"), image["image_id"], tag.tag_id)
@@ -158,7 +158,9 @@ def _training(life: Life, predicted_targets: Mapping[str, str], is_cleaned: bool
         target = _target(life.generated, predicted_targets["retrained"])
         steps.append({"model": "retrained_uncleaned", "target": target})
     if is_cleaned:
-        steps += [{"model": m, "target": _target(life.cleaned, knob)} for m, knob in predicted_targets.items()]
+        steps += [
+            {"model": m, "target": _target(life.cleaned, parameter)} for m, parameter in predicted_targets.items()
+        ]
     return steps
 
 

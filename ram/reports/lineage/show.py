@@ -1,4 +1,4 @@
-"""A life as lines of text, and as a picture with the region's box."""
+"""A life as lines of text, and as an image with the region's box."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ram.reports.lineage.lineage import Life
 from ram.reports.run.page import ORIGIN_TITLES, REASON_TITLES
 
-_WIDTH = 640  # pixels of the picture that is written, at least
+_WIDTH = 640  # pixels of the image that is written, at least
 _MARGIN, _FONT_SIZE = 12, 16
 
 
@@ -23,7 +23,7 @@ def describe(life: Life) -> list[str]:
         f"{tag['name']} on {image['image_id']}: {fate(life)}",
         _line("tag", f"{tag['tag_id']}, {tag['kind']}{also}"),
         _line(
-            "picture",
+            "image",
             f"{image['width']} x {image['height']}, split {image['split']}, {image['shard']}/{image['member']}",
         ),
     ]
@@ -69,7 +69,7 @@ def _engine(life: Life) -> list[str]:
             )
         )
     if life.box is not None:
-        lines.append(_line("region", "x {0:.2f} to {2:.2f}, y {1:.2f} to {3:.2f} of the picture".format(*life.box)))
+        lines.append(_line("region", "x {0:.2f} to {2:.2f}, y {1:.2f} to {3:.2f} of the image".format(*life.box)))
     if life.cleaned is not None:
         names = ("score", "image_score", "region_score", "held_out_evidence", "outlier_score", "wrong_probability")
         facts = [f"{n.replace('_', ' ')} {_number(life.cleaned[n])}" for n in names]
@@ -98,10 +98,10 @@ def _line(label: str, text: str) -> str:
     return f"  {label:<26}{text}"
 
 
-def picture_of(picture: Image.Image, life: Life) -> Image.Image:
-    """The picture, enlarged where it is small, with the region's box and the row's fate and captions under it."""
-    scale = max(_WIDTH / picture.width, 1)
-    shown = picture.convert("RGB").resize((round(picture.width * scale), round(picture.height * scale)))
+def image_of(image: Image.Image, life: Life) -> Image.Image:
+    """The image, enlarged where it is small, with the region's box and the row's fate and captions under it."""
+    scale = max(_WIDTH / image.width, 1)
+    shown = image.convert("RGB").resize((round(image.width * scale), round(image.height * scale)))
     font = ImageFont.load_default(_FONT_SIZE)
     lines = _wrapped([f"{life.tag['name']}: {fate(life)}", *(f"“{c['caption']}”" for c in life.captions)], shown.width)
     height = 2 * _MARGIN + len(lines) * (_FONT_SIZE + 5)

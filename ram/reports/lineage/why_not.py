@@ -17,7 +17,7 @@ def why_not(
 ) -> list[dict[str, str]]:
     """{"step", "reason"} of the steps that could have made the row; none where it is there.
 
-    `score` is the generator's of the tag on the picture; `num_higher` predicted tags that reach their thresholds have a
+    `score` is the generator's of the tag on the image; `num_higher` predicted tags that reach their thresholds have a
     higher one; both None where the score was not kept. `scored` is the report on the scores, None where there are none.
     """
     if life.generated is not None or life.cleaned is not None:
@@ -26,7 +26,7 @@ def why_not(
     if life.parsed is None:
         reasons.append(("captions", _captions(life.captions)))
     if life.image["split"] != "train":
-        reason = f"the picture is of split {life.image['split']}; the data engine works on train alone"
+        reason = f"the image is of split {life.image['split']}; the data engine works on train alone"
         return [{"step": s, "reason": r} for s, r in [*reasons, ("data engine", reason)]]
     reasons.append(("prediction", _prediction(life.threshold, score, num_higher, max_added, scored)))
     reasons.append(("generated caption", _generated(life.generated_caption, score)))
@@ -37,7 +37,7 @@ def why_not(
 
 def _captions(captions: Sequence[Mapping[str, Any]]) -> str:
     if not captions:
-        return "the picture has no caption here"
+        return "the image has no caption here"
     skipped = [c for c in captions if c["skipped"]]
     phrases = list(dict.fromkeys(phrase for c in captions for phrase in c["phrases"]))
     weak = [n["phrase"] for c in captions for n in c["naming"]]
@@ -57,7 +57,7 @@ def _prediction(
     if score is not None:
         said = f"the generator's score is {score:.3f}"
     elif scored is None:
-        said = "no picture was scored yet"
+        said = "no image was scored yet"
     else:
         said = f"its score was not kept, being below {scored['floor']} or not among the {scored['top_k']} highest"
     if threshold is None:
@@ -71,12 +71,12 @@ def _prediction(
         return (
             f"{said}, above {limit}, but {num_higher} tags that reach theirs score higher, and max_added is {max_added}"
         )
-    return f"{said}, above {limit}: the tables are older than the model or the knobs; run generate_tags again"
+    return f"{said}, above {limit}: the tables are older than the model or the parameters; run generate_tags again"
 
 
 def _generated(caption: Mapping[str, Any] | None, score: float | None) -> str:
     if caption is None:
-        return "no caption was generated for the picture"
+        return "no caption was generated for the image"
     if caption.get("naming") is None:
         return f"{caption['caption']!r} was not parsed here"
     if not caption["naming"]:

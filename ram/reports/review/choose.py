@@ -23,16 +23,16 @@ class GalleryParams:
     num_looks: int  # groups of regions that look alike, a tag; 1: none, and no features are read
     context: float  # shown around a region, in shares of its sides
     thumbnail_size: int  # of a region: longer side, in pixels
-    picture_size: int  # of the whole picture, shown beside the facts of a row; 0: the region alone
+    image_size: int  # of the whole image, shown beside the facts of a row; 0: the region alone
 
     def __post_init__(self) -> None:
-        for knob, least in (("num_tags", 1), ("rows_per_tag", 2), ("num_looks", 1), ("thumbnail_size", 16)):
-            if getattr(self, knob) < least:
-                raise ValueError(f"{knob} must be at least {least}, got {getattr(self, knob)}")
+        for parameter, least in (("num_tags", 1), ("rows_per_tag", 2), ("num_looks", 1), ("thumbnail_size", 16)):
+            if getattr(self, parameter) < least:
+                raise ValueError(f"{parameter} must be at least {least}, got {getattr(self, parameter)}")
         if not 0 <= self.sampled_share <= 1:
             raise ValueError(f"sampled_share must be in [0, 1], got {self.sampled_share}")
-        if min(self.context, self.picture_size) < 0:
-            raise ValueError(f"context and picture_size must be 0 or more, got {self.context}, {self.picture_size}")
+        if min(self.context, self.image_size) < 0:
+            raise ValueError(f"context and image_size must be 0 or more, got {self.context}, {self.image_size}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,10 +125,10 @@ function element(name, text, parent) {
 function describe(i) {
   const row = rows[i], box = byId("facts");
   box.replaceChildren();
-  const frame = element("div", undefined, box), picture = element("img", undefined, frame);
+  const frame = element("div", undefined, box), image = element("img", undefined, frame);
   frame.className = "whole";
-  picture.src = wholes[row.image_id] || cards[i].querySelector("img").src;
-  picture.alt = "";
+  image.src = wholes[row.image_id] || cards[i].querySelector("img").src;
+  image.alt = "";
   if (row.box && row.image_id in wholes) {
     const [x0, y0, x1, y1] = row.box, mark = element("span", undefined, frame);
     mark.className = row.kept ? "" : "gone";

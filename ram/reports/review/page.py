@@ -22,48 +22,48 @@ from ram.reports.run.page import make_environment
 
 OUTLYING = 0.5  # rows with a higher outlier score are marked
 _MAX_UPSCALING = 4
-_LEAST_SIDE = 0.4  # of the picture's shorter side that is shown around the smallest region
+_LEAST_SIDE = 0.4  # of the image's shorter side that is shown around the smallest region
 _FACTS = ("score", "image_score", "region_score", "held_out_evidence", "outlier_score", "wrong_probability")
 _SIDES = ("x0", "y0", "x1", "y1")
 
 Box = tuple[float, float, float, float]
 
 
-def region_picture(picture: Image.Image, box: Box | None, context: float, size: int) -> tuple[str, Box | None]:
-    """A JPEG (data URI) of the region and its surroundings, square where the picture is wide and high enough; the box
+def region_image(image: Image.Image, box: Box | None, context: float, size: int) -> tuple[str, Box | None]:
+    """A JPEG (data URI) of the region and its surroundings, square where the image is wide and high enough; the box
     in it as x, y, width, height in per cent."""
-    width, height = picture.size
+    width, height = image.size
     left, top, right, bottom = box or (0.0, 0.0, 1.0, 1.0)
     side = max(
         (1 + 2 * context) * max((right - left) * width, (bottom - top) * height), _LEAST_SIDE * min(width, height)
     )
     x0, x1 = _span((left + right) / 2 * width, side, width)
     y0, y1 = _span((top + bottom) / 2 * height, side, height)
-    uri = jpeg(picture.crop((x0, y0, x1, y1)), size)
+    uri = jpeg(image.crop((x0, y0, x1, y1)), size)
     if box is None:
         return uri, None
     x, y = 100 * (left * width - x0) / (x1 - x0), 100 * (top * height - y0) / (y1 - y0)
     return uri, (x, y, 100 * (right - left) * width / (x1 - x0), 100 * (bottom - top) * height / (y1 - y0))
 
 
-def _span(centre: float, side: float, limit: int) -> tuple[int, int]:
+def _span(center: float, side: float, limit: int) -> tuple[int, int]:
     """Whole pixels of a span of about `side` inside 0 … `limit`: moved inside rather than cut."""
     length = min(max(round(side), 1), limit)
-    start = min(max(round(centre - length / 2), 0), limit - length)
+    start = min(max(round(center - length / 2), 0), limit - length)
     return start, start + length
 
 
-def jpeg(picture: Image.Image, size: int) -> str:
-    """A JPEG whose longer side has `size` pixels, or fewer where the picture is very small, as a data URI."""
-    scale = min(size / max(picture.size), _MAX_UPSCALING)
-    shape = (max(round(picture.width * scale), 1), max(round(picture.height * scale), 1))
+def jpeg(image: Image.Image, size: int) -> str:
+    """A JPEG whose longer side has `size` pixels, or fewer where the image is very small, as a data URI."""
+    scale = min(size / max(image.size), _MAX_UPSCALING)
+    shape = (max(round(image.width * scale), 1), max(round(image.height * scale), 1))
     stream = io.BytesIO()
-    picture.convert("RGB").resize(shape, Image.Resampling.BICUBIC).save(stream, "JPEG", quality=80)
+    image.convert("RGB").resize(shape, Image.Resampling.BICUBIC).save(stream, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
 def captions_of(image_ids: Iterable[str], pairs: Table, generated: Table) -> dict[str, dict[str, Any]]:
-    """{image_id: {"captions", "generated_caption"}} of a few pictures."""
+    """{image_id: {"captions", "generated_caption"}} of a few images."""
     wanted = [("image_id", "in", sorted(set(image_ids)))]
     given = pairs.to_pandas(["image_id", "caption_index", "caption"], wanted).sort_values("caption_index")
     written = generated.to_pandas(["image_id", "caption"], wanted)
@@ -98,26 +98,26 @@ def gallery(
         ]
         counts = {"num_kept": num_kept, "num_removed": num_removed, "mistakes": mistakes}
         sections.append({"tag": label_system[tag_id], "lines": lines, **counts})
-    regions, wholes = _pictures(records, store, params)
+    regions, wholes = _images(records, store, params)
     return _render(records, regions, wholes, sections, _given(verdicts, label_system))
 
 
-def _pictures(
+def _images(
     records: Sequence[Mapping[str, Any]], store: ImageStore, params: GalleryParams
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """The region of every row, and every picture once as a whole: only that shows whether a tag is right."""
+    """The region of every row, and every image once as a whole: only that shows whether a tag is right."""
     rows_of: dict[str, list[int]] = {}
     for i, row in enumerate(records):
         rows_of.setdefault(row["image_id"], []).append(i)
     regions: list[dict[str, Any]] = [{} for _ in records]
     wholes = {}
     for image_id in store.in_shard_order(list(rows_of)):
-        picture = store.open(image_id)
+        image = store.open(image_id)
         for i in rows_of[image_id]:
-            uri, inside = region_picture(picture, records[i]["box"], params.context, params.thumbnail_size)
+            uri, inside = region_image(image, records[i]["box"], params.context, params.thumbnail_size)
             regions[i] = {"uri": uri, "box": inside}
-        if params.picture_size:
-            wholes[image_id] = jpeg(picture, params.picture_size)
+        if params.image_size:
+            wholes[image_id] = jpeg(image, params.image_size)
     return regions, wholes
 
 

@@ -1,1 +1,1 @@
-"""The report: one HTML page with pictures, readable without network, on a phone, in the dark."""
+"""The report: one HTML page with images, readable without network, on a phone, in the dark."""

@@ -14,7 +14,7 @@ STEPS = ("parsed", "generated", "cleaned")
 def balance_view(report: Mapping[str, Any], num: int) -> dict[str, Any]:
     """The report with at most `num` rows a table, the tags that the engine changed most, and a chart of all of them.
 
-    The chart: tags from the most to the least frequent of each step, and on how many pictures each is, as powers of 10.
+    The chart: tags from the most to the least frequent of each step, and on how many images each is, as powers of 10.
     """
     curves = {}
     for step in STEPS:
@@ -30,7 +30,7 @@ def balance_view(report: Mapping[str, Any], num: int) -> dict[str, Any]:
 
 
 def _most_changed(tags: Mapping[str, Mapping[str, int]], num: int) -> list[dict[str, Any]]:
-    """The tags whose number of pictures changed most from the captions to the end; bars as shares of the widest."""
+    """The tags whose number of images changed most from the captions to the end; bars as shares of the widest."""
     widest = max((count for counts in tags.values() for count in counts.values()), default=0) or 1
     order = sorted(tags, key=lambda name: -abs(tags[name]["cleaned"] - tags[name]["parsed"]))
     return [

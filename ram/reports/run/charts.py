@@ -1,4 +1,4 @@
-"""Line charts as inline SVG that takes its colours from the page, and so follows its light and dark."""
+"""Line charts as inline SVG that takes its colors from the page, and so follows its light and dark."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Points = Sequence[tuple[float, float]]
 
 
 def line_chart(series: Mapping[str, Points], x_label: str) -> str:
-    """An SVG of one line a series, coloured by the CSS class `line-<name>`; empty where no point is finite."""
+    """An SVG of one line a series, colored by the CSS class `line-<name>`; empty where no point is finite."""
     series = {name: [(x, y) for x, y in points if math.isfinite(y)] for name, points in series.items()}
     everything = [point for points in series.values() for point in points]
     if not everything:
@@ -66,7 +66,7 @@ def ticks(low: float, high: float) -> list[float]:
 
 
 def thinned(points: Points) -> Points:
-    """At most `_MAX_POINTS` of them: means of neighbours, and the last one as it is."""
+    """At most `_MAX_POINTS` of them: means of neighbors, and the last one as it is."""
     if len(points) <= _MAX_POINTS:
         return points
     size = -(-len(points) // (_MAX_POINTS - 1))

@@ -1,4 +1,4 @@
-"""Pictures to show: what was said of them, what the model added, what the cleaning took away and where."""
+"""Images to show: what was said of them, what the model added, what the cleaning took away and where."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from ram.labels import LabelSystem
 _ADDED = ("predicted", "generated_caption")
 
 
-def chosen_pictures(cleaned: Table, num: int) -> list[str]:
-    """Pictures with added tags and removed ones, then others: by a hash of their names, not by how good they look."""
+def chosen_images(cleaned: Table, num: int) -> list[str]:
+    """Images with added tags and removed ones, then others: by a hash of their names, not by how good they look."""
     ranks: dict[str, tuple[int, int]] = {}
     for batch in cleaned.batches(["image_id", "origin", "kept"]):
         frame = batch.to_pandas()
@@ -43,7 +43,7 @@ def examples(
     label_system: LabelSystem,
     thumbnail_size: int,
 ) -> list[dict[str, Any]]:
-    """{"image_id", "picture" (data URI), "captions", "generated_caption", "said", "added", "removed"} for each picture;
+    """{"image_id", "image" (data URI), "captions", "generated_caption", "said", "added", "removed"} for each image;
     a tag is {"name", "kind", "origin", "score", "reason", "box" (x, y, width, height in per cent, or None)}."""
     rows = _rows_of(cleaned, image_ids)
     captions = _rows_of(pairs, image_ids).sort_values("caption_index").groupby("image_id")["caption"].apply(list)
@@ -55,7 +55,7 @@ def examples(
         found.append(
             {
                 "image_id": image_id,
-                "picture": thumbnail(store.open(image_id), thumbnail_size),
+                "image": thumbnail(store.open(image_id), thumbnail_size),
                 "captions": captions.get(image_id, [])[:2],
                 "generated_caption": generated.get(image_id),
                 "said": [t for t in tags if t["kept"] and t["origin"] not in _ADDED],
@@ -67,7 +67,7 @@ def examples(
 
 
 def _rows_of(table: Table, image_ids: Sequence[str]) -> pd.DataFrame:
-    """The rows of a few pictures; parts are read in turn, so memory does not grow with the table."""
+    """The rows of a few images; parts are read in turn, so memory does not grow with the table."""
     wanted = pa.array(list(image_ids), pa.string())
     return table.to_pandas(filters=[("image_id", "in", wanted.to_pylist())])
 
@@ -90,9 +90,9 @@ def _tag(row: Mapping[Any, Any], label_system: LabelSystem) -> dict[str, Any]:
     }
 
 
-def thumbnail(picture: Image.Image, size: int) -> str:
+def thumbnail(image: Image.Image, size: int) -> str:
     """A JPEG of at most `size` pixels a side, as a data URI."""
-    small = picture.convert("RGB")
+    small = image.convert("RGB")
     small.thumbnail((size, size))
     stream = io.BytesIO()
     small.save(stream, "JPEG", quality=82)
@@ -100,6 +100,6 @@ def thumbnail(picture: Image.Image, size: int) -> str:
 
 
 def shown_boxes(tags: Iterable[Mapping[str, Any]], num: int = 3) -> list[Mapping[str, Any]]:
-    """The first few tags with a region that is not the whole picture."""
+    """The first few tags with a region that is not the whole image."""
     inner = [tag for tag in tags if tag["box"] is not None and tag["box"][2] * tag["box"][3] < 0.9 * 100 * 100]
     return inner[:num]

@@ -12,7 +12,7 @@ from ram.pipeline.catalog import ORIGINS
 
 
 def count_by_origin(table: Table, train: pd.Index) -> dict[str, int]:
-    """Rows of each origin on pictures of split train, in the catalog's order."""
+    """Rows of each origin on images of split train, in the catalog's order."""
     counts: Counter[str] = Counter()
     for batch in table.batches(["image_id", "origin"]):
         rows = batch.to_pandas()

@@ -1,4 +1,4 @@
-"""What the finished model says of test pictures, beside what people said."""
+"""What the finished model says of test images, beside what people said."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def predictions(
     thumbnail_size: int,
     num_tags: int = 12,
 ) -> list[dict[str, Any]]:
-    """{"image_id", "benchmark", "picture", "tags": [{"name", "score", "truth"}], "missed": [names]} a test picture.
+    """{"image_id", "benchmark", "image", "tags": [{"name", "score", "truth"}], "missed": [names]} a test image.
 
-    `truth` is "right" or "wrong" for a tag that the benchmark labels, "unlabelled" for any other. Pictures are chosen
+    `truth` is "right" or "wrong" for a tag that the benchmark labels, "unlabeled" for any other. Images are chosen
     by a hash of their names.
     """
     chosen = [
@@ -41,24 +41,24 @@ def predictions(
     if not chosen:
         return []
     tagger = Tagger(load_checkpoint(model_dir), Thresholds.from_json(thresholds))
-    pictures = [store.open(benchmark.image_ids[row]) for benchmark, row in chosen]
+    opened = [store.open(benchmark.image_ids[row]) for benchmark, row in chosen]
     found = []
-    for (benchmark, row), picture, scored in zip(chosen, pictures, tagger(pictures, top_k=num_tags), strict=True):
-        labelled = {
+    for (benchmark, row), image, scored in zip(chosen, opened, tagger(opened, top_k=num_tags), strict=True):
+        labeled = {
             tag.name: bool(positive)
             for name, positive in zip(benchmark.names, benchmark.positive_NK[row], strict=True)
             if (tag := tagger.label_system.find(name)) is not None
         }
-        truth: dict[bool | None, str] = {True: "right", False: "wrong", None: "unlabelled"}
-        tags = [{"name": t.name, "score": t.score, "truth": truth[labelled.get(t.name)]} for t in scored]
+        truth: dict[bool | None, str] = {True: "right", False: "wrong", None: "unlabeled"}
+        tags = [{"name": t.name, "score": t.score, "truth": truth[labeled.get(t.name)]} for t in scored]
         said = {t.name for t in scored}
         found.append(
             {
                 "image_id": benchmark.image_ids[row],
                 "benchmark": benchmark.name,
-                "picture": thumbnail(picture, thumbnail_size),
+                "image": thumbnail(image, thumbnail_size),
                 "tags": tags,
-                "missed": [name for name, positive in labelled.items() if positive and name not in said],
+                "missed": [name for name, positive in labeled.items() if positive and name not in said],
             }
         )
     return found

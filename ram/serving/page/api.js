@@ -58,7 +58,7 @@ async function inTurn(work) {
   }
 }
 
-// The tags of one picture; options: model, tags, threshold, topK, explain.
+// The tags of one image; options: model, tags, threshold, topK, explain.
 export function tagsOf(file, options) {
   const form = new FormData();
   form.append("image", file);

@@ -1,4 +1,4 @@
-// A picture with its tags, as elements. Every text is a text node: a tag named <b> looks like <b>.
+// An image with its tags, as elements. Every text is a text node: a tag named <b> looks like <b>.
 
 import { draw, frame, inWords } from "./place.js";
 
@@ -15,26 +15,26 @@ export function make(name, properties = {}, ...children) {
 const TITLES = { champion: "Champion", challenger: "Challenger" };
 
 export class Card {
-  // `hooks`: place(picture, model, tag) -> Promise of a place, say(text), remove(card), copy(card)
-  constructor(picture, hooks) {
-    this.picture = picture;
+  // `hooks`: place(image, model, tag) -> Promise of a place, say(text), remove(card), copy(card)
+  constructor(image, hooks) {
+    this.image = image;
     this.hooks = hooks;
     this.shown = null; // the chip whose place is shown
     this.pinned = null;
-    const alt = `Picture ${picture.name}`;
-    this.image = make("img", { src: picture.url, alt, onerror: () => this.stage.classList.add("unseen") });
+    const alt = `Image ${image.name}`;
+    this.photo = make("img", { src: image.url, alt, onerror: () => this.stage.classList.add("unseen") });
     this.glow = make("canvas", { className: "glow", hidden: true, "aria-hidden": "true" });
     this.frame = make("div", { className: "frame-of-tag", hidden: true, "aria-hidden": "true" });
-    this.stage = make("div", { className: "stage" }, this.image, this.glow, this.frame);
+    this.stage = make("div", { className: "stage" }, this.photo, this.glow, this.frame);
     this.note = make("p", { className: "note" });
     this.lists = make("div", { className: "lists" });
     const copy = make("button", { type: "button", className: "quiet", onclick: () => hooks.copy(this) }, "Copy as JSON");
-    copy.setAttribute("aria-label", `Copy the tags of ${picture.name} as JSON`);
+    copy.setAttribute("aria-label", `Copy the tags of ${image.name} as JSON`);
     const remove = make("button", { type: "button", className: "quiet", onclick: () => hooks.remove(this) }, "Remove");
-    remove.setAttribute("aria-label", `Remove ${picture.name}`);
+    remove.setAttribute("aria-label", `Remove ${image.name}`);
     this.copyButton = copy;
-    const head = make("div", { className: "card-head" }, make("h2", { title: picture.name }, picture.name), copy, remove);
-    this.element = make("article", { className: "card", "aria-label": picture.name }, this.stage,
+    const head = make("div", { className: "card-head" }, make("h2", { title: image.name }, image.name), copy, remove);
+    this.element = make("article", { className: "card", "aria-label": image.name }, this.stage,
       make("div", { className: "card-body" }, head, this.note, this.lists));
     this.element.addEventListener("keydown", (event) => this.onKey(event));
   }
@@ -61,7 +61,7 @@ export class Card {
     const others = columns.filter((column) => column.model !== model).map((column) => new Set(column.tags.map((t) => t.name)));
     const chips = tags.map((tag, i) => this.chip(tag, model, i, others.some((names) => !names.has(tag.name))));
     const bar = make("div", { className: "chips", role: "toolbar" }, ...chips);
-    bar.setAttribute("aria-label", `Tags by the ${model} for ${this.picture.name}`);
+    bar.setAttribute("aria-label", `Tags by the ${model} for ${this.image.name}`);
     const content = chips.length ? bar : make("p", { className: "hint" }, "No tag reaches the threshold.");
     const title = make("h3", {}, TITLES[model] || model, make("span", { className: "count" }, String(tags.length)));
     return make("section", { className: "list" }, ...(columns.length > 1 ? [title] : []), content);
@@ -100,7 +100,7 @@ export class Card {
     this.shown = chip;
     this.stage.classList.add("searching");
     try {
-      const place = await this.hooks.place(this.picture, model, tag.name);
+      const place = await this.hooks.place(this.image, model, tag.name);
       if (this.shown !== chip) return;
       draw(this.glow, place);
       frame(this.frame, place);

@@ -9,7 +9,7 @@ const $ = (id) => document.getElementById(id);
 const cards = [];
 const ownTags = [];
 const known = new Map(); // model -> its labels
-const places = new WeakMap(); // picture -> Map("model\ntag\nversion" -> Promise of a place)
+const places = new WeakMap(); // image -> Map("model\ntag\nversion" -> Promise of a place)
 
 const say = (text) => { $("status").textContent = text; };
 const isOwn = () => $("own-threshold").checked;
@@ -21,11 +21,11 @@ function thresholdOf(model, tag) {
   return labels.own.get(tag.name) ?? (tag.tag_id === null ? labels.openSet : tag.threshold);
 }
 
-function shown(picture, model) {
-  const answer = picture.answers[model];
+function shown(image, model) {
+  const answer = image.answers[model];
   if (!answer) return null;
   const least = Number($("threshold").value);
-  const extra = ownTags.flatMap((name) => picture.extra[model]?.get(name) || []);
+  const extra = ownTags.flatMap((name) => image.extra[model]?.get(name) || []);
   const names = new Set(extra.map((tag) => tag.name));
   return [...extra, ...answer.tags.filter((tag) => !names.has(tag.name))]
     .map((tag) => ({ ...tag, threshold: isOwn() ? thresholdOf(model, tag) : least }))
@@ -34,15 +34,15 @@ function shown(picture, model) {
 }
 
 function render(card) {
-  const { picture } = card;
-  if (picture.error) return card.render({ error: picture.error });
-  const columns = shownModels().map((model) => ({ model, tags: shown(picture, model) }));
+  const { image } = card;
+  if (image.error) return card.render({ error: image.error });
+  const columns = shownModels().map((model) => ({ model, tags: shown(image, model) }));
   return card.render({ columns: columns.every((column) => column.tags) ? columns : null });
 }
 
 function renderAll() {
   $("empty").hidden = cards.length > 0;
-  $("copy-all").disabled = !cards.some((card) => card.picture.answers.champion);
+  $("copy-all").disabled = !cards.some((card) => card.image.answers.champion);
   $("clear").disabled = cards.length === 0;
   $("threshold-value").textContent = isOwn() ? "own" : Number($("threshold").value).toFixed(2);
   $("threshold").classList.toggle("resting", isOwn());
@@ -50,51 +50,51 @@ function renderAll() {
 }
 
 async function ask(card) {
-  const { picture } = card;
+  const { image } = card;
   try {
     for (const model of shownModels()) {
-      if (!picture.answers[model]) {
-        picture.answers[model] = await api.tagsOf(picture.file, { model, threshold: LEAST, topK: MOST });
+      if (!image.answers[model]) {
+        image.answers[model] = await api.tagsOf(image.file, { model, threshold: LEAST, topK: MOST });
       }
-      const extra = (picture.extra[model] ||= new Map());
+      const extra = (image.extra[model] ||= new Map());
       const missing = ownTags.filter((name) => !extra.has(name));
       if (missing.length) {
-        const { tags } = await api.tagsOf(picture.file, { model, tags: missing, threshold: 0 });
+        const { tags } = await api.tagsOf(image.file, { model, tags: missing, threshold: 0 });
         for (const name of missing) extra.set(name, tags.filter((tag) => tag.name === name));
       }
     }
-    picture.error = null;
+    image.error = null;
   } catch (error) {
-    failed(picture, error);
+    failed(image, error);
   }
   renderAll();
 }
 
-function failed(picture, error) {
+function failed(image, error) {
   if (error.status === 401) {
     $("key-form").hidden = false;
     $("key").focus();
   }
-  if (!picture.answers.champion) picture.error = error.message;
-  picture.unreadable = error.status === 422 && !picture.answers.champion;
-  say(`${picture.name}: ${error.message}`);
+  if (!image.answers.champion) image.error = error.message;
+  image.unreadable = error.status === 422 && !image.answers.champion;
+  say(`${image.name}: ${error.message}`);
 }
 
 async function askAll() {
   renderAll();
-  await Promise.all(cards.filter((card) => !card.picture.unreadable).map(ask));
-  const broken = cards.filter((card) => card.picture.error).length;
+  await Promise.all(cards.filter((card) => !card.image.unreadable).map(ask));
+  const broken = cards.filter((card) => card.image.error).length;
   const done = cards.length - broken;
-  if (cards.length && !broken) say(`${done} ${done === 1 ? "picture is" : "pictures are"} tagged.`);
+  if (cards.length && !broken) say(`${done} ${done === 1 ? "image is" : "images are"} tagged.`);
   else if (done) say(`${done} tagged; ${broken} could not be.`);
 }
 
-function placeOf(picture, model, tag) {
-  if (!places.has(picture)) places.set(picture, new Map());
-  const found = places.get(picture);
+function placeOf(image, model, tag) {
+  if (!places.has(image)) places.set(image, new Map());
+  const found = places.get(image);
   const id = `${model}\n${tag}\n${known.get(model)?.version}`;
   if (!found.has(id)) {
-    const asked = api.tagsOf(picture.file, { model, tags: [tag], threshold: 0, explain: true }).then((a) => a.tags[0].place);
+    const asked = api.tagsOf(image.file, { model, tags: [tag], threshold: 0, explain: true }).then((a) => a.tags[0].place);
     asked.catch(() => found.delete(id));
     found.set(id, asked);
   }
@@ -103,32 +103,32 @@ function placeOf(picture, model, tag) {
 
 function add(files) {
   for (const file of files) {
-    const picture = { file, name: file.name || "pasted picture", url: URL.createObjectURL(file), answers: {}, extra: {}, error: null };
-    const card = new Card(picture, { place: placeOf, say, remove, copy: (c) => copy([c]) });
+    const image = { file, name: file.name || "pasted image", url: URL.createObjectURL(file), answers: {}, extra: {}, error: null };
+    const card = new Card(image, { place: placeOf, say, remove, copy: (c) => copy([c]) });
     cards.unshift(card);
-    $("pictures").prepend(card.element);
+    $("images").prepend(card.element);
   }
   if (files.length) {
-    say(`${files.length} ${files.length === 1 ? "picture" : "pictures"} added.`);
+    say(`${files.length} ${files.length === 1 ? "image" : "images"} added.`);
     askAll();
   }
 }
 
 function remove(card) {
   cards.splice(cards.indexOf(card), 1);
-  URL.revokeObjectURL(card.picture.url);
+  URL.revokeObjectURL(card.image.url);
   card.element.remove();
-  say(`${card.picture.name} removed.`);
+  say(`${card.image.name} removed.`);
   renderAll();
   $("files").focus();
 }
 
 function asJson(some) {
-  const rows = some.filter((card) => card.picture.answers.champion).flatMap(({ picture }) => shownModels().map((model) => ({
-    picture: picture.name,
+  const rows = some.filter((card) => card.image.answers.champion).flatMap(({ image }) => shownModels().map((model) => ({
+    image: image.name,
     model,
-    model_version: picture.answers[model]?.version,
-    tags: (shown(picture, model) || []).map(({ name, score, threshold, kind }) => ({ name, score, threshold, kind })),
+    model_version: image.answers[model]?.version,
+    tags: (shown(image, model) || []).map(({ name, score, threshold, kind }) => ({ name, score, threshold, kind })),
   })));
   return JSON.stringify(rows, null, 2);
 }
@@ -188,7 +188,7 @@ async function meet() {
 function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
   $("theme").textContent = theme === "dark" ? "Light" : "Dark";
-  $("theme").setAttribute("aria-label", `Switch to ${theme === "dark" ? "light" : "dark"} colours`);
+  $("theme").setAttribute("aria-label", `Switch to ${theme === "dark" ? "light" : "dark"} colors`);
 }
 
 function wire() {
@@ -219,7 +219,7 @@ function wire() {
     event.preventDefault();
     api.setKey($("key").value);
     await meet();
-    for (const { picture } of cards) picture.error = null;
+    for (const { image } of cards) image.error = null;
     askAll();
   };
   $("copy-all").onclick = () => copy(cards);

@@ -1,4 +1,4 @@
-// Where a tag is: a glow over the picture, a frame around the most of it, and words for those who see neither.
+// Where a tag is: a glow over the image, a frame around the most of it, and words for those who see neither.
 
 const SCALE = 16; // pixels of the overlay a cell
 
@@ -30,9 +30,9 @@ export function frame(element, place) {
 
 export function inWords(place) {
   const [x0, y0, x1, y1] = place.box;
-  if ((x1 - x0) * (y1 - y0) > 0.6) return "all over the picture";
+  if ((x1 - x0) * (y1 - y0) > 0.6) return "all over the image";
   const third = (value, words) => words[Math.min(Math.floor(value * 3), 2)];
   const vertical = third((y0 + y1) / 2, ["top", "middle", "bottom"]);
-  const horizontal = third((x0 + x1) / 2, ["left", "centre", "right"]);
-  return vertical === "middle" && horizontal === "centre" ? "in the centre" : `at the ${vertical} ${horizontal}`;
+  const horizontal = third((x0 + x1) / 2, ["left", "center", "right"]);
+  return vertical === "middle" && horizontal === "center" ? "in the center" : `at the ${vertical} ${horizontal}`;
 }

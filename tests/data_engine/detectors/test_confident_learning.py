@@ -17,7 +17,7 @@ def tag_rows(separation: float, num_wrong: int = 30, seed: int = 0) -> np.ndarra
 
 
 def with_mirrored_negatives(evidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and probabilities as cleanlab wants them; the pictures without the tag mirror those with it."""
+    """Labels and probabilities as cleanlab wants them; the images without the tag mirror those with it."""
     labels = np.repeat([1, 0], len(evidence))
     p = 1 / (1 + np.exp(-np.concatenate([evidence, -evidence])))
     return labels, np.stack([1 - p, p], axis=1)

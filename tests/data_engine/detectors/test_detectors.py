@@ -109,6 +109,6 @@ def test_unknown_names_list_the_known_ones(use: dict[str, float], combine: str, 
         detector_params(use=use, combine=combine)
 
 
-def test_fewer_regions_than_the_neighbours_of_hdbscan_are_refused() -> None:
+def test_fewer_regions_than_the_neighbors_of_hdbscan_are_refused() -> None:
     with pytest.raises(ValueError, match=r"points.min_regions must be at least hdbscan.min_samples \+ 2 = 7, got 6"):
         detector_params(points={"min_regions": 6})

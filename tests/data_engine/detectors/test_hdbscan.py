@@ -9,13 +9,13 @@ from detectors import detector_params, modes, share_found
 from ram.data_engine.detectors.hdbscan import LIBRARIES, find_clusters, score_points
 from ram.data_engine.detectors.points import points_of
 
-KNOBS = detector_params()
+PARAMS = detector_params()
 
 
 def scores(features: np.ndarray, seed: int = 0, points: dict | None = None, **changed: object) -> np.ndarray:
-    found = points_of(features, dataclasses.replace(KNOBS.points, **(points or {})), seed)
+    found = points_of(features, dataclasses.replace(PARAMS.points, **(points or {})), seed)
     assert found is not None
-    return score_points(found, dataclasses.replace(KNOBS.hdbscan, **changed), seed)[found.inverse_N]
+    return score_points(found, dataclasses.replace(PARAMS.hdbscan, **changed), seed)[found.inverse_N]
 
 
 GLOSH = {"score": "glosh"}
@@ -40,9 +40,9 @@ def test_a_tag_with_one_look_is_not_all_outliers() -> None:
 @pytest.mark.parametrize("how", [GLOSH, *PROBABILITIES], ids=str)
 def test_wrong_regions_that_look_alike_are_outlying_as_a_cluster(how: dict[str, str]) -> None:
     # Two looks of the tag are near each other, the error made again and again is far from both.
-    centre = modes(1, 1, seed=3)
-    right = np.concatenate([modes(150, 1) * 0.3 + centre * 2, modes(150, 1, seed=1) * 0.3 + centre * 2])
-    wrong = modes(20, 1, seed=2) - 2 * centre
+    center = modes(1, 1, seed=3)
+    right = np.concatenate([modes(150, 1) * 0.3 + center * 2, modes(150, 1, seed=1) * 0.3 + center * 2])
+    wrong = modes(20, 1, seed=2) - 2 * center
     found = scores(np.concatenate([right, wrong]), **how)
     if how["score"] == "glosh":
         assert share_found(found, np.arange(320) >= 300) > 0.9
@@ -70,9 +70,9 @@ def test_probability_is_that_of_the_reference_of_scikit_learn(library: str) -> N
     from sklearn.cluster import HDBSCAN
 
     features = np.concatenate([modes(300, 3), modes(30, 30, seed=1)])
-    points = points_of(features, KNOBS.points, seed=0)
+    points = points_of(features, PARAMS.points, seed=0)
     assert points is not None
-    params = dataclasses.replace(KNOBS.hdbscan, library=library, score="probability")
+    params = dataclasses.replace(PARAMS.hdbscan, library=library, score="probability")
     clusters = find_clusters(points, params)
     size = max(params.min_cluster_size, int(params.min_cluster_share * 330))
     reference = HDBSCAN(min_cluster_size=size, min_samples=params.min_samples + 1, algorithm="brute", copy=True)
@@ -86,12 +86,12 @@ def test_probability_is_that_of_the_reference_of_scikit_learn(library: str) -> N
 
 def test_glosh_needs_the_library_that_has_it() -> None:
     with pytest.raises(ValueError, match="library sklearn has no GLOSH; take score probability"):
-        dataclasses.replace(KNOBS.hdbscan, library="sklearn")
+        dataclasses.replace(PARAMS.hdbscan, library="sklearn")
 
 
 def test_an_unknown_library_names_the_known_ones() -> None:
     with pytest.raises(ValueError, match="library must be one of hdbscan, sklearn, fast_hdbscan, got 'cuml'"):
-        dataclasses.replace(KNOBS.hdbscan, library="cuml")
+        dataclasses.replace(PARAMS.hdbscan, library="cuml")
 
 
 def test_a_library_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

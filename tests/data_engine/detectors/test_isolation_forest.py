@@ -19,7 +19,9 @@ def test_scores_are_those_of_scikit_learn_towards_one_for_the_outlying() -> None
     assert ((found > 0) & (found < 1)).all()
 
 
-@pytest.mark.parametrize("knobs", [{"num_trees": 0, "regions_per_tree": 2}, {"num_trees": 1, "regions_per_tree": 1}])
-def test_a_forest_without_trees_or_cuts_is_refused(knobs: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "parameters", [{"num_trees": 0, "regions_per_tree": 2}, {"num_trees": 1, "regions_per_tree": 1}]
+)
+def test_a_forest_without_trees_or_cuts_is_refused(parameters: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="num_trees must be 1 or more and regions_per_tree 2 or more"):
-        IsolationForestParams(**knobs)
+        IsolationForestParams(**parameters)

@@ -9,7 +9,7 @@ from ram.data_engine.detectors.kmeans import KMeansParams, score_points
 from ram.data_engine.detectors.points import points_of
 
 
-def test_scores_order_as_the_distance_to_the_own_centre_in_scikit_learn() -> None:
+def test_scores_order_as_the_distance_to_the_own_center_in_scikit_learn() -> None:
     from sklearn.cluster import KMeans
 
     points = points_of(modes(300, 3), detector_params().points, seed=0)
@@ -19,7 +19,7 @@ def test_scores_order_as_the_distance_to_the_own_centre_in_scikit_learn() -> Non
     assert spearmanr(found, reference).statistic == pytest.approx(1)
 
 
-def test_a_small_tag_has_fewer_clusters_than_wished_so_that_no_outlier_is_its_own_centre() -> None:
+def test_a_small_tag_has_fewer_clusters_than_wished_so_that_no_outlier_is_its_own_center() -> None:
     features = np.concatenate([modes(19, 1), modes(1, 1, seed=1)])
     points = points_of(features, detector_params().points, seed=0)
     assert points is not None

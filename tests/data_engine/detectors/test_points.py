@@ -85,13 +85,13 @@ def test_ranks_are_even_and_equal_values_share_theirs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("knobs", "message"),
+    ("parameters", "message"),
     [
         ({"metric": "dot"}, "metric must be one of cosine, euclidean, got 'dot'"),
         ({"pca_dims": 0}, "pca_dims must be 1 or more, or null"),
         ({"min_regions": 10, "max_regions": 9}, "at most max_regions 9, got 10"),
     ],
 )
-def test_impossible_knobs_are_refused(knobs: dict, message: str) -> None:
+def test_impossible_params_are_refused(parameters: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        dataclasses.replace(PARAMS, **knobs)
+        dataclasses.replace(PARAMS, **parameters)

@@ -27,22 +27,22 @@ def world(drawn_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Wo
 
 
 def asked_of(world: World, scorer: NameScorer, captions: Path | None = None) -> tuple[list[str], np.ndarray]:
-    paths = {"pictures": str(world.pictures), "captions": str(captions or world.captions)}
+    paths = {"images": str(world.images), "captions": str(captions or world.captions)}
     description = describe("table", labels=[str(world.labels)], **paths)
-    benchmark = open_benchmark(description, with_pictures=True)
+    benchmark = open_benchmark(description, with_images=True)
     mapping = map_names(scorer, benchmark, None)
-    return list(benchmark.asked.pictures), np.concatenate(list(scorer.scores(benchmark.asked, mapping)))
+    return list(benchmark.asked.images), np.concatenate(list(scorer.scores(benchmark.asked, mapping)))
 
 
 def names_of(world: World) -> list[str]:
-    return list(open_benchmark(describe("table", labels=[str(world.labels)]), with_pictures=False).labelled.names)
+    return list(open_benchmark(describe("table", labels=[str(world.labels)]), with_images=False).labeled.names)
 
 
 @pytest.mark.parametrize("batch_size", [3, 64])
 def test_a_checkpoint_scores_as_its_tagger_does(world: World, batch_size: int) -> None:
     scorer = make_scorer(str(world.model), Settings(batch_size=batch_size))
-    pictures, scores = asked_of(world, scorer)
-    expected = load(world.model).scores([world.pictures / p for p in pictures], names_of(world))
+    images, scores = asked_of(world, scorer)
+    expected = load(world.model).scores([world.images / p for p in images], names_of(world))
     np.testing.assert_allclose(scores, expected, atol=1e-5)
 
 
@@ -55,11 +55,11 @@ def test_a_name_of_several_tags_has_the_highest_score_and_the_lowest_threshold(w
         MappedName("ball_box", (), ""),
     ]
     benchmark = open_benchmark(
-        describe("table", labels=[str(world.labels)], pictures=str(world.pictures)), with_pictures=True
+        describe("table", labels=[str(world.labels)], images=str(world.images)), with_images=True
     )
     scores = np.concatenate(list(scorer.scores(benchmark.asked, names)))
     tagger = load(world.model)
-    files = [world.pictures / p for p in benchmark.asked.pictures]
+    files = [world.images / p for p in benchmark.asked.images]
     own = tagger.scores(files, ["ball", "box", "red", "ball box"])
     np.testing.assert_allclose(scores, np.stack([own[:, 0], own[:, 1:3].max(axis=1), own[:, 3]], axis=1), atol=1e-5)
     thresholds, _ = scorer.thresholds(names)
@@ -75,16 +75,16 @@ def test_an_imported_published_model_is_a_checkpoint_like_any_other(world: World
     torch.save({"model": published.random_tensors(family)}, tmp_path / "published.pth")
     convert(tmp_path / "published.pth", tmp_path / "model", tag_list=tmp_path / "tags.txt")
     scorer = make_scorer(str(tmp_path / "model"), Settings())
-    pictures, scores = asked_of(world, scorer)
+    images, scores = asked_of(world, scorer)
     reference = published.Reference(family, published.random_tensors(family), 12)
     preprocess = scorer.checkpoint.model.preprocess
-    inputs = torch.stack([preprocess(open_image((world.pictures / p).read_bytes(), min_size=32)) for p in pictures])
+    inputs = torch.stack([preprocess(open_image((world.images / p).read_bytes(), min_size=32)) for p in images])
     expected = 1 / (1 + np.exp(-reference.logits(inputs)[:, : len(names)]))
     np.testing.assert_allclose(scores, expected, atol=1e-4)
     assert scorer.thresholds([MappedName(names[0], (scorer.label_system[0],), "name")])[0].tolist() == [0.68]
 
 
-def test_the_prior_is_the_share_of_mentions_whatever_the_picture(world: World) -> None:
+def test_the_prior_is_the_share_of_mentions_whatever_the_image(world: World) -> None:
     _, scores = asked_of(world, make_scorer(f"prior:{world.model}", Settings()))
     frequency = {
         tag.name: tag.frequency
@@ -102,9 +102,9 @@ def test_a_prior_without_frequencies_is_refused(tmp_path: Path) -> None:
 
 def test_captions_say_what_they_name_and_its_kinds(world: World, tmp_path: Path) -> None:
     scorer = make_scorer(f"captions:{world.model}", Settings())
-    pictures = list(open_benchmark(describe("table", labels=[str(world.labels)]), with_pictures=False).asked.pictures)
+    images = list(open_benchmark(describe("table", labels=[str(world.labels)]), with_images=False).asked.images)
     said = [["a red ball on paper", "a thing"], ["two trees"], []]
-    lines = [{"id": Path(p).stem, "captions": c} for p, c in zip(pictures, said, strict=False)]
+    lines = [{"id": Path(p).stem, "captions": c} for p, c in zip(images, said, strict=False)]
     (tmp_path / "c.jsonl").write_text("\n".join(map(json.dumps, lines)))
     _, scores = asked_of(world, scorer, tmp_path / "c.jsonl")
     found = [dict(zip(names_of(world), row, strict=True)) for row in scores.tolist()]
@@ -115,7 +115,7 @@ def test_captions_say_what_they_name_and_its_kinds(world: World, tmp_path: Path)
 
 def test_without_any_caption_there_is_nothing_to_parse(world: World, tmp_path: Path) -> None:
     (tmp_path / "c.jsonl").write_text(json.dumps({"id": "elsewhere", "captions": ["a ball"]}))
-    with pytest.raises(ValueError, match="no picture of the benchmark has a caption"):
+    with pytest.raises(ValueError, match="no image of the benchmark has a caption"):
         asked_of(world, make_scorer(f"captions:{world.model}", Settings()), tmp_path / "c.jsonl")
 
 
@@ -142,10 +142,10 @@ def test_clip_scores_are_those_of_transformers(
         templates.TEMPLATES, "ram", templates.PLAIN
     )  # one prompt: transformers' own forward is the reference
     folder = tiny_clip(tmp_path / family, family)
-    pictures, scores = asked_of(world, make_scorer(f"clip:{folder}", Settings(batch_size=5)))
+    photos, scores = asked_of(world, make_scorer(f"clip:{folder}", Settings(batch_size=5)))
     model = AutoModel.from_pretrained(folder).eval()
     images = AutoImageProcessor.from_pretrained(folder)(
-        images=[Image.open(world.pictures / p).convert("RGB") for p in pictures], return_tensors="pt"
+        images=[Image.open(world.images / p).convert("RGB") for p in photos], return_tensors="pt"
     )
     texts = AutoTokenizer.from_pretrained(folder)(
         names_of(world), padding="max_length", max_length=32, return_tensors="pt"
@@ -165,18 +165,18 @@ def test_a_folder_that_is_no_clip_is_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def train(world: World, tmp_path: Path) -> Path:
     path = tmp_path / "train.yaml"
-    path.write_text(f"name: drawn\nformat: table\nlabels: {world.labels}\npictures: {world.pictures}\n")
+    path.write_text(f"name: drawn\nformat: table\nlabels: {world.labels}\nimages: {world.images}\n")
     return path
 
 
 def test_a_probe_learns_what_it_is_shown(world: World, train: Path) -> None:
     scorer = make_scorer(f"probe:{world.model}", Settings(train=describe(str(train)), seed=1))
-    pictures, scores = asked_of(world, scorer)
+    images, scores = asked_of(world, scorer)
     labels = {(row.split(",")[0], row.split(",")[1]) for row in world.labels.read_text().splitlines()[1:]}
-    positive = np.array([[(p, n) in labels for n in names_of(world)] for p in pictures])
-    # judged on what it learned: 18 pictures in 512 channels can be told apart
+    positive = np.array([[(p, n) in labels for n in names_of(world)] for p in images])
+    # judged on what it learned: 18 images in 512 channels can be told apart
     assert scores[positive].mean() > scores[~positive].mean() + 0.3
-    assert scorer.facts()["num_train"] == len(pictures)
+    assert scorer.facts()["num_train"] == len(images)
 
 
 def test_a_probe_refuses_names_that_no_label_teaches(world: World, train: Path, tmp_path: Path) -> None:

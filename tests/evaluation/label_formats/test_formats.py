@@ -13,25 +13,25 @@ from PIL import Image
 
 from ram.evaluation.columns import UNKNOWN
 from ram.evaluation.label_formats import KNOWN, Description, Problems, describe, read_labels
-from ram.evaluation.label_formats.labels import Labelled, read_names
+from ram.evaluation.label_formats.labels import Labeled, read_names
 
 
-def read(tmp_path: Path, **fields: Any) -> tuple[Labelled, Problems]:
+def read(tmp_path: Path, **fields: Any) -> tuple[Labeled, Problems]:
     problems = Problems()
     labels = tuple(str(tmp_path / name) for name in fields.pop("labels"))
     paths = {k: str(tmp_path / fields.pop(k)) for k in ("names", "classes", "split") if k in fields}
     return read_labels(Description(name="made", labels=labels, **paths, **fields), problems), problems
 
 
-def said(labelled: Labelled) -> dict[str, dict[str, int]]:
-    """{picture: {name: 1, 0 or -1}}, all pairs."""
-    target_NK = labelled.targets()(0, len(labelled.names))
-    return {p: dict(zip(labelled.names, row.tolist(), strict=True))
-            for p, row in zip(labelled.pictures, target_NK, strict=True)}  # fmt: skip
+def said(labeled: Labeled) -> dict[str, dict[str, int]]:
+    """{image: {name: 1, 0 or -1}}, all pairs."""
+    target_NK = labeled.targets()(0, len(labeled.names))
+    return {p: dict(zip(labeled.names, row.tolist(), strict=True))
+            for p, row in zip(labeled.images, target_NK, strict=True)}  # fmt: skip
 
 
-def positives(labelled: Labelled) -> dict[str, set[str]]:
-    return {p: {name for name, value in row.items() if value == 1} for p, row in said(labelled).items()}
+def positives(labeled: Labeled) -> dict[str, set[str]]:
+    return {p: {name for name, value in row.items() if value == 1} for p, row in said(labeled).items()}
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_annotation_lists_go_by_name_whatever_its_case(tmp_path: Path, tag_list:
 def test_what_an_annotation_list_gets_wrong_is_counted(tmp_path: Path, tag_list: str) -> None:
     (tmp_path / "numbers.txt").write_text("a,0 7\na,1\nb,3 1\n")
     found, problems = read(tmp_path, format="annotation_list", labels=["numbers.txt"], names=tag_list)
-    assert dict(problems.items()) == {"number_beyond_the_list": 2, "repeated_picture": 1}
+    assert dict(problems.items()) == {"number_beyond_the_list": 2, "repeated_image": 1}
     assert positives(found) == {"a": {"Auto racing", "Jeans"}, "b": {"Jeans"}}
     (tmp_path / "names.txt").write_text("a,Jeans,Shirt\n")
     _, problems = read(tmp_path, format="annotation_list", labels=["names.txt"], names=tag_list)
@@ -88,7 +88,7 @@ def test_coco_instances_by_category_id_and_dangling_ids_counted(tmp_path: Path) 
     found, problems = read(tmp_path, format="coco", labels=["instances.json"])
     assert found.names == ("person", "dog")
     assert positives(found) == {"a.jpg": {"dog"}, "b.jpg": set()}
-    assert dict(problems.items()) == {"dangling_category": 1, "dangling_picture": 1}
+    assert dict(problems.items()) == {"dangling_category": 1, "dangling_image": 1}
 
 
 def test_coco_panoptic_segments(tmp_path: Path) -> None:
@@ -132,9 +132,9 @@ def test_open_images_verified_labels_and_boxes(tmp_path: Path, open_images: dict
     assert dict(problems.items()) == {"not_verified": 1, "dangling_category": 1, "contradiction": 1}
 
 
-def test_open_images_may_take_the_unlabelled_for_negative(tmp_path: Path, open_images: dict[str, Any]) -> None:
+def test_open_images_may_take_the_unlabeled_for_negative(tmp_path: Path, open_images: dict[str, Any]) -> None:
     (tmp_path / "some.txt").write_text("dog\ntree\n")
-    found, problems = read(tmp_path, **open_images, names="some.txt", unlabelled="negative")
+    found, problems = read(tmp_path, **open_images, names="some.txt", unlabeled="negative")
     assert said(found) == {"0a": {"dog": 0, "tree": 0}, "0b": {"dog": -1, "tree": 0}, "0d": {"dog": 0, "tree": 1}}
     assert problems.counts["name_left_out"] == 1
 
@@ -155,7 +155,7 @@ def test_voc_objects_and_difficult_ones_are_unknown(tmp_path: Path) -> None:
     (tmp_path / "test.txt").write_text("1  1\n2 -1\n5  1\n")
     found, problems = read(tmp_path, format="voc", labels=["Annotations"], names="names.txt", split="test.txt")
     assert said(found) == {"1.jpg": {"cat": 1, "dog": UNKNOWN}, "2.jpg": {"cat": 0, "dog": 1}}
-    assert dict(problems.items()) == {"unknown_name": 1, "broken_labels": 1, "picture_without_labels": 1}
+    assert dict(problems.items()) == {"unknown_name": 1, "broken_labels": 1, "image_without_labels": 1}
 
 
 def test_masks_have_the_names_of_their_pixels(tmp_path: Path) -> None:
@@ -164,14 +164,14 @@ def test_masks_have_the_names_of_their_pixels(tmp_path: Path) -> None:
     Image.fromarray(np.array([[0, 2], [2, 9]], np.uint8)).save(folder / "v1.png")
     Image.fromarray(np.zeros((2, 2), np.uint8)).save(folder / "v2.png")
     Image.fromarray(np.zeros((2, 2, 3), np.uint8)).save(folder / "v3.png")
-    (folder / "v4.png").write_bytes(b"no picture")
+    (folder / "v4.png").write_bytes(b"no image")
     (tmp_path / "objectInfo.txt").write_text(
         "Idx\tRatio\tTrain\tVal\tName\n1\t0.1\t1\t1\twall\n2\t0.1\t1\t1\tbuilding, edifice\n"
     )
     found, problems = read(tmp_path, format="masks", labels=["masks"], names="objectInfo.txt")
     assert positives(found) == {"v1": {"building"}, "v2": set()}
     assert found.alternatives == {"building": ("edifice",)}
-    assert dict(problems.items()) == {"number_beyond_the_list": 1, "mask_in_colour": 1, "broken_mask": 1}
+    assert dict(problems.items()) == {"number_beyond_the_list": 1, "mask_in_color": 1, "broken_mask": 1}
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -210,10 +210,10 @@ def test_an_empty_line_of_a_tag_list_is_refused_since_numbers_would_shift(tmp_pa
         read_names(tmp_path / "tags.txt")
 
 
-def test_some_pictures_keep_their_labels_in_the_order_wanted(tmp_path: Path, tag_list: str) -> None:
+def test_some_images_keep_their_labels_in_the_order_wanted(tmp_path: Path, tag_list: str) -> None:
     (tmp_path / "a.txt").write_text("a,0\nb,1 2\nc,0 1\n")
     found, _ = read(tmp_path, format="annotation_list", labels=["a.txt"], names=tag_list)
-    some = found.of_pictures(np.array([2, 0]))
+    some = found.of_images(np.array([2, 0]))
     assert list(positives(some).items()) == [("c", {"Auto racing", "Jeans"}), ("a", {"Auto racing"})]
 
 
@@ -240,11 +240,11 @@ def test_the_lists_in_the_project_are_as_long_as_the_published_ones() -> None:
 
 
 def test_a_description_is_relative_to_its_file_and_options_replace_its_fields(tmp_path: Path) -> None:
-    (tmp_path / "mine.yaml").write_text("benchmark: oi_rare200\nlabels: a.txt\npictures: photos\nunseen: [Jeans]\n")
-    found = describe(str(tmp_path / "mine.yaml"), pictures="elsewhere", captions=None)
+    (tmp_path / "mine.yaml").write_text("benchmark: oi_rare200\nlabels: a.txt\nimages: photos\nunseen: [Jeans]\n")
+    found = describe(str(tmp_path / "mine.yaml"), images="elsewhere", captions=None)
     assert found.labels == (str(tmp_path / "a.txt"),)
-    assert (found.name, found.pictures, found.unseen) == ("oi_rare200", "elsewhere", ("Jeans",))
+    assert (found.name, found.images, found.unseen) == ("oi_rare200", "elsewhere", ("Jeans",))
     assert describe("oi_rare200").unseen == "all"
     (tmp_path / "bad.yaml").write_text("benchmark: voc\nlables: x\n")
-    with pytest.raises(ValueError, match="unknown knob lables"):
+    with pytest.raises(ValueError, match="unknown parameter lables"):
         describe(str(tmp_path / "bad.yaml"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+import sys
 from typing import Any
 
 import pytest
@@ -12,8 +14,10 @@ from hypothesis import strategies as st
 
 from ram.inference.runtimes import decoder as fast_decoder
 from ram.inference.runtimes.encoder import FastEncoder
+from ram.inference.runtimes.linear import PackedLinear
 from ram.inference.runtimes.model import FastModel
 from ram.model.build import ModelParams, build_image_encoder, build_model
+from ram.model.precision import has_bf16
 from ram.model.ram import RAM
 
 SWIN = {"embed_dim": 12, "depths": [2, 2, 2], "num_heads": [2, 2, 3], "window_size": 4}
@@ -72,7 +76,7 @@ def test_tokens_and_logits_equal_the_plain_models_over_backbones(backbone: str) 
         torch.testing.assert_close(fast.tag_logits(given), model.tag_logits(tokens), atol=1e-5, rtol=1e-5)
         assert tokens.std() > 0.1
         assert fast.encoder.grid(images) == model.grid(images)
-    for alone in images.split(1):  # what a picture gets does not depend on what else is in its batch
+    for alone in images.split(1):  # what an image gets does not depend on what else is in its batch
         torch.testing.assert_close(fast.encoder(alone), model.encode(alone), atol=1e-5, rtol=1e-5)
 
 
@@ -89,7 +93,7 @@ def test_logits_equal_the_plain_decoders_of_every_kind(kind: dict[str, Any], num
     with torch.inference_mode():
         logits = model.tag_logits(tokens)
         torch.testing.assert_close(fast.tag_logits(tokens), logits, atol=1e-5, rtol=1e-5)
-        assert logits.std(0).min() > 1e-3  # of pictures
+        assert logits.std(0).min() > 1e-3  # of images
         assert logits.std(1).min() > 1e-3  # of tags
 
 
@@ -106,15 +110,15 @@ def test_a_described_model_scores_a_name_that_has_one_text_alone() -> None:
 @settings(max_examples=25, deadline=None)
 @given(
     rows=st.lists(st.integers(0, NUM_TAGS - 1), min_size=1, max_size=30),
-    num_pictures=st.integers(1, 5),
+    num_images=st.integers(1, 5),
     rows_at_once=st.integers(1, 40),
     kind=st.sampled_from(["text", "described", "learned"]),
 )
 def test_any_tags_in_any_chunks_get_the_logits_that_they_get_among_all(
-    rows: list[int], num_pictures: int, rows_at_once: int, kind: str
+    rows: list[int], num_images: int, rows_at_once: int, kind: str
 ) -> None:
     model, fast = KINDS[kind]
-    tokens = torch.randn(num_pictures, 4, 16, generator=torch.Generator().manual_seed(5))
+    tokens = torch.randn(num_images, 4, 16, generator=torch.Generator().manual_seed(5))
     with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
         patch.setattr(fast_decoder, "_ROWS_AT_ONCE", rows_at_once)
         wanted = model.tag_logits(tokens)[:, rows]
@@ -129,8 +133,8 @@ KINDS = {kind: (model, FastModel(model)) for kind, model in MODELS.items()}
 
 
 def test_a_stage_of_frozen_features_is_read_as_the_plain_encoder_reads_it() -> None:
-    model = _model(**BACKBONES["windows that are shifted and masked"], num_frozen_blocks=2, standardise_features=True)
-    model.image_encoder.fit_standardisation([model.trunk(_images(model, 4))])
+    model = _model(**BACKBONES["windows that are shifted and masked"], num_frozen_blocks=2, standardize_features=True)
+    model.image_encoder.fit_standardization([model.trunk(_images(model, 4))])
     fast = FastModel(model)
     with torch.inference_mode():
         features = model.trunk(_images(model))
@@ -157,7 +161,7 @@ def test_training_a_model_afterwards_does_not_change_its_fast_copy(changes: dict
 
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("backbone", BACKBONES)
-@pytest.mark.usefixtures("bf16_allowed")
+@pytest.mark.usefixtures("force_bf16")
 def test_bf16_gives_nearly_the_same_logits_as_float32(
     backbone: str, packed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,9 +193,34 @@ def test_without_bf16_instructions_bf16_becomes_fp32_with_one_line(
     (record,) = caplog.records
     assert record.name == "ram"
     assert "\n" not in record.getMessage()
-    assert "precision bf16 is not used: this cpu has no bf16 instructions" in record.getMessage()
+    assert "precision bf16 is not used: PyTorch has no fast bf16 on this cpu; using fp32" in record.getMessage()
     reference = FastModel(model)
     assert torch.equal(fast.tag_logits(fast.encoder(images)), reference.tag_logits(reference.encoder(images)))
+
+
+def _packed_layers(fast: FastModel) -> list[PackedLinear]:
+    return [module for module in fast.encoder._encoder.modules() if isinstance(module, PackedLinear)]
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() != "x86_64" or not torch.backends.mkldnn.is_available(),
+    reason="weights are packed on x86-64 Linux with oneDNN",
+)
+def test_weights_are_packed_on_x86_linux() -> None:
+    layers = _packed_layers(FastModel(_model(**BACKBONES["windows that are shifted and masked"])))
+    assert layers
+    assert all(layer.is_packed for layer in layers)
+
+
+@pytest.mark.parametrize("limit", ["AVX2", "avx512_core", "AVX512_CORE_VNNI"])
+def test_an_instruction_set_limit_without_bf16_turns_bf16_off(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    monkeypatch.setattr("ram.model.precision.onednn_has_bf16", lambda: True)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    monkeypatch.delenv("DNNL_MAX_CPU_ISA", raising=False)
+    assert has_bf16(torch.device("cpu"))
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    assert not has_bf16(torch.device("cpu"))
 
 
 @pytest.mark.parametrize(
@@ -204,20 +233,18 @@ def test_without_bf16_instructions_bf16_becomes_fp32_with_one_line(
     ],
     ids=["ARM", "macOS", "Windows", "no oneDNN"],
 )
-def test_elsewhere_than_on_x86_and_linux_pytorchs_own_layers_serve(
-    name: str, value: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_plain_linear_is_used_outside_x86_linux(name: str, value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     model = _model(**BACKBONES["windows that are shifted and masked"])
     images = _images(model)
     with_packing = FastModel(model)
     reference = with_packing.tag_logits(with_packing.encoder(images))
     called: list[str] = []
-    monkeypatch.setattr("ram.inference.runtimes.linear._reorder", lambda *_: called.append("packed"))
+    monkeypatch.setattr("ram.inference.runtimes.linear._prepack", lambda *_: called.append("packed"))
     monkeypatch.setattr(name, value)
     fast = FastModel(model)
     assert not called
+    assert not any(layer.is_packed for layer in _packed_layers(fast))
     torch.testing.assert_close(fast.tag_logits(fast.encoder(images)), reference, atol=1e-5, rtol=1e-5)
-    FastModel(model, "bf16").encode(images)
 
 
 def test_an_encoder_of_another_size_than_its_windows_were_made_for_is_followed() -> None:

@@ -8,7 +8,7 @@ from sklearn.metrics import average_precision_score
 
 from ram.io.tables import write_json, write_table
 from ram.pipeline.catalog import artifact
-from ram.registry.promotion.paired import NAMES_FILE, SCORES_DIR, PictureScores, compare
+from ram.registry.promotion.paired import NAMES_FILE, SCORES_DIR, ImageScores, compare
 
 NAMES, KINDS = ["dog", "cat", "red"], ["object", "object", "attribute"]
 
@@ -17,12 +17,12 @@ def _labels(num: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).random((num, len(NAMES))) < 0.3
 
 
-def _scores(positive_NK: np.ndarray, noise: float, seed: int) -> PictureScores:
+def _scores(positive_NK: np.ndarray, noise: float, seed: int) -> ImageScores:
     scores = positive_NK + np.random.default_rng(seed).normal(0, noise, positive_NK.shape)
-    return PictureScores(NAMES, KINDS, [f"p{i}" for i in range(len(positive_NK))], scores, positive_NK)
+    return ImageScores(NAMES, KINDS, [f"p{i}" for i in range(len(positive_NK))], scores, positive_NK)
 
 
-def _mean_ap(found: PictureScores) -> float:
+def _mean_ap(found: ImageScores) -> float:
     return float(np.mean([average_precision_score(found.positive_NK[:, k], found.scores_NK[:, k]) for k in range(3)]))
 
 
@@ -46,7 +46,7 @@ def test_the_bound_is_that_of_a_bootstrap_done_by_hand() -> None:
     gains, generator = [], np.random.default_rng(99)  # other draws than those of `compare`
     for _ in range(400):
         rows = generator.integers(80, size=80)
-        resampled = [PictureScores(NAMES, KINDS, [], s.scores_NK[rows], s.positive_NK[rows]) for s in (a, b)]
+        resampled = [ImageScores(NAMES, KINDS, [], s.scores_NK[rows], s.positive_NK[rows]) for s in (a, b)]
         gains.append(_mean_ap(resampled[0]) - _mean_ap(resampled[1]))
     expected = np.quantile(gains, 0.1) - np.mean(gains) + found.gain
     assert found.low == pytest.approx(expected, abs=0.01)
@@ -61,16 +61,16 @@ def test_equal_models_are_seldom_told_apart_and_pairing_makes_the_bound_far_tigh
     assert false_alarms <= 7  # 2 are to be expected; 8 or more would come once in a thousand times
     positive_NK = _labels(300)
     one = _scores(positive_NK, 0.8, 1)
-    nudged = PictureScores(NAMES, KINDS, one.image_ids, one.scores_NK + 0.05 * positive_NK, positive_NK)
+    nudged = ImageScores(NAMES, KINDS, one.image_ids, one.scores_NK + 0.05 * positive_NK, positive_NK)
     found = compare(nudged, one, 0.95, 100, 20)
     assert 0 < found.low < found.gain < 0.05
 
 
-def test_the_order_of_pictures_and_names_does_not_matter_and_other_labels_are_refused() -> None:
+def test_the_order_of_images_and_names_does_not_matter_and_other_labels_are_refused() -> None:
     positive_NK = _labels(60)
     a, b = _scores(positive_NK, 0.5, 1), _scores(positive_NK, 0.9, 2)
     rows, columns = np.random.default_rng(0).permutation(60), [2, 0, 1]
-    shuffled = PictureScores(
+    shuffled = ImageScores(
         [NAMES[k] for k in columns],
         [KINDS[k] for k in columns],
         [b.image_ids[i] for i in rows],
@@ -78,11 +78,11 @@ def test_the_order_of_pictures_and_names_does_not_matter_and_other_labels_are_re
         b.positive_NK[np.ix_(rows, columns)],
     )
     assert compare(a, shuffled, 0.9, 20, 5) == compare(a, b, 0.9, 20, 5)
-    other = PictureScores(NAMES, KINDS, b.image_ids, b.scores_NK, ~b.positive_NK)
-    with pytest.raises(ValueError, match="other pictures or labels"):
+    other = ImageScores(NAMES, KINDS, b.image_ids, b.scores_NK, ~b.positive_NK)
+    with pytest.raises(ValueError, match="other images or labels"):
         compare(a, other, 0.9, 20, 5)
-    fewer = PictureScores(NAMES, KINDS, b.image_ids[1:], b.scores_NK[1:], b.positive_NK[1:])
-    with pytest.raises(ValueError, match="other pictures or labels"):
+    fewer = ImageScores(NAMES, KINDS, b.image_ids[1:], b.scores_NK[1:], b.positive_NK[1:])
+    with pytest.raises(ValueError, match="other images or labels"):
         compare(a, fewer, 0.9, 20, 5)
 
 
@@ -97,9 +97,9 @@ def test_what_was_written_is_read_benchmark_by_benchmark(tmp_path: Path) -> None
     write_table(rows, tmp_path / SCORES_DIR, schema)
     listed = {b: {"names": ["x", "y", "z"][:k], "kinds": ["object"] * k} for b, k in (("a", 2), ("b", 3))}
     write_json(listed, tmp_path / NAMES_FILE)
-    found = PictureScores.read(tmp_path, "b")
+    found = ImageScores.read(tmp_path, "b")
     assert found.image_ids == ["b0", "b1", "b2"]
     assert found.scores_NK.tolist() == [[0.0] * 3, [0.125] * 3, [0.25] * 3]
     assert found.positive_NK[:, 0].tolist() == [False, True, False]
     with pytest.raises(ValueError, match="no test scores of benchmark 'c'; there are some of: a, b"):
-        PictureScores.read(tmp_path, "c")
+        ImageScores.read(tmp_path, "c")

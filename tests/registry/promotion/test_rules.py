@@ -42,8 +42,10 @@ def test_what_was_not_measured_does_not_pass() -> None:
     ]
 
 
-def _failed(challenger: Candidate, champion: Candidate | None, comparison: object = None, **knobs: object) -> list[str]:
-    params = PromotionParams(benchmark="coco", min_value=0.3, **knobs)  # type: ignore[arg-type]
+def _failed(
+    challenger: Candidate, champion: Candidate | None, comparison: object = None, **parameters: object
+) -> list[str]:
+    params = PromotionParams(benchmark="coco", min_value=0.3, **parameters)  # type: ignore[arg-type]
     findings = judge(challenger, champion, params, comparison)  # type: ignore[arg-type]
     return [finding.rule for finding in findings if not finding.passed]
 
@@ -93,16 +95,16 @@ def test_rules_that_need_both_models_scores_fail_with_the_reason_where_there_are
 def test_the_shadow_run_must_be_against_the_champion_of_now() -> None:
     for shadow, failed in (
         (None, True),
-        ({"champion": "0", "agreement": 1.0, "num_pictures": 9}, True),
-        ({"champion": "1", "agreement": 0.6, "num_pictures": 9}, True),
-        ({"champion": "1", "agreement": 0.7, "num_pictures": 9}, False),
+        ({"champion": "0", "agreement": 1.0, "num_images": 9}, True),
+        ({"champion": "1", "agreement": 0.6, "num_images": 9}, True),
+        ({"champion": "1", "agreement": 0.7, "num_images": 9}, False),
     ):
         challenger = dataclasses.replace(_candidate("2", 0.6), shadow=shadow)
         assert ("shadow agreement" in _failed(challenger, _candidate("1", 0.5), min_shadow_agreement=0.7)) == failed
 
 
 @pytest.mark.parametrize(
-    "knobs",
+    "parameters",
     [
         {"min_gain": -1.0},
         {"max_drop": {"mAP": 0.1}},
@@ -112,18 +114,18 @@ def test_the_shadow_run_must_be_against_the_champion_of_now() -> None:
         {"num_bootstrap": 5},
     ],
 )
-def test_a_knob_that_makes_no_sense_is_refused(knobs: dict) -> None:
+def test_a_param_that_makes_no_sense_is_refused(parameters: dict) -> None:
     with pytest.raises(ValueError, match="at least"):
-        PromotionParams(benchmark="coco", min_value=0.3, **knobs)
+        PromotionParams(benchmark="coco", min_value=0.3, **parameters)
 
 
-def test_only_the_test_pictures_their_labels_and_the_way_they_are_scored_make_another_evaluation(
+def test_only_the_test_images_their_labels_and_the_way_they_are_scored_make_another_evaluation(
     finished_workspace: Callable[..., Path],
 ) -> None:
     workspace = finished_workspace()
     before = evaluation_sets(workspace)
     assert evaluation_sets(finished_workspace(weights=b"another model")) == before
-    assert evaluation_sets(finished_workspace(test_pictures=4)) != before
+    assert evaluation_sets(finished_workspace(test_images=4)) != before
     finished_workspace()
     params = yaml.safe_load((workspace / "params.yaml").read_text())
     (workspace / "params.yaml").write_text(yaml.safe_dump({**params, "evaluate": {"use_children": "always"}}))

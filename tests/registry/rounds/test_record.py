@@ -16,7 +16,7 @@ from ram.registry.rounds.record import reason_to_stop
 from ram.validation.data_docs import external_references
 
 ALWAYS = RoundParams(min_tag_change=None, min_gain=None)
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture

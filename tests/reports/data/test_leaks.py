@@ -8,12 +8,12 @@ import pytest
 
 from ram.io.tables import Table, write_table
 from ram.pipeline.catalog import CATALOG
-from ram.reports.data.leaks import picture_leaks, read_hashes, tag_leaks, unseen_leaks
+from ram.reports.data.leaks import image_leaks, read_hashes, tag_leaks, unseen_leaks
 from ram.validation.frames import ImageIndex
 
 
 def make_images(path: Path, rows: list[tuple[str, str, int]]) -> Table:
-    """A table of pictures (split, sha256, perceptual hash)."""
+    """A table of images (split, sha256, perceptual hash)."""
     filler = {"source": "s", "shard": "a", "member": "m", "offset": 0, "num_bytes": 1, "width": 8, "height": 8}
     full = [
         {**filler, "image_id": f"s/{i}", "split": split, "sha256": content, "perceptual_hash": f"{look:016x}"}
@@ -23,19 +23,19 @@ def make_images(path: Path, rows: list[tuple[str, str, int]]) -> Table:
     return Table(path, CATALOG["images"].schema)
 
 
-def test_the_same_bytes_and_nearly_the_same_picture_are_told_apart(tmp_path: Path) -> None:
+def test_the_same_bytes_and_nearly_the_same_image_are_told_apart(tmp_path: Path) -> None:
     far = 0xFFFF_0000_FFFF_0000
     rows = [
         ("train", "a", 0), ("finetune", "b", far), ("test", "a", 0), ("dev", "c", far ^ 0b111),
         ("test", "d", far ^ 0b111111), ("test", "e", 0x0F0F_0F0F_0F0F_0F0F), ("train", "f", 1 << 40),
     ]  # fmt: skip
-    found = picture_leaks(make_images(tmp_path / "images", rows), max_distance=4)
+    found = image_leaks(make_images(tmp_path / "images", rows), max_distance=4)
     assert (found["same_bytes"], found["near"]) == (1, 1)
     assert found["closest"] == [[2, 0, 0], [3, 1, 3], [4, 1, 6]]
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_near_pictures_are_those_of_comparing_all_with_all(tmp_path: Path, seed: int) -> None:
+def test_near_images_are_those_of_comparing_all_with_all(tmp_path: Path, seed: int) -> None:
     generator = np.random.default_rng(seed)
     looks = [int(generator.integers(0, 2**62)) for _ in range(12)]
     rows = []
@@ -43,7 +43,7 @@ def test_near_pictures_are_those_of_comparing_all_with_all(tmp_path: Path, seed:
         flips = generator.choice(64, generator.integers(0, 8), replace=False)
         look = looks[generator.integers(12)] ^ sum(1 << int(bit) for bit in flips)
         rows.append((str(generator.choice(["train", "finetune", "dev", "test"])), f"{i}", look))
-    found = picture_leaks(make_images(tmp_path / "images", rows), max_distance=5)
+    found = image_leaks(make_images(tmp_path / "images", rows), max_distance=5)
     learned = [look for split, _, look in rows if split in ("train", "finetune")]
     judged = [look for split, _, look in rows if split in ("dev", "test")]
     expected = sum(min((look ^ other).bit_count() for other in learned) <= 5 for look in judged)
@@ -58,11 +58,11 @@ def test_hashes_are_read_as_the_numbers_they_are() -> None:
 
 
 def test_a_split_may_be_empty(tmp_path: Path) -> None:
-    found = picture_leaks(make_images(tmp_path / "images", [("train", "a", 5), ("train", "b", 5)]), None)
+    found = image_leaks(make_images(tmp_path / "images", [("train", "a", 5), ("train", "b", 5)]), None)
     assert found == {"same_bytes": 0, "near": 0, "max_distance": None, "closest": []}
 
 
-def test_kept_tags_of_pictures_to_judge_by_are_counted(tmp_path: Path) -> None:
+def test_kept_tags_of_images_to_judge_by_are_counted(tmp_path: Path) -> None:
     images = ImageIndex(make_images(tmp_path / "images", [("train", "a", 1), ("test", "b", 2), ("dev", "c", 3)]))
     schema = CATALOG["cleaned_tags"].schema
     filler = {column.name: None if column.nullable else 0.5 for column in schema}

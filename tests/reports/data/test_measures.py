@@ -8,15 +8,15 @@ from PIL import Image
 
 from ram.io.tables import Table, write_table
 from ram.pipeline.catalog import CATALOG, artifact
-from ram.reports.data.measures import caption_statistics, picture_statistics
+from ram.reports.data.measures import caption_statistics, image_statistics
 
 
-def test_sizes_and_looks_of_pictures_are_those_of_the_pixels(tmp_path: Path) -> None:
+def test_sizes_and_looks_of_images_are_those_of_the_pixels(tmp_path: Path) -> None:
     rows, position = [], 0
     with (tmp_path / "0.tar").open("wb") as shard:
-        for number, colour in enumerate([(0, 0, 0), (255, 255, 255), (255, 0, 0), (255, 0, 0)]):
+        for number, color in enumerate([(0, 0, 0), (255, 255, 255), (255, 0, 0), (255, 0, 0)]):
             stream = io.BytesIO()
-            Image.new("RGB", (200, 100), colour).save(stream, "PNG")
+            Image.new("RGB", (200, 100), color).save(stream, "PNG")
             shard.write(stream.getvalue())
             rows.append(
                 {
@@ -27,7 +27,7 @@ def test_sizes_and_looks_of_pictures_are_those_of_the_pixels(tmp_path: Path) -> 
             )  # fmt: skip
             position += len(stream.getvalue())
     write_table(rows, tmp_path / "images", CATALOG["images"].schema)
-    found = picture_statistics(Table(tmp_path / "images", CATALOG["images"].schema), tmp_path)
+    found = image_statistics(Table(tmp_path / "images", CATALOG["images"].schema), tmp_path)
     assert (found["num"], found["num_decoded"], found["splits"]) == (4, 4, {"test": 1, "train": 3})
     histograms = found["histograms"]
     assert histograms["longer side"] == {"192": 4}

@@ -23,12 +23,12 @@ from ram.validation.data_docs import external_references
 def workspace(drawn_workspace: Path, tmp_path: Path) -> Path:
     root = tmp_path / "workspace"
     shutil.copytree(drawn_workspace, root)
-    knobs = "compare_tags: {max_inflation: 10.0, num_paired_tags: 10, min_pair_images: 1, num_shown: 5}\n"
-    (root / "params.yaml").write_text(knobs + "ingest_pairs: {max_hash_distance: 4}\n")
+    parameters = "compare_tags: {max_inflation: 10.0, num_paired_tags: 10, min_pair_images: 1, num_shown: 5}\n"
+    (root / "params.yaml").write_text(parameters + "ingest_pairs: {max_hash_distance: 4}\n")
     run_stage("compare_tags", root / "params.yaml", root)
     images = artifact("images")
     rows = Table(root / images.path, images.schema).read().to_pylist()
-    # The drawn pictures share one hash; here each has its own, but for one of test that is one of train.
+    # The drawn images share one hash; here each has its own, but for one of test that is one of train.
     for number, row in enumerate(rows):
         row["sha256"] = f"{number:064x}"
         row["perceptual_hash"] = f"{(number * 0x9E3779B97F4A7C15) % 2**64:016x}"
@@ -39,7 +39,7 @@ def workspace(drawn_workspace: Path, tmp_path: Path) -> Path:
 
 
 def make(workspace: Path) -> str:
-    return make_page(workspace, num_runs=10, num_pictures=2, max_seconds=5).read_text()
+    return make_page(workspace, num_runs=10, num_images=2, max_seconds=5).read_text()
 
 
 def test_the_page_loads_nothing_and_its_links_lead_within_the_workspace(workspace: Path) -> None:
@@ -52,7 +52,7 @@ def test_the_page_loads_nothing_and_its_links_lead_within_the_workspace(workspac
 
 def test_the_page_tells_broken_rules_refusals_coverage_and_leaks(workspace: Path) -> None:
     page = make(workspace)
-    for words in ("3 of 4", "broken picture", "caption not parsed: too long", "61 of 80", "hair drier", "first run"):
+    for words in ("3 of 4", "broken image", "caption not parsed: too long", "61 of 80", "hair drier", "first run"):
         assert words in page, words
     assert re.search(r"with the bytes of one to learn from</td><td><span class=\"fail\">1</span>", page)
     assert "0 bits apart: drawn/065 (test), drawn/000 (train)" in page
@@ -86,7 +86,7 @@ def test_a_run_that_ended_at_its_first_check_has_a_page(workspace: Path) -> None
         assert words in page, words
 
 
-def test_pictures_that_were_refused_are_read_from_their_source(workspace: Path, tmp_path: Path) -> None:
+def test_images_that_were_refused_are_read_from_their_source(workspace: Path, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     from PIL import Image
@@ -96,7 +96,7 @@ def test_pictures_that_were_refused_are_read_from_their_source(workspace: Path, 
     description = {"name": "own", "kind": "table", "path": str(source / "captions.csv")}
     files = [{"path": str(source / "captions.csv"), "num_bytes": 1, "hash": ""}]
     write_json({"sources": [{"description": description, "files": files}]}, workspace / artifact("sources").path)
-    keys = ("thin.png", "lost.png")  # the source has no picture of the other any more
+    keys = ("thin.png", "lost.png")  # the source has no image of the other any more
     rows = [{"source": "own", "key": key, "reason": "too_small", "detail": "20 x 10"} for key in keys]
     rows.append(
         {"source": "drawn", "key": "003", "reason": "repeated_caption", "detail": "caption 1 is caption 0 again"}
@@ -106,7 +106,7 @@ def test_pictures_that_were_refused_are_read_from_their_source(workspace: Path, 
     page = make(workspace)
     small = re.search(r"<h3[^>]*>too small.*?</section>", page, re.DOTALL)[0]
     assert small.count("data:image/jpeg") == 1
-    assert small.count("no picture to show") == 1
+    assert small.count("no image to show") == 1
     assert "data:image/jpeg" in re.search(r"<h3[^>]*>repeated caption.*?</section>", page, re.DOTALL)[0]
 
 
@@ -128,7 +128,7 @@ def test_data_cannot_inject_markup(workspace: Path) -> None:
 
 def test_the_command_prints_where_the_page_is(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workspace)
-    done = CliRunner().invoke(app, ["quality", "--pictures", "1"])
+    done = CliRunner().invoke(app, ["quality", "--images", "1"])
     assert done.exit_code == 0, done.output
     assert done.output.strip() == str(PAGE)
     assert (workspace / PAGE).is_file()

@@ -11,7 +11,7 @@ from ram.pipeline.catalog import artifact
 from ram.reports.review.choose import GalleryParams, choose
 
 PARAMS = GalleryParams(
-    num_tags=3, rows_per_tag=8, sampled_share=0.5, num_looks=1, context=0.5, thumbnail_size=32, picture_size=0
+    num_tags=3, rows_per_tag=8, sampled_share=0.5, num_looks=1, context=0.5, thumbnail_size=32, image_size=0
 )
 NUM_TAGS = 5
 
@@ -61,7 +61,7 @@ def test_the_choice_does_not_depend_on_how_the_table_is_cut(tmp_path: Path) -> N
 def test_the_drawn_rows_are_a_fair_sample(tmp_path: Path) -> None:
     cleaned, rows = table(tmp_path, num_rows=20_000)
     params = GalleryParams(
-        num_tags=5, rows_per_tag=400, sampled_share=1.0, num_looks=1, context=0.0, thumbnail_size=32, picture_size=0
+        num_tags=5, rows_per_tag=400, sampled_share=1.0, num_looks=1, context=0.0, thumbnail_size=32, image_size=0
     )
     drawn = choose(cleaned, NUM_TAGS, params).rows
     for tag in range(4):
@@ -85,8 +85,8 @@ def test_an_empty_table_gives_nothing(tmp_path: Path) -> None:
     assert chosen.tags.empty
 
 
-@pytest.mark.parametrize("knob", ["num_tags", "rows_per_tag", "num_looks", "thumbnail_size"])
-def test_knobs_without_meaning_are_refused(knob: str) -> None:
-    knobs = {"num_tags": 1, "rows_per_tag": 2, "num_looks": 1, "thumbnail_size": 32, knob: 0}
-    with pytest.raises(ValueError, match=f"{knob} must be at least"):
-        GalleryParams(**knobs, sampled_share=0.5, context=0.0, picture_size=0)
+@pytest.mark.parametrize("parameter", ["num_tags", "rows_per_tag", "num_looks", "thumbnail_size"])
+def test_params_without_meaning_are_refused(parameter: str) -> None:
+    parameters = {"num_tags": 1, "rows_per_tag": 2, "num_looks": 1, "thumbnail_size": 32, parameter: 0}
+    with pytest.raises(ValueError, match=f"{parameter} must be at least"):
+        GalleryParams(**parameters, sampled_share=0.5, context=0.0, image_size=0)

@@ -14,7 +14,7 @@ from ram.reports.review.clusters import NONE, find_looks
 
 @pytest.fixture
 def regions(tmp_path: Path) -> Table:
-    """Two pictures in three of tag 0 look one way, the others another way; tag 1 stands in between."""
+    """Two images in three of tag 0 look one way, the others another way; tag 1 stands in between."""
     rng = np.random.default_rng(0)
     looks_2D = rng.normal(size=(2, 16))
     schema = artifact("region_features").schema

@@ -1,4 +1,4 @@
-"""Files that pretend to be pictures: each is refused with its reason, wherever pictures come in."""
+"""Files that pretend to be images: each is refused with its reason, wherever images come in."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import sys
 import warnings
 from pathlib import Path
 
-import hostile_pictures as hostile
+import hostile_images as hostile
 import pytest
 from PIL import Image, ImageFile
 
-from ram.datasets.image_info import PictureLimits, Refused, examine
-from ram.inference.image_inputs import NamedPicture, read_picture
-from ram.io.images import MAX_SCANS, PictureError, each_frame, open_header, open_image, read_file
+from ram.datasets.image_info import ImageLimits, Refused, examine
+from ram.inference.image_inputs import NamedImage, read_image
+from ram.io.images import MAX_SCANS, ImageError, each_frame, open_header, open_image, read_file
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMITS = PictureLimits(min_side=1, max_pixels=100_000_000, max_aspect=1e9)
+LIMITS = ImageLimits(min_side=1, max_pixels=100_000_000, max_aspect=1e9)
 GROUPS = {
     "wrong_type": hostile.WRONG_TYPES,
     "truncated": hostile.CUT_OFF,
@@ -40,11 +40,11 @@ ALIKE = {"truncated": {"truncated", "undecodable"}, "undecodable": {"truncated",
 
 
 @pytest.mark.parametrize(("data", "reason"), CASES)
-def test_a_hostile_picture_is_refused_with_its_reason_by_the_reader_the_tagger_and_the_ingestion(
+def test_a_hostile_image_is_refused_with_its_reason_by_the_reader_the_tagger_and_the_ingestion(
     data: bytes, reason: str
 ) -> None:
-    for read in (open_image, lambda data: read_picture(NamedPicture("a.jpg", data))):
-        with pytest.raises(PictureError) as refused:
+    for read in (open_image, lambda data: read_image(NamedImage("a.jpg", data))):
+        with pytest.raises(ImageError) as refused:
             read(data)
         assert refused.value.reason in ALIKE.get(reason, {reason})
         assert 10 < len(str(refused.value)) < 400
@@ -60,14 +60,14 @@ def test_a_hostile_picture_is_refused_with_its_reason_by_the_reader_the_tagger_a
 _IN_LITTLE_MEMORY = """
 import resource, sys
 sys.path[:0] = [{support!r}]
-import hostile_pictures as hostile
-from ram.io.images import PictureError, open_image
+import hostile_images as hostile
+from ram.io.images import ImageError, open_image
 held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (held + {allowed}, held + {allowed}))
 for data in (*hostile.TOO_LARGE.values(), *hostile.TOO_LONG.values(), *hostile.UNDECODABLE.values()):
     try:
         open_image(data)
-    except PictureError:
+    except ImageError:
         continue
     raise SystemExit("read")
 print("all refused")
@@ -84,7 +84,7 @@ def test_bombs_are_refused_within_64_mib() -> None:
 def test_a_jpeg_of_as_many_scans_as_are_allowed_is_read() -> None:
     used = hostile.jpeg_of_scans(0, side=64).count(b"\xff\xda")
     assert open_image(hostile.jpeg_of_scans(MAX_SCANS - used, side=64)).size == (64, 64)
-    with pytest.raises(PictureError, match=f"{MAX_SCANS + 1} scans"):
+    with pytest.raises(ImageError, match=f"{MAX_SCANS + 1} scans"):
         open_image(hostile.jpeg_of_scans(MAX_SCANS - used + 1, side=64))
 
 
@@ -96,12 +96,12 @@ def test_the_bounds_are_ours_and_nothing_of_pillow_s_is_changed(monkeypatch: pyt
         for kind in ("JPEG", "PNG", "BMP"):  # of TIFF and WEBP, Pillow's own bound holds as well
             assert open_image(hostile.encoded(hostile.noise(), kind)).size == (64, 48)
     assert said == []
-    with pytest.raises(PictureError):
+    with pytest.raises(ImageError):
         open_image(hostile.TOO_LARGE["PNG"])
     assert (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, warnings.filters) == (100, *before)
 
 
-def test_no_other_module_opens_pictures() -> None:
+def test_no_other_module_opens_images() -> None:
     openers = set()
     for path in (ROOT / "ram").rglob("*.py"):
         if re.search(r"\bImage\.(open|OPEN)\b|MAX_IMAGE_PIXELS|LOAD_TRUNCATED|ImageFile\.\w+\(", path.read_text()):
@@ -123,8 +123,8 @@ def test_postscript_starts_no_program(tmp_path: Path, monkeypatch: pytest.Monkey
     trace.unlink()
     for path in (tmp_path / "a.jpg", tmp_path / "a.eps"):
         path.write_bytes(document)
-        with pytest.raises(PictureError):
-            read_picture(path)
+        with pytest.raises(ImageError):
+            read_image(path)
     assert isinstance(examine(document, LIMITS), Refused)
     assert not trace.exists()
 
@@ -140,7 +140,7 @@ def test_only_files_are_read_and_none_that_is_too_long(tmp_path: Path) -> None:
         tmp_path / "long.jpg": "101 bytes, more than 100", tmp_path / "sparse.jpg": "more than 100",
         Path("/dev/zero"): "not a file", Path("a\0b"): "zero character",
     }.items():  # fmt: skip
-        with pytest.raises(PictureError, match=said):
+        with pytest.raises(ImageError, match=said):
             read_file(path, 100)
     with pytest.raises(FileNotFoundError):
         read_file(tmp_path / "none.jpg")
@@ -153,18 +153,18 @@ def test_an_animation_that_breaks_off_gives_the_frames_before(monkeypatch: pytes
     assert [duration_s for _, duration_s in each_frame(whole)] == [0.04] * 5
     frames_read = each_frame(whole[: len(whole) // 2])
     assert [next(frames_read)[0].size for _ in range(2)] == [(40, 30)] * 2
-    with pytest.raises(PictureError) as refused:
+    with pytest.raises(ImageError) as refused:
         next(frames_read)
     assert refused.value.reason in ("truncated", "undecodable")
     monkeypatch.setattr("ram.io.images.MAX_FRAMES", 4)
-    with pytest.raises(PictureError, match="more than 4 frames"):
+    with pytest.raises(ImageError, match="more than 4 frames"):
         list(each_frame(whole))
 
 
 def test_a_reason_survives_the_way_from_a_worker() -> None:
     import pickle
 
-    error = pickle.loads(pickle.dumps(PictureError("too long", "too_long")))
+    error = pickle.loads(pickle.dumps(ImageError("too long", "too_long")))
     assert (str(error), error.reason) == ("too long", "too_long")
 
 

@@ -1,7 +1,7 @@
-"""Makes the pictures of docs/data_engine.md from a workspace in which the cleaning has run, such as that of `make run`.
+"""Makes the images of docs/data_engine.md from a workspace in which the cleaning has run, such as that of `make run`.
 
-python -m docs.make_pictures
-python -m docs.make_pictures --workspace WORKSPACE --tag balloon
+python -m docs.make_images
+python -m docs.make_images --workspace WORKSPACE --tag balloon
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from ram.pipeline.artifacts import read_artifact
 from ram.pipeline.catalog import artifact
 from ram.reports.review.clusters import NONE, find_looks
 
-OUT = Path(__file__).parent / "pictures"
+OUT = Path(__file__).parent / "images"
 NUM_LOOKS, SEED = 3, 1
 TILE, GAP, MARGIN, TEXT = 92, 8, 12, 15  # pixels
 NUM_TILES, NUM_LIVES = 8, 4
-COLOURS = 128  # of the palette: the pictures are part of the repository
+COLORS = 128  # of the palette: the images are part of the repository
 INK, FAINT, KEPT, ADDED, REMOVED = "#1f2328", "#6b7280", "#15803d", "#1d4ed8", "#b91c1c"
 
-Line = list[tuple[str, str]]  # pieces of text with their colours
+Line = list[tuple[str, str]]  # pieces of text with their colors
 
 
 class Workspace:
-    """What the pictures are made of."""
+    """What the images are made of."""
 
     def __init__(self, root: Path) -> None:
         def read(name: str) -> Any:
@@ -61,32 +61,31 @@ class Workspace:
 
     def region(self, row: Any) -> Image.Image:
         """The region of a row with a rim around it, as a tile."""
-        picture = self.store.open(row.image_id).convert("RGB")
+        image = self.store.open(row.image_id).convert("RGB")
         sides = [
-            (low * n, high * n) for low, high, n in zip((row.x0, row.y0), (row.x1, row.y1), picture.size, strict=True)
+            (low * n, high * n) for low, high, n in zip((row.x0, row.y0), (row.x1, row.y1), image.size, strict=True)
         ]
-        length = min(1.3 * max(8, *(high - low for low, high in sides)), *picture.size)
+        length = min(1.3 * max(8, *(high - low for low, high in sides)), *image.size)
         corner = [
-            min(max((low + high - length) / 2, 0), n - length)
-            for (low, high), n in zip(sides, picture.size, strict=True)
+            min(max((low + high - length) / 2, 0), n - length) for (low, high), n in zip(sides, image.size, strict=True)
         ]
         box = tuple(round(value) for value in (*corner, corner[0] + length, corner[1] + length))
-        return picture.crop(box).resize((TILE, TILE))
+        return image.crop(box).resize((TILE, TILE))
 
 
 def montage(groups: Sequence[tuple[str, str, list[Image.Image], list[str]]]) -> Image.Image:
-    """Rows of tiles, each under a title of its colour, with a line of small text under every tile."""
+    """Rows of tiles, each under a title of its color, with a line of small text under every tile."""
     width = 2 * MARGIN + NUM_TILES * (TILE + GAP) - GAP
     height_of_group = TEXT + 8 + TILE + TEXT + 14
     page = Image.new("RGB", (width, 2 * MARGIN + height_of_group * len(groups) - 14), "white")
     draw, font, small = ImageDraw.Draw(page), ImageFont.load_default(TEXT), ImageFont.load_default(11)
-    for number, (title, colour, tiles, notes) in enumerate(groups):
+    for number, (title, color, tiles, notes) in enumerate(groups):
         top = MARGIN + number * height_of_group
-        draw.text((MARGIN, top), title, fill=colour, font=font)
+        draw.text((MARGIN, top), title, fill=color, font=font)
         for place, (tile, note) in enumerate(zip(tiles, notes, strict=True)):
             x, y = MARGIN + place * (TILE + GAP), top + TEXT + 8
             page.paste(tile, (x, y))
-            draw.rectangle((x - 1, y - 1, x + TILE, y + TILE), outline=colour, width=2)
+            draw.rectangle((x - 1, y - 1, x + TILE, y + TILE), outline=color, width=2)
             draw.text((x, y + TILE + 3), note, fill=FAINT, font=small)
     return page
 
@@ -97,7 +96,7 @@ def of_a_tag(workspace: Workspace, name: str) -> Image.Image:
     groups = [(f"“{name}”: kept", KEPT, rows[rows["kept"]])]
     for reason in sorted(rows.loc[~rows["kept"], "reason"].unique()):
         groups.append((f"removed: {reason.replace('_', ' ')}", REMOVED, rows[rows["reason"] == reason][::-1]))
-    return montage([(f"{title} ({len(own)})", colour, *_tiles(workspace, own)) for title, colour, own in groups])
+    return montage([(f"{title} ({len(own)})", color, *_tiles(workspace, own)) for title, color, own in groups])
 
 
 def of_looks(workspace: Workspace, name: str) -> Image.Image:
@@ -119,7 +118,7 @@ def _tiles(workspace: Workspace, rows: pd.DataFrame) -> tuple[list[Image.Image],
 
 
 def of_lives(workspace: Workspace) -> Image.Image:
-    """What became of single pictures: their captions, and their tags as captions gave them, generated, and removed."""
+    """What became of single images: their captions, and their tags as captions gave them, generated, and removed."""
     counts = workspace.rows.groupby("image_id").agg(n=("kept", "size"), removed=("kept", lambda kept: (~kept).sum()))
     counts["added"] = workspace.rows[workspace.rows["origin"] != "caption"].groupby("image_id").size()
     typical = counts[(counts["removed"] > 0) & (counts["added"] > 0)].sort_index()
@@ -128,9 +127,9 @@ def of_lives(workspace: Workspace) -> Image.Image:
     page = Image.new("RGB", (width, 2 * MARGIN + len(image_ids) * (side + GAP)), "white")
     for number, image_id in enumerate(image_ids):
         top = MARGIN + number * (side + GAP)
-        picture = workspace.store.open(image_id).convert("RGB")
-        scale = side / max(picture.size)
-        page.paste(picture.resize((round(picture.width * scale), round(picture.height * scale))), (MARGIN, top))
+        image = workspace.store.open(image_id).convert("RGB")
+        scale = side / max(image.size)
+        page.paste(image.resize((round(image.width * scale), round(image.height * scale))), (MARGIN, top))
         _write(page, (2 * MARGIN + side, top), list(_life(workspace, image_id)))
     return page
 
@@ -148,32 +147,32 @@ def _life(workspace: Workspace, image_id: str) -> Iterator[Line]:
 
 
 def _write(page: Image.Image, at: tuple[int, int], lines: Sequence[Line]) -> None:
-    """Lines of coloured pieces, wrapped at the right edge."""
+    """Lines of colored pieces, wrapped at the right edge."""
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(14)
     y = at[1]
     for line in lines:
         x = at[0]
-        for text, colour in ((word + " ", colour) for piece, colour in line for word in piece.split(" ")):
+        for text, color in ((word + " ", color) for piece, color in line for word in piece.split(" ")):
             length = round(draw.textlength(text, font=font))
             if x + length > page.width - MARGIN:
                 x, y = at[0] + 16, y + 19
-            draw.text((x, y), text, fill=colour, font=font)
-            if colour == REMOVED and text.strip():
-                draw.line((x, y + 10, x + draw.textlength(text.strip(), font=font), y + 10), fill=colour)
+            draw.text((x, y), text, fill=color, font=font)
+            if color == REMOVED and text.strip():
+                draw.line((x, y + 10, x + draw.textlength(text.strip(), font=font), y + 10), fill=color)
             x += length
         y += 24
 
 
 def make(root: Path, out: Path, tag: str | None = None) -> list[Path]:
-    """Write the pictures into `out`; where they are."""
+    """Write the images into `out`; where they are."""
     workspace = Workspace(root)
     name = tag or workspace.tag_to_show()
-    pictures = {"lives": of_lives(workspace), "looks": of_looks(workspace, name), "fates": of_a_tag(workspace, name)}
+    images = {"lives": of_lives(workspace), "looks": of_looks(workspace, name), "fates": of_a_tag(workspace, name)}
     out.mkdir(exist_ok=True, parents=True)
     paths = []
-    for title, picture in pictures.items():
+    for title, image in images.items():
         paths.append(out / f"{title}.png")
-        picture.quantize(COLOURS).save(paths[-1], optimize=True)
+        image.quantize(COLORS).save(paths[-1], optimize=True)
     return paths
 
 

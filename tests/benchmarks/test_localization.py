@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.localisation import Found, figures, interval, iou
+from benchmarks.localization import Found, figures, interval, iou
 
 
 def found(boxes: list[list[float]], points: list[list[float]], mass_RFF: torch.Tensor) -> Found:
@@ -33,10 +33,10 @@ def test_a_row_is_judged_by_the_true_box_that_fits_best_and_by_all_of_them_for_p
     assert rows["mass"].tolist() == pytest.approx([1, 0.25])
 
 
-def test_the_interval_is_of_pictures_not_of_rows() -> None:
+def test_the_interval_is_of_images_not_of_rows() -> None:
     rng = np.random.default_rng(0)
-    of_picture = rng.random(400)
-    alone = interval(of_picture, np.arange(400))
-    assert alone == pytest.approx(1.96 * of_picture.std() / 20, rel=0.15)
+    of_image = rng.random(400)
+    alone = interval(of_image, np.arange(400))
+    assert alone == pytest.approx(1.96 * of_image.std() / 20, rel=0.15)
     # Rows that say the same ten times over make nothing surer.
-    assert interval(of_picture.repeat(10), np.arange(400).repeat(10)) == pytest.approx(alone)
+    assert interval(of_image.repeat(10), np.arange(400).repeat(10)) == pytest.approx(alone)

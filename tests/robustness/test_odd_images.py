@@ -1,18 +1,18 @@
-"""Pictures that are good and odd: what is read is what a person would see."""
+"""Images that are good and odd: what is read is what a person would see."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import hostile_pictures as hostile
+import hostile_images as hostile
 import numpy as np
 import pytest
 from PIL import Image
 
-from ram.datasets.image_info import PictureFacts, PictureLimits, examine
+from ram.datasets.image_info import ImageInfo, ImageLimits, examine
 from ram.io.images import open_image, upright_rgb
 
-LIMITS = PictureLimits(min_side=1, max_pixels=10_000, max_aspect=100)
+LIMITS = ImageLimits(min_side=1, max_pixels=10_000, max_aspect=100)
 PIXELS = np.random.default_rng(1).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 _SEEN: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
@@ -27,7 +27,7 @@ def seen(data: bytes) -> np.ndarray:
 
 @pytest.mark.parametrize("orientation", _SEEN)
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
-def test_a_picture_is_turned_as_its_exif_says(orientation: int, kind: str) -> None:
+def test_an_image_is_turned_as_its_exif_says(orientation: int, kind: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = hostile.encoded(Image.fromarray(PIXELS), kind, exif=exif, **({"lossless": True} if kind == "WEBP" else {}))
@@ -35,13 +35,13 @@ def test_a_picture_is_turned_as_its_exif_says(orientation: int, kind: str) -> No
 
 
 @pytest.mark.parametrize("orientation", [6, 8])
-def test_the_ingestion_measures_a_turned_picture_as_it_is_seen(orientation: int) -> None:
+def test_the_ingestion_measures_a_turned_image_as_it_is_seen(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     lying = examine(hostile.encoded(Image.fromarray(PIXELS), "PNG", exif=exif), LIMITS)
     upright = examine(hostile.encoded(Image.fromarray(_SEEN[orientation](PIXELS)), "PNG"), LIMITS)
-    assert isinstance(lying, PictureFacts)
-    assert isinstance(upright, PictureFacts)
+    assert isinstance(lying, ImageInfo)
+    assert isinstance(upright, ImageInfo)
     assert (lying.width, lying.height) == (upright.width, upright.height) == (6, 9)
     assert lying.perceptual_hash == upright.perceptual_hash
 
@@ -50,7 +50,7 @@ def test_the_ingestion_measures_a_turned_picture_as_it_is_seen(orientation: int)
     "junk", [b"", b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\x01\x12" * 40,
              b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x05\0\xff\xff\xff\x0f\0\0\0\0", b"Exif\0\0" + b"\xff" * 500],
 )  # fmt: skip
-def test_a_good_picture_with_junk_for_exif_is_read_as_it_lies(junk: bytes) -> None:
+def test_a_good_image_with_junk_for_exif_is_read_as_it_lies(junk: bytes) -> None:
     data = hostile.encoded(Image.fromarray(PIXELS), "JPEG", quality=100)
     segment = b"\xff\xe1" + (len(junk) + 2).to_bytes(2, "big") + junk
     np.testing.assert_array_equal(seen(data[:2] + segment + data[2:]), seen(data))
@@ -74,15 +74,15 @@ def test_sixteen_bits_of_grey_keep_their_shades(kind: str) -> None:
     np.testing.assert_array_equal(np.asarray(upright_rgb(Image.fromarray(shades))), rgb)
 
 
-def test_sixteen_bits_of_colour_keep_their_shades() -> None:
+def test_sixteen_bits_of_color_keep_their_shades() -> None:
     wide = (PIXELS.astype(">u2") * 257).tobytes()
     rows = b"".join(b"\0" + wide[i : i + 9 * 6] for i in range(0, len(wide), 9 * 6))
-    np.testing.assert_array_equal(seen(hostile.png(9, 6, depth=16, colour=2, pixels=rows)), PIXELS)
+    np.testing.assert_array_equal(seen(hostile.png(9, 6, depth=16, color=2, pixels=rows)), PIXELS)
 
 
 def test_a_grey_that_is_declared_clear_is_white() -> None:
     rows = b"".join(b"\0" + np.full(4, shade, ">u2").tobytes() for shade in (1000, 40_000))
-    data = hostile.png(4, 2, hostile.png_chunk(b"tRNS", (1000).to_bytes(2, "big")), depth=16, colour=0, pixels=rows)
+    data = hostile.png(4, 2, hostile.png_chunk(b"tRNS", (1000).to_bytes(2, "big")), depth=16, color=0, pixels=rows)
     assert seen(data)[:, 0, 0].tolist() == [255, 40_000 >> 8]
 
 
@@ -100,8 +100,8 @@ def test_what_is_clear_is_white_and_what_is_half_clear_half_white() -> None:
     rgba = np.dstack([np.zeros((2, 3, 3), np.uint8), np.array([[0, 128, 255]] * 2, np.uint8)])
     for kind in ("PNG", "TIFF"):
         assert seen(hostile.encoded(Image.fromarray(rgba), kind))[0, :, 0].tolist() == [255, 127, 0]
-    grey = Image.fromarray(rgba[:, :, [0, 3]], "LA")
-    assert seen(hostile.encoded(grey, "PNG"))[0, :, 0].tolist() == [255, 127, 0]
+    gray = Image.fromarray(rgba[:, :, [0, 3]], "LA")
+    assert seen(hostile.encoded(gray, "PNG"))[0, :, 0].tolist() == [255, 127, 0]
     assert np.asarray(upright_rgb(Image.fromarray(rgba).convert("RGBa")))[0, :, 0].tolist() == [255, 127, 0]
 
 
@@ -117,14 +117,14 @@ def test_a_palette_with_clear_entries_is_put_on_white() -> None:
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
 def test_of_an_animation_the_first_frame_is_seen(kind: str) -> None:
-    frames = [Image.new("RGB", (20, 10), colour) for colour in ("red", "blue", "lime")]
+    frames = [Image.new("RGB", (20, 10), color) for color in ("red", "blue", "lime")]
     data = hostile.encoded(frames[0], kind, save_all=True, append_images=frames[1:])
     np.testing.assert_allclose(seen(data)[5, 10], [255, 0, 0], atol=4)
 
 
 @pytest.mark.parametrize("options", [{"progressive": True}, {"subsampling": 2}, {"quality": 1}, {"optimize": True}])
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_a_jpeg_decoded_smaller_is_the_same_picture_however_it_was_saved(options: dict, orientation: int) -> None:
+def test_a_jpeg_decoded_smaller_is_the_same_image_however_it_was_saved(options: dict, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     wide = Image.linear_gradient("L").resize((640, 400)).convert("RGB")
@@ -138,13 +138,13 @@ def test_a_jpeg_decoded_smaller_is_the_same_picture_however_it_was_saved(options
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
-def test_every_mode_of_png_is_read_in_eight_bits_of_colour(mode: str) -> None:
+def test_every_mode_of_png_is_read_in_eight_bits_of_color(mode: str) -> None:
     image = Image.new(mode, (5, 4))
     found = open_image(hostile.encoded(image, "PNG"))
     assert (found.mode, found.size) == ("RGB", (5, 4))
 
 
-def test_bytes_behind_the_end_of_a_picture_do_no_harm() -> None:
+def test_bytes_behind_the_end_of_an_image_do_no_harm() -> None:
     for kind in ("JPEG", "PNG", "GIF", "BMP", "WEBP"):
         data = hostile.encoded(Image.fromarray(PIXELS), kind)
         np.testing.assert_array_equal(seen(data + b"PK\x03\x04" + b"<script>" * 20), seen(data))

@@ -1,4 +1,4 @@
-"""Bytes that pretend to be pictures, made by hand from the formats' own descriptions."""
+"""Bytes that pretend to be images, made by hand from the formats' own descriptions."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def png_chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-def png(width: int, height: int, *chunks: bytes, depth: int = 8, colour: int = 2, pixels: bytes | None = None) -> bytes:
+def png(width: int, height: int, *chunks: bytes, depth: int = 8, color: int = 2, pixels: bytes | None = None) -> bytes:
     """A PNG whose header says what it is told to; pixels only where they are given."""
-    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0))
     data = b"" if pixels is None else png_chunk(b"IDAT", zlib.compress(pixels, 9))
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + data + png_chunk(b"IEND", b"")
 
 
-def grey_png(width: int, height: int, *chunks: bytes) -> bytes:
+def gray_png(width: int, height: int, *chunks: bytes) -> bytes:
     """A whole PNG of zeros, whatever its size: its rows are compressed a thousand to one."""
-    return png(width, height, *chunks, colour=0, pixels=(b"\0" * (width + 1)) * height)
+    return png(width, height, *chunks, color=0, pixels=(b"\0" * (width + 1)) * height)
 
 
 def jpeg_of_size(width: int, height: int) -> bytes:
@@ -91,8 +91,8 @@ def tiff_of_mode(mode: str) -> bytes:
 
 
 WRONG_TYPES = {
-    "text": b"this is a picture of a dog",
-    "JSON": b'{"picture": "dog.jpg"}',
+    "text": b"this is an image of a dog",
+    "JSON": b'{"image": "dog.jpg"}',
     "a web page": b"<!DOCTYPE html><html><body>404 Not Found</body></html>",
     "SVG": b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>',
     "SVG with an XML head": b'<?xml version="1.0"?>\n<!DOCTYPE svg [<!ENTITY a "aa">]>\n<svg><text>&a;</text></svg>',
@@ -129,7 +129,7 @@ HEADS_ALONE = {
 }  # fmt: skip
 TOO_LARGE = {
     "PNG": png(49_000, 49_000),
-    "PNG of zeros, whole": grey_png(12_000, 12_000),
+    "PNG of zeros, whole": gray_png(12_000, 12_000),
     "JPEG": jpeg_of_size(49_000, 49_000),
     "GIF": gif_of_size(49_000, 49_000),
     "BMP": bmp_of_size(49_000, 49_000),
@@ -138,8 +138,8 @@ TOO_LARGE = {
     "a JPEG of 3,000 scans": jpeg_of_scans(3000, side=64),
 }
 TOO_LONG = {
-    "PNG, 1 x 60,000": grey_png(1, 60_000),
-    "PNG, 60,000 x 1": grey_png(60_000, 1),
+    "PNG, 1 x 60,000": gray_png(1, 60_000),
+    "PNG, 60,000 x 1": gray_png(60_000, 1),
     "PNG, 1 x 100,000,000": png(1, 100_000_000),
     "PNG, the longest that can be": png(2**31 - 1, 1),
     "JPEG, 1 x 60,000": jpeg_of_size(1, 60_000),
@@ -155,9 +155,9 @@ UNDECODABLE = {
     "PNG without pixels": png(8, 8),
     "PNG of no width": png(0, 8, pixels=b""),
     "PNG of 5 bits": png(8, 8, depth=5, pixels=b"\0" * 100),
-    "PNG of colour 9": png(8, 8, colour=9, pixels=b"\0" * 300),
+    "PNG of color 9": png(8, 8, color=9, pixels=b"\0" * 300),
     "PNG with fewer rows than it says": png(8, 8, pixels=b"\0" * 30),
-    "PNG with a wrong sum": grey_png(8, 8)[:20] + b"\xff" + grey_png(8, 8)[21:],
+    "PNG with a wrong sum": gray_png(8, 8)[:20] + b"\xff" + gray_png(8, 8)[21:],
     "PNG with text of a gigabyte": png(
         8, 8, png_chunk(b"zTXt", b"a\0\0" + zlib.compress(b"\0" * (8 << 20), 9)), pixels=b"\0" * 200),
     "PNG with a length of 4 GB": b"\x89PNG\r\n\x1a\n\xff\xff\xff\xffIHDR" + b"\0" * 40,
@@ -168,7 +168,7 @@ UNDECODABLE = {
     "GIF without a frame": b"GIF89a\x08\0\x08\0\0\0\0;",
     "BMP of no size": bmp_of_size(0, 0),
     "BMP of a header of 4 GB": b"BM" + struct.pack("<IHHI", 100, 0, 0, 54) + b"\xff" * 60,
-    "WEBP without a picture": webp_of_size(8, 8),
+    "WEBP without an image": webp_of_size(8, 8),
     "TIFF that leads to itself": b"II*\0" + struct.pack("<I", 8) + struct.pack("<HI", 0, 8),
     "TIFF that begins after its end": b"II*\0" + struct.pack("<I", 10**9),
     "TIFF with its strip after its end": tiff(8, 8, (273, 4, 1, 10**9)),
