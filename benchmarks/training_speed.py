@@ -28,6 +28,7 @@ from ram.datasets.image_store import ImageStore
 from ram.inference.embedding import embed_images, view_maker
 from ram.model.build import build_model
 from ram.model.params import ModelParams
+from ram.model.precision import has_bf16
 from ram.model.ram import RAM
 from ram.pipeline.params import load_yaml, stage_params
 from ram.stages import pretrain
@@ -242,6 +243,8 @@ def main() -> None:
     print("|---" * (5 + len(PARTS)) + "|")
     for way in args.only:
         for precision in args.precision:
+            if precision == "bf16" and not has_bf16(torch.device("cuda" if torch.cuda.is_available() else "cpu")):
+                continue
             print(row(way, precision, measured(way, precision, args)), flush=True)
 
 

@@ -12,7 +12,7 @@ Precision = Literal["fp32", "bf16"]
 PRECISIONS: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 # Values of ONEDNN_MAX_CPU_ISA under which oneDNN has no bf16 instructions, whatever the CPU has.
-_ISA_WITHOUT_BF16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI")
+_ISA_WITHOUT_BF16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")
 
 _logger = logging.getLogger("ram")
 
@@ -62,6 +62,7 @@ def has_bf16(device: torch.device) -> bool:
 
 def onednn_has_bf16() -> bool:
     """Return whether PyTorch's oneDNN accepts bf16 on this CPU, with or without instructions for it."""
-    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported"):
+    backend = torch.backends.mkldnn
+    if not (backend.is_available() and backend.enabled) or not hasattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported"):
         return False
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -212,6 +212,17 @@ def test_weights_are_packed_on_x86_linux() -> None:
     assert all(layer.is_packed for layer in layers)
 
 
+@pytest.mark.parametrize(("capability", "is_fast"), [("bf16", True), ("avx512_bf16", True), ("avx512_f", False)])
+def test_bf16_needs_the_instructions_of_arm_or_x86(
+    monkeypatch: pytest.MonkeyPatch, capability: str, is_fast: bool
+) -> None:
+    monkeypatch.setattr("ram.model.precision.onednn_has_bf16", lambda: True)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {capability: True})
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    monkeypatch.delenv("DNNL_MAX_CPU_ISA", raising=False)
+    assert has_bf16(torch.device("cpu")) == is_fast
+
+
 @pytest.mark.parametrize("limit", ["AVX2", "avx512_core", "AVX512_CORE_VNNI"])
 def test_an_instruction_set_limit_without_bf16_turns_bf16_off(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     monkeypatch.setattr("ram.model.precision.onednn_has_bf16", lambda: True)
