@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from threadpoolctl import threadpool_limits
 from workers import KillingEngine
 
 from ram.io import tables as storage
@@ -26,7 +27,8 @@ def _one_thread() -> Iterator[None]:
     """As a worker has: sums over several threads may differ in their last bit."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with threadpool_limits(1):
+        yield
     torch.set_num_threads(before)
 
 
