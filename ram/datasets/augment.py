@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-_GREY = (128, 128, 128)
+_GRAY = (128, 128, 128)
 _MAX_MAGNITUDE = 10.0
 
 
@@ -67,7 +67,7 @@ def random_crop_box(
 
 def _affine(image: Image.Image, matrix: tuple[float, ...]) -> Image.Image:
     return image.transform(
-        image.size, Image.Transform.AFFINE, matrix, resample=Image.Resampling.BILINEAR, fillcolor=_GREY
+        image.size, Image.Transform.AFFINE, matrix, resample=Image.Resampling.BILINEAR, fillcolor=_GRAY
     )
 
 
@@ -83,5 +83,5 @@ OPERATIONS: dict[str, Callable[[Image.Image, float], Image.Image]] = {
     "shear_y": lambda image, strength: _affine(image, (1, 0, 0, 0.3 * strength, 1, 0)),
     "translate_x": lambda image, strength: _affine(image, (1, 0, 10 * strength, 0, 1, 0)),
     "translate_y": lambda image, strength: _affine(image, (1, 0, 0, 0, 1, 10 * strength)),
-    "rotate": lambda image, strength: image.rotate(30 * strength, resample=Image.Resampling.BILINEAR, fillcolor=_GREY),
+    "rotate": lambda image, strength: image.rotate(30 * strength, resample=Image.Resampling.BILINEAR, fillcolor=_GRAY),
 }
